@@ -1,0 +1,168 @@
+"""The `rlaif-jax` executable: verbs, options, exit codes. Imports no JAX."""
+
+import importlib
+import json
+import sys
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import click
+import typer
+
+from rlaif_jax import __version__, log
+from rlaif_jax.config import config_keys, load_config
+from rlaif_jax.errors import CommandError
+from rlaif_jax.typing import Json
+
+# Each verb is a module of `commands` (dashes become underscores) with CONFIG and run.
+VERBS = {
+    "quickstart": "The whole study on the embedded lab: CPU, minutes, no keys.",
+    "study": "A YAML of arms x seeds: every stage, tables, figures, report.",
+    "prompts": "Read, filter and split prompts.",
+    "complete": "A teacher writes completions through an API.",
+    "sft": "Supervised fine-tuning on completions.",
+    "sample": "A checkpoint writes completions.",
+    "label": "A critic judges comparisons: sealed preference shards.",
+    "dpo": "DPO on preference shards, finished or still growing.",
+    "evaluate": "Win rate of completions against a baseline.",
+    "bandit": "The paper's Figure 6.",
+    "import-hf": "A Hugging Face folder becomes a model folder.",
+    "export-hf": "A model folder becomes a Hugging Face folder.",
+    "lab": "Serve the embedded teachers and critics, or write their world.",
+    "inspect": "Log-ratios of a policy to its reference on shards.",
+    "doctor": "Check this machine.",
+}
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Is AI feedback worth it, for your model, teacher and critic? "
+    "Each verb takes [CONFIG.yaml] [key.path=value ...].",
+)
+
+Arguments = Annotated[
+    list[str] | None, typer.Argument(metavar="[CONFIG.yaml] [KEY=VALUE ...]")
+]
+Out = Annotated[Path | None, typer.Option("--out", help="Run folder.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Last line: one JSON object.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+Watch = Annotated[bool, typer.Option("--watch", help="Live statistics on stderr.")]
+
+
+def main() -> None:
+    """Runs one verb and exits with its code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(argv: list[str]) -> int:
+    """Runs the command line and returns the exit code."""
+    debug = "--debug" in argv
+    log.configure(verbose=debug)
+    try:
+        app(args=argv, standalone_mode=False)
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except (KeyboardInterrupt, click.Abort):
+        _complain("interrupted: run the same command again to continue", debug)
+        return 130
+    except BaseException as error:
+        if isinstance(error, SystemExit):
+            raise
+        return _failed(error, debug)
+    return 0
+
+
+@app.callback(invoke_without_command=True)
+def _version(
+    version: Annotated[bool, typer.Option("--version", help="Print it.")] = False,
+) -> None:
+    if version:
+        print(__version__)
+        raise typer.Exit
+
+
+def _failed(error: BaseException, debug: bool) -> int:
+    """Tells the error on one line, and gives its exit code."""
+    known = next((e for e in _leaves(error) if isinstance(e, CommandError)), None)
+    if known is not None:
+        _complain(str(known), debug)
+        return known.exit_code
+    leaf = next(_leaves(error))
+    hint = "" if debug else " (--debug shows where)"
+    _complain(f"internal error: {type(leaf).__name__}: {leaf}{hint}", debug)
+    return 70
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    """The exceptions inside groups, outermost order."""
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error
+
+
+def _complain(message: str, debug: bool) -> None:
+    if debug:
+        traceback.print_exc()
+    print(f"rlaif-jax: {log.redact(' '.join(message.split()))}", file=sys.stderr)
+
+
+def _add_verb(verb: str, summary: str) -> None:
+    """Registers one verb; its module is imported only when it runs."""
+
+    def command(
+        arguments: Arguments = None,
+        out: Out = None,
+        as_json: AsJson = False,
+        debug: Debug = False,
+        watch: Watch = False,
+    ) -> None:
+        del debug  # read from argv, so that errors of the parser see it too
+        _dispatch(verb, arguments or [], out=out, as_json=as_json, watch=watch)
+
+    class _Help(typer.core.TyperCommand):
+        def get_help(self, ctx: click.Context) -> str:
+            return f"{super().get_help(ctx)}\n\n{_key_help(verb)}"
+
+    app.command(verb, help=summary, cls=_Help)(command)
+
+
+def _key_help(verb: str) -> str:
+    """The config keys of a verb, a line each."""
+    from rlaif_jax import config
+
+    kind = getattr(config, config.CONFIG_OF_VERB[verb])
+    rows = config_keys(kind)
+    width = max((len(row.key) for row in rows), default=0)
+    lines = [f"  {row.key:{width}}  {row.text}" for row in rows]
+    return "\n".join(["Config keys (type = default, meaning):", *lines])
+
+
+def _dispatch(
+    verb: str, arguments: list[str], *, out: Path | None, as_json: bool, watch: bool
+) -> None:
+    """Loads the config, runs the verb, prints what it returns."""
+    from rlaif_jax import config as configs
+    from rlaif_jax.commands.console import Console
+
+    config = load_config(getattr(configs, configs.CONFIG_OF_VERB[verb]), arguments)
+    folder = out or Path("runs") / f"{verb}-{configs.config_hash(config)[:8]}"
+    command = importlib.import_module(f"rlaif_jax.commands.{verb.replace('-', '_')}")
+    with Console(watch=watch) as console:
+        result: Json = command.run(config, folder, console)
+    if not as_json:
+        command.show(result, folder)
+    else:
+        print(json.dumps(result, sort_keys=True, default=str))
+
+
+for _verb, _summary in VERBS.items():
+    _add_verb(_verb, _summary)

@@ -1,0 +1,118 @@
+"""Files that are either whole or absent, and the records inside them."""
+
+import gzip
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import pydantic
+
+from rlaif_jax.errors import CorruptDataError, UsageError
+from rlaif_jax.typing import Json
+
+RecordT = TypeVar("RecordT", bound=pydantic.BaseModel)
+
+
+def require_file(path: Path, what: str) -> Path:
+    """The path, if a file is there.
+
+    Raises:
+      UsageError: If there is none; `what` says what was looked for.
+    """
+    if not path.is_file():
+        raise UsageError(f"no {what} at {path}: check the path")
+    return path
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes the names in a folder survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_atomic(path: Path, content: bytes | str) -> None:
+    """Writes a file that readers see whole or not at all, and that stays."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    encoded = content.encode() if isinstance(content, str) else content
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("wb") as file:
+        file.write(encoded)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    sync_folder(path.parent)
+
+
+def write_json(path: Path, document: Json) -> None:
+    """Writes one JSON document, atomically and with sorted keys."""
+    write_atomic(path, json.dumps(document, indent=1, sort_keys=True) + "\n")
+
+
+def read_json(path: Path, what: str) -> Json:
+    """Reads one JSON object.
+
+    Raises:
+      UsageError: If the file is missing.
+      CorruptDataError: If it is not a JSON object.
+    """
+    require_file(path, what)
+    try:
+        document = json.loads(path.read_text("utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise CorruptDataError(f"{path} is not valid JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise CorruptDataError(f"{path} holds {type(document).__name__}, not an object")
+    return document
+
+
+def file_sha256(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_text(path: Path) -> str:
+    """The text of a UTF-8 file, unpacked if its name ends in `.gz`.
+
+    Raises:
+      CorruptDataError: If it is not gzip, or not UTF-8.
+    """
+    try:
+        raw = path.read_bytes()
+        if path.suffix == ".gz":
+            raw = gzip.decompress(raw)
+        return raw.decode("utf-8")
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise CorruptDataError(f"cannot read {path}: {error}") from error
+
+
+def write_records(path: Path, records: Iterable[pydantic.BaseModel]) -> None:
+    """Writes records as JSON lines, atomically."""
+    write_atomic(path, "".join(record.model_dump_json() + "\n" for record in records))
+
+
+def read_records(path: Path, kind: type[RecordT]) -> Iterator[RecordT]:
+    """Reads JSON lines, each one record of `kind`.
+
+    Raises:
+      UsageError: If the file is missing.
+      CorruptDataError: If a line is not such a record; the message names the line.
+    """
+    require_file(path, f"{kind.__name__} file")
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            yield kind.model_validate_json(line)
+        except pydantic.ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"])) or "line"
+            raise CorruptDataError(
+                f"{path}:{number} is not a {kind.__name__}: {where}: {first['msg']}"
+            ) from error
