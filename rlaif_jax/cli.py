@@ -6,17 +6,19 @@ import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-import click
 import typer
+from typer.core import TyperCommand
+from typer.exceptions import TyperException
 
 from rlaif_jax import __version__, log
-from rlaif_jax.config import config_keys, load_config
+from rlaif_jax.config import Config, config_hash
+from rlaif_jax.config_file import config_keys, load_config
 from rlaif_jax.errors import CommandError
 from rlaif_jax.typing import Json
 
-# Each verb is a module of `commands` (dashes become underscores) with CONFIG and run.
+# Each verb is a module of `commands` (dashes become underscores) with run and show.
 VERBS = {
     "quickstart": "The whole study on the embedded lab: CPU, minutes, no keys.",
     "study": "A YAML of arms x seeds: every stage, tables, figures, report.",
@@ -35,14 +37,34 @@ VERBS = {
     "doctor": "Check this machine.",
 }
 
+_CONFIGS = {  # where each verb's config is defined; imported when it runs
+    "quickstart": "study.config:QuickstartConfig",
+    "study": "study.config:StudyConfig",
+    "prompts": "config:PromptsConfig",
+    "complete": "config:CompleteConfig",
+    "sft": "config:SftConfig",
+    "sample": "config:SampleConfig",
+    "label": "config:LabelConfig",
+    "dpo": "config:DpoConfig",
+    "evaluate": "config:EvaluateConfig",
+    "bandit": "config:BanditConfig",
+    "import-hf": "config:ImportConfig",
+    "export-hf": "config:ExportConfig",
+    "lab": "config:LabConfig",
+    "inspect": "config:InspectConfig",
+    "doctor": "config:DoctorConfig",
+}
+
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Is AI feedback worth it, for your model, teacher and critic? "
-    "Each verb takes [CONFIG.yaml] [key.path=value ...].",
+    "Each verb takes a YAML file, then key.path=value overrides.",
 )
+
+_WATCHABLE = {"label"}
 
 Arguments = Annotated[
     list[str] | None, typer.Argument(metavar="[CONFIG.yaml] [KEY=VALUE ...]")
@@ -64,12 +86,15 @@ def run(argv: list[str]) -> int:
     log.configure(verbose=debug)
     try:
         app(args=argv, standalone_mode=False)
-    except click.exceptions.Exit as error:
+    except typer.Exit as error:
         return error.exit_code
-    except click.ClickException as error:
+    except typer.BadParameter as error:
         error.show()
         return 2
-    except (KeyboardInterrupt, click.Abort):
+    except TyperException as error:
+        _complain(str(error), debug)
+        return 2
+    except (KeyboardInterrupt, typer.Abort):
         _complain("interrupted: run the same command again to continue", debug)
         return 130
     except BaseException as error:
@@ -112,7 +137,8 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
 def _complain(message: str, debug: bool) -> None:
     if debug:
         traceback.print_exc()
-    print(f"rlaif-jax: {log.redact(' '.join(message.split()))}", file=sys.stderr)
+    if message:
+        print(f"rlaif-jax: {log.redact(' '.join(message.split()))}", file=sys.stderr)
 
 
 def _add_verb(verb: str, summary: str) -> None:
@@ -123,24 +149,37 @@ def _add_verb(verb: str, summary: str) -> None:
         out: Out = None,
         as_json: AsJson = False,
         debug: Debug = False,
-        watch: Watch = False,
     ) -> None:
         del debug  # read from argv, so that errors of the parser see it too
+        _dispatch(verb, arguments or [], out=out, as_json=as_json, watch=False)
+
+    def watched(
+        arguments: Arguments = None,
+        out: Out = None,
+        as_json: AsJson = False,
+        debug: Debug = False,
+        watch: Watch = False,
+    ) -> None:
+        del debug
         _dispatch(verb, arguments or [], out=out, as_json=as_json, watch=watch)
 
-    class _Help(typer.core.TyperCommand):
-        def get_help(self, ctx: click.Context) -> str:
+    class _Help(TyperCommand):
+        def get_help(self, ctx: Any) -> str:
             return f"{super().get_help(ctx)}\n\n{_key_help(verb)}"
 
-    app.command(verb, help=summary, cls=_Help)(command)
+    callback = watched if verb in _WATCHABLE else command
+    app.command(verb, help=summary, cls=_Help)(callback)
+
+
+def config_of(verb: str) -> type[Config]:
+    """The config type of a verb."""
+    module, _, name = _CONFIGS[verb].partition(":")
+    return getattr(importlib.import_module(f"rlaif_jax.{module}"), name)
 
 
 def _key_help(verb: str) -> str:
     """The config keys of a verb, a line each."""
-    from rlaif_jax import config
-
-    kind = getattr(config, config.CONFIG_OF_VERB[verb])
-    rows = config_keys(kind)
+    rows = config_keys(config_of(verb))
     width = max((len(row.key) for row in rows), default=0)
     lines = [f"  {row.key:{width}}  {row.text}" for row in rows]
     return "\n".join(["Config keys (type = default, meaning):", *lines])
@@ -150,18 +189,17 @@ def _dispatch(
     verb: str, arguments: list[str], *, out: Path | None, as_json: bool, watch: bool
 ) -> None:
     """Loads the config, runs the verb, prints what it returns."""
-    from rlaif_jax import config as configs
     from rlaif_jax.commands.console import Console
 
-    config = load_config(getattr(configs, configs.CONFIG_OF_VERB[verb]), arguments)
-    folder = out or Path("runs") / f"{verb}-{configs.config_hash(config)[:8]}"
+    config = load_config(config_of(verb), arguments)
+    folder = out or Path("runs") / f"{verb}-{config_hash(config)[:8]}"
     command = importlib.import_module(f"rlaif_jax.commands.{verb.replace('-', '_')}")
     with Console(watch=watch) as console:
         result: Json = command.run(config, folder, console)
-    if not as_json:
-        command.show(result, folder)
-    else:
+    if as_json:
         print(json.dumps(result, sort_keys=True, default=str))
+    else:
+        command.show(result, folder)
 
 
 for _verb, _summary in VERBS.items():

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import json
 import os
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -88,7 +89,7 @@ def read_text(path: Path) -> str:
         if path.suffix == ".gz":
             raw = gzip.decompress(raw)
         return raw.decode("utf-8")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise CorruptDataError(f"cannot read {path}: {error}") from error
 
 
@@ -105,7 +106,7 @@ def read_records(path: Path, kind: type[RecordT]) -> Iterator[RecordT]:
       CorruptDataError: If a line is not such a record; the message names the line.
     """
     require_file(path, f"{kind.__name__} file")
-    for number, line in enumerate(read_text(path).splitlines(), start=1):
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
         if not line.strip():
             continue
         try:

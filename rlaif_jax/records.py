@@ -50,9 +50,7 @@ class Prompt(Record):
     ) -> Self:
         """A prompt whose id is the hash of its messages."""
         prompt_id = content_hash("prompt", [(m.role, m.content) for m in messages])
-        return cls(
-            prompt_id=prompt_id, messages=messages, source=source, split=split
-        )
+        return cls(prompt_id=prompt_id, messages=messages, source=source, split=split)
 
 
 class Usage(Record):

@@ -31,7 +31,7 @@ class Console:
     def __init__(self, *, watch: bool = False, quiet: bool = False):
         self.watch = watch
         self._quiet = quiet
-        self._bars: dict[str, "_Bar"] = {}
+        self._bars: dict[str, _Bar] = {}
         self._rich: Progress | None = None
         if sys.stderr.isatty() and not quiet:
             self._rich = Progress(
