@@ -74,9 +74,7 @@ class AdamWConfig(Config):
     weight_decay: float = 0.0
     schedule: Literal["constant", "linear", "cosine"] = "constant"
     warmup_steps: int = Field(default=0, ge=0)
-    end_fraction: float = Field(
-        default=0.1, ge=0, le=1
-    )  # of the rate, where a decay ends
+    end_fraction: float = Field(default=0.1, ge=0, le=1)  # of the rate
     max_grad_norm: float = Field(default=10.0, gt=0)  # global L2 norm
 
 
@@ -100,12 +98,8 @@ class TokensConfig(Config):
     """How records become token ids."""
 
     template: Literal["human_assistant", "question_answer", "chat"] = "human_assistant"
-    max_prompt_tokens: int = Field(
-        default=256, ge=1
-    )  # longer: the front of the user's text
-    max_completion_tokens: int = Field(
-        default=256, ge=1
-    )  # longer: cut, without end token
+    max_prompt_tokens: int = Field(default=256, ge=1)  # longer: front is cut
+    max_completion_tokens: int = Field(default=256, ge=1)  # longer: end is cut
 
 
 class CheckpointConfig(Config):
@@ -218,9 +212,7 @@ class DpoConfig(Config):
     epochs: int = Field(default=1, ge=1)
     max_steps: int | None = Field(default=None, ge=1)
     seed: int = 0
-    wait_s: float = Field(
-        default=3600.0, ge=0
-    )  # for the next shard of a growing folder
+    wait_s: float = Field(default=3600.0, ge=0)  # for the next shard
     checkpoint: CheckpointConfig = CheckpointConfig()
     debug: bool = False
 

@@ -7,7 +7,7 @@ what exists, whoever made it.
 import hashlib
 import json
 from enum import StrEnum
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -47,7 +47,7 @@ class Prompt(Record):
     @classmethod
     def create(
         cls, messages: tuple[Message, ...], *, source: str, split: str = "train"
-    ) -> Self:
+    ) -> "Prompt":
         """A prompt whose id is the hash of its messages."""
         prompt_id = content_hash("prompt", [(m.role, m.content) for m in messages])
         return cls(prompt_id=prompt_id, messages=messages, source=source, split=split)
@@ -75,7 +75,7 @@ class Completion(Record):
     @classmethod
     def create(
         cls, prompt_id: str, text: str, *, generator: str, **fields: Any
-    ) -> Self:
+    ) -> "Completion":
         """A completion whose id is the hash of its prompt, writer and text."""
         sampling = fields.get("sampling", {})
         completion_id = content_hash("completion", prompt_id, generator, sampling, text)
@@ -98,7 +98,9 @@ class Comparison(Record):
     second: Completion
 
     @classmethod
-    def create(cls, prompt: Prompt, first: Completion, second: Completion) -> Self:
+    def create(
+        cls, prompt: Prompt, first: Completion, second: Completion
+    ) -> "Comparison":
         """A comparison whose id is the hash of its two completions, in order."""
         return cls(
             pair_id=content_hash("pair", first.completion_id, second.completion_id),

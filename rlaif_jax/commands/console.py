@@ -3,7 +3,6 @@
 import sys
 import time
 from types import TracebackType
-from typing import Self
 
 from rich.console import Console as RichConsole
 from rich.progress import (
@@ -43,7 +42,7 @@ class Console:
                 console=RichConsole(stderr=True),
             )
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Console":
         if self._rich is not None:
             self._rich.start()
         return self

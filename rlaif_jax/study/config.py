@@ -1,0 +1,179 @@
+"""What a study compares: arms as data, and the recipe that all of them share."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from rlaif_jax.config import (
+    ChatConfig,
+    CheckpointConfig,
+    Config,
+    MeshConfig,
+    ModelConfig,
+    OptimizerConfig,
+    PromptsConfig,
+    TokensConfig,
+)
+
+
+class ArmConfig(Config):
+    """One way of training: SFT on a teacher, then AI feedback if there is a critic."""
+
+    teacher: str  # a name of teachers
+    sft_splits: tuple[str, ...]  # of the prompts that the teacher demonstrates
+    sft_epochs: int | None = Field(default=None, ge=1)  # instead of sft.epochs
+    critic: str | None = None  # a name of critics; none: SFT alone
+    aif_splits: tuple[str, ...] = ()  # of the prompts whose completions are judged
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Every split of the training prompts that the arm touches."""
+        return self.sft_splits + self.aif_splits
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "ArmConfig":
+        if (self.critic is None) != (not self.aif_splits):
+            raise ValueError("critic and aif_splits go together")
+        if set(self.sft_splits) & set(self.aif_splits):
+            raise ValueError("a split is either demonstrated or judged, not both")
+        return self
+
+
+class PretrainConfig(Config):
+    """A base model trained from scratch, one a seed."""
+
+    preset: str
+    tokenizer: Path
+    prompts: Path
+    completions: Path
+    tokens: TokensConfig = TokensConfig()
+    optimizer: OptimizerConfig
+    mesh: MeshConfig = MeshConfig()
+    loss: Literal["sequence_sum", "token_mean"] = "token_mean"
+    batch_size: int = Field(default=64, ge=1)
+    epochs: int = Field(default=1, ge=1)
+    max_steps: int | None = Field(default=None, ge=1)
+
+
+class BaseConfig(Config):
+    """The model that every arm starts from."""
+
+    model: ModelConfig | None = None
+    pretrain: PretrainConfig | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> "BaseConfig":
+        if (self.model is None) == (self.pretrain is None):
+            raise ValueError("give either base.model or base.pretrain")
+        return self
+
+
+class SftRecipe(Config):
+    """How every arm is fine-tuned."""
+
+    optimizer: OptimizerConfig
+    mesh: MeshConfig = MeshConfig()
+    loss: Literal["sequence_sum", "token_mean"] = "sequence_sum"
+    batch_size: int = Field(default=8, ge=1)
+    epochs: int = Field(default=1, ge=1)
+    checkpoint: CheckpointConfig = CheckpointConfig()
+
+
+class DpoRecipe(Config):
+    """How every arm with a critic is trained on its labels."""
+
+    optimizer: OptimizerConfig
+    mesh: MeshConfig = MeshConfig()
+    beta: float = Field(default=0.05, gt=0)
+    label_smoothing: float = Field(default=0.0, ge=0, lt=0.5)
+    batch_size: int = Field(default=8, ge=1)
+    epochs: int = Field(default=1, ge=1)
+    checkpoint: CheckpointConfig = CheckpointConfig()
+
+
+class SamplingRecipe(Config):
+    """How a policy writes."""
+
+    temperature: float = Field(default=0.7, ge=0)
+    top_k: int | None = Field(default=None, ge=1)
+    top_p: float = Field(default=0.9, gt=0, le=1)
+    batch_size: int = Field(default=32, ge=1)
+    mesh: MeshConfig = MeshConfig()
+
+
+class EvaluationConfig(Config):
+    """How every arm is judged."""
+
+    evaluator: ChatConfig
+    split: str = "test"  # of the prompts
+    sampling: SamplingRecipe = SamplingRecipe()
+    orders: Literal["both", "hashed"] = "both"
+    scorer_url: str | None = None  # POST of completions -> a mapping of figures each
+
+
+class ClaimConfig(Config):
+    """A claim about arms, as a difference that should be positive.
+
+    The difference is `greater - lesser`, less `minus_greater - minus_lesser` if those
+    are given.
+    """
+
+    text: str  # the claim in words
+    greater: str
+    lesser: str
+    minus_greater: str | None = None
+    minus_lesser: str | None = None
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """The arms that the claim is about."""
+        names = (self.greater, self.lesser, self.minus_greater, self.minus_lesser)
+        return tuple(name for name in names if name is not None)
+
+
+class StudyConfig(Config):
+    """`study`: arms x seeds, and everything they share."""
+
+    name: str
+    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    prompts: PromptsConfig  # its seed is the study's
+    teachers: dict[str, ChatConfig]
+    critics: dict[str, ChatConfig] = {}
+    baseline: str  # the teacher whose completions policies are compared with
+    base: BaseConfig
+    tokens: TokensConfig = TokensConfig()
+    sft: SftRecipe
+    dpo: DpoRecipe | None = None
+    student_sampling: SamplingRecipe = SamplingRecipe(temperature=1.0)
+    label_orders: Literal["both", "hashed"] = "both"
+    evaluation: EvaluationConfig
+    arms: dict[str, ArmConfig] = Field(min_length=1)
+    claims: dict[str, ClaimConfig] = {}
+    workers: int = Field(default=1, ge=1)  # processes that run stages side by side
+
+    @model_validator(mode="after")
+    def _names(self) -> "StudyConfig":
+        wanted = [("teacher", self.baseline, self.teachers)]
+        for arm in self.arms.values():
+            wanted.append(("teacher", arm.teacher, self.teachers))
+            if arm.critic is not None:
+                wanted.append(("critic", arm.critic, self.critics))
+                if self.dpo is None:
+                    raise ValueError("an arm with a critic needs the dpo recipe")
+        for claim in self.claims.values():
+            wanted += [("arm", name, self.arms) for name in claim.arms]
+        for kind, name, table in wanted:
+            if name not in table:
+                raise ValueError(f"unknown {kind} {name!r}: one of {sorted(table)}")
+        return self
+
+
+class QuickstartConfig(Config):
+    """`quickstart`: the study on the embedded lab."""
+
+    variant: Literal[
+        "default", "poorer_strong_teacher", "weak_critic", "undertrained", "no_style"
+    ] = "default"
+    seeds: tuple[int, ...] = Field(default=(0, 1), min_length=1)
+    workers: int = Field(default=2, ge=1)  # processes; two cores are enough

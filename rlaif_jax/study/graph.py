@@ -1,0 +1,297 @@
+"""The stages of a study: what runs, on what, under which name.
+
+A stage is named by the hash of its config and its inputs, so stages that arms have in
+common are one stage, and what is done is done. Pure: nothing runs here.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rlaif_jax.config import Config
+from rlaif_jax.files import file_sha256
+from rlaif_jax.records import content_hash
+from rlaif_jax.study.config import ArmConfig, StudyConfig
+from rlaif_jax.typing import Json
+
+# Left out of a stage's name: they change neither its answers nor its meaning.
+_INCIDENTAL = {"base_url", "api_key_env", "max_in_flight", "timeout_s", "max_attempts"}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One command of the study, with its inputs still by name.
+
+    Attributes:
+      verb: The command.
+      digest: The hash that names the stage's folder.
+      title: For people.
+      document: The command's config; an input is the string `stage:DIGEST/FILE`.
+      needs: Digests of the stages that it reads.
+      cached: Whether it lives in the user's cache, shared by all studies.
+    """
+
+    verb: str
+    digest: str
+    title: str
+    document: Json
+    needs: frozenset[str]
+    cached: bool = False
+
+    @property
+    def folder(self) -> str:
+        """The stage's folder, below the root of stages."""
+        return f"{self.verb}-{self.digest[:12]}"
+
+    def output(self, file: str = "") -> str:
+        """How another stage's document refers to a file of this one."""
+        return f"stage:{self.digest}/{file}"
+
+
+@dataclass(frozen=True)
+class ArmStages:
+    """The stages of one arm under one seed, in the order of the pipeline."""
+
+    arm: str
+    seed: int
+    base: Stage | None
+    prompts: Stage
+    teacher: Stage
+    baseline: Stage
+    sft: Stage
+    student: Stage | None
+    label: Stage | None
+    dpo: Stage | None
+    sample: Stage
+    evaluate: Stage
+
+    def all(self) -> list[Stage]:
+        """Every stage, upstream first."""
+        stages = [self.base, self.prompts, self.baseline, self.teacher, self.sft]
+        stages += [self.student, self.label, self.dpo, self.sample, self.evaluate]
+        return [stage for stage in stages if stage is not None]
+
+
+def build_graph(config: StudyConfig) -> list[ArmStages]:
+    """The stages of every arm under every seed; equal stages appear repeatedly."""
+    return [
+        _arm_stages(config, name, arm, seed)
+        for seed in config.seeds
+        for name, arm in config.arms.items()
+    ]
+
+
+def resolve(document: Any, folders: dict[str, Path]) -> Any:
+    """The document with every `stage:DIGEST/FILE` replaced by a path.
+
+    Args:
+      document: A stage's document, or a part of it.
+      folders: Digest to the folder of that stage.
+    """
+    if isinstance(document, dict):
+        return {key: resolve(value, folders) for key, value in document.items()}
+    if isinstance(document, list):
+        return [resolve(value, folders) for value in document]
+    if isinstance(document, str) and document.startswith("stage:"):
+        digest, _, file = document.removeprefix("stage:").partition("/")
+        return str(folders[digest] / file)
+    return document
+
+
+def _stage(
+    verb: str, title: str, document: Json, needs: list[Stage | None], **kwargs: bool
+) -> Stage:
+    upstream = frozenset(stage.digest for stage in needs if stage is not None)
+    digest = content_hash(verb, _essence(document))
+    return Stage(verb, digest, title, document, upstream, **kwargs)
+
+
+def _essence(document: Any) -> Any:
+    """What a stage's name is made of: input files count by their content."""
+    if isinstance(document, dict):
+        return {
+            key: _essence(value)
+            for key, value in sorted(document.items())
+            if key not in _INCIDENTAL and value is not None
+        }
+    if isinstance(document, list):
+        return [_essence(value) for value in document]
+    if isinstance(document, str) and not document.startswith("stage:"):
+        return _content(document)
+    return document
+
+
+def _content(text: str) -> str:
+    """The text itself, or the hash of the file or model folder that it names."""
+    path = Path(text)
+    if "/" in text and path.is_file():
+        return file_sha256(path)
+    if "/" in text and path.is_dir():
+        files = sorted(f for f in path.rglob("*.json") if f.is_file())
+        return content_hash([file_sha256(file) for file in files])
+    return text
+
+
+def _plain(config: Config) -> Json:
+    return config.model_dump(mode="json")
+
+
+def _arm_stages(config: StudyConfig, name: str, arm: ArmConfig, seed: int) -> ArmStages:
+    prompts = _prompts(config, seed)
+    base = _base(config, seed)
+    model = _plain(config.base.model) if config.base.model else None
+    start = model or {"path": base.output() if base else ""}
+    baseline = _complete(config, config.baseline, _prompts(config, config.seeds[0]))
+    teacher = _complete(config, arm.teacher, prompts, seed=seed)
+    sft = _sft(config, arm, seed, start=start, needs=[base, prompts, teacher])
+    student = label = dpo = None
+    if arm.critic is not None:
+        student = _sample(config, sft, prompts, seed=seed, splits=arm.aif_splits)
+        label = _label(config, arm, prompts, teacher=teacher, student=student)
+        dpo = _dpo(config, seed, sft=sft, label=label)
+    policy = dpo or sft
+    sample = _sample(config, policy, prompts, seed=seed, splits=None)
+    return ArmStages(
+        arm=name,
+        seed=seed,
+        base=base,
+        prompts=prompts,
+        teacher=teacher,
+        baseline=baseline,
+        sft=sft,
+        student=student,
+        label=label,
+        dpo=dpo,
+        sample=sample,
+        evaluate=_evaluate(config, prompts, sample=sample, baseline=baseline),
+    )
+
+
+def _base(config: StudyConfig, seed: int) -> Stage | None:
+    """The base model that this seed trains from scratch, if the study says so."""
+    recipe = config.base.pretrain
+    if recipe is None:
+        return None
+    document = _plain(recipe)
+    model = {
+        "preset": document.pop("preset"),
+        "tokenizer": document.pop("tokenizer"),
+        "init_seed": seed,
+    }
+    document |= {"model": model, "seed": seed}
+    return _stage("sft", f"base model, seed {seed}", document, [], cached=True)
+
+
+def _prompts(config: StudyConfig, seed: int) -> Stage:
+    document = _plain(config.prompts) | {"seed": seed}
+    return _stage("prompts", f"prompts, seed {seed}", document, [])
+
+
+def _complete(
+    config: StudyConfig, teacher: str, prompts: Stage, seed: int | None = None
+) -> Stage:
+    """A teacher's completions: of the evaluation split, if no seed is given."""
+    arms = [arm for arm in config.arms.values() if arm.teacher == teacher]
+    splits = sorted({split for arm in arms for split in arm.splits})
+    document = {
+        "prompts": prompts.output("prompts.jsonl"),
+        "splits": [config.evaluation.split] if seed is None else splits,
+        "teacher": _plain(config.teachers[teacher]),
+        "generator": teacher,
+        "seed": seed or 0,
+    }
+    part = "baseline" if seed is None else f"seed {seed}"
+    return _stage("complete", f"{teacher} writes, {part}", document, [prompts])
+
+
+def _sft(
+    config: StudyConfig,
+    arm: ArmConfig,
+    seed: int,
+    *,
+    start: Json,
+    needs: list[Stage | None],
+) -> Stage:
+    _, prompts, teacher = needs
+    assert prompts is not None
+    assert teacher is not None
+    document = _plain(config.sft) | {
+        "model": start,
+        "prompts": prompts.output("prompts.jsonl"),
+        "completions": teacher.output("completions.jsonl"),
+        "splits": list(arm.sft_splits),
+        "tokens": _plain(config.tokens),
+        "seed": seed,
+    }
+    if arm.sft_epochs is not None:
+        document["epochs"] = arm.sft_epochs
+    part = "+".join(arm.sft_splits)
+    return _stage("sft", f"SFT on {arm.teacher} ({part}), seed {seed}", document, needs)
+
+
+def _sample(
+    config: StudyConfig,
+    policy: Stage,
+    prompts: Stage,
+    *,
+    seed: int,
+    splits: tuple[str, ...] | None,
+) -> Stage:
+    """Completions of a policy; of the evaluation split, if none is given."""
+    recipe = config.evaluation.sampling if splits is None else config.student_sampling
+    document = _plain(recipe) | {
+        "model": {"path": policy.output()},
+        "prompts": prompts.output("prompts.jsonl"),
+        "splits": [config.evaluation.split] if splits is None else list(splits),
+        "tokens": _plain(config.tokens),
+        "generator": f"{policy.verb}-{policy.digest[:12]}",
+        "seed": seed,
+    }
+    title = f"sample from {policy.title}"
+    return _stage("sample", title, document, [policy, prompts])
+
+
+def _label(
+    config: StudyConfig,
+    arm: ArmConfig,
+    prompts: Stage,
+    *,
+    teacher: Stage,
+    student: Stage,
+) -> Stage:
+    assert arm.critic is not None
+    document = {
+        "prompts": prompts.output("prompts.jsonl"),
+        "first": teacher.output("completions.jsonl"),
+        "second": student.output("completions.jsonl"),
+        "splits": list(arm.aif_splits),
+        "critic": _plain(config.critics[arm.critic]),
+        "orders": config.label_orders,
+    }
+    title = f"{arm.critic} judges {arm.teacher} against {student.title}"
+    return _stage("label", title, document, [prompts, teacher, student])
+
+
+def _dpo(config: StudyConfig, seed: int, *, sft: Stage, label: Stage) -> Stage:
+    document = _plain(config.dpo) | {
+        "model": {"path": sft.output()},
+        "preferences": label.output(),
+        "tokens": _plain(config.tokens),
+        "seed": seed,
+    }
+    return _stage("dpo", f"DPO from {sft.title}", document, [sft, label])
+
+
+def _evaluate(
+    config: StudyConfig, prompts: Stage, *, sample: Stage, baseline: Stage
+) -> Stage:
+    document = {
+        "prompts": prompts.output("prompts.jsonl"),
+        "splits": [config.evaluation.split],
+        "candidate": sample.output("completions.jsonl"),
+        "baseline": baseline.output("completions.jsonl"),
+        "evaluator": _plain(config.evaluation.evaluator),
+        "orders": config.evaluation.orders,
+    }
+    title = f"evaluate {sample.title}"
+    return _stage("evaluate", title, document, [prompts, sample, baseline])

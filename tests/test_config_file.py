@@ -1,0 +1,91 @@
+"""Tests of `rlaif_jax.config_file`."""
+
+import pytest
+
+from rlaif_jax.config import EvaluateConfig, SftConfig
+from rlaif_jax.config_file import config_keys, load_config, read_yaml
+from rlaif_jax.errors import UsageError
+
+SFT = """
+model: {path: runs/base}
+prompts: p.jsonl
+completions: c.jsonl
+optimizer:
+  name: rmsprop
+  learning_rate: 5e-7
+"""
+
+
+@pytest.fixture
+def sft(tmp_path):
+    path = tmp_path / "sft.yaml"
+    path.write_text(SFT)
+    return str(path)
+
+
+def test_yaml_1_2_reads_a_bare_exponent_as_a_number(sft):
+    assert load_config(SftConfig, [sft]).optimizer.learning_rate == 5e-7
+
+
+def test_overrides_win_and_reach_nested_keys(sft):
+    config = load_config(SftConfig, [sft, "optimizer.decay=0.9", "splits=[sft, aif]"])
+    assert config.optimizer.model_dump()["decay"] == 0.9
+    assert config.splits == ("sft", "aif")
+
+
+def test_no_is_a_string(tmp_path):
+    path = tmp_path / "x.yaml"
+    path.write_text("country: no\n")
+    assert read_yaml(path) == {"country": "no"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: 1\na: 2\n", "duplicate key"),
+        ("- 1\n", "list, not a mapping"),
+        ("a: [1\n", "not valid YAML"),
+    ],
+)
+def test_bad_yaml_is_named(tmp_path, text, message):
+    path = tmp_path / "x.yaml"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=message):
+        read_yaml(path)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("optimizer.lerning_rate=1", "'optimizer.lerning_rate'.*'learning_rate'"),
+        ("optimizer.b1=0.9", "unknown config key 'optimizer.b1'"),
+        ("modle.path=x", "'modle'; did you mean 'model'"),
+        ("batch_size=zero", "batch_size.*got 'zero'"),
+        ("model.preset=lab-tiny", "either model.path or model.preset"),
+        ("model.path.x=1", "model.path|path is 'runs/base'"),
+    ],
+)
+def test_a_wrong_key_or_value_is_named(sft, override, message):
+    with pytest.raises(UsageError, match=message):
+        load_config(SftConfig, [sft, override])
+
+
+def test_a_missing_key_and_a_missing_file_are_named(sft, tmp_path):
+    with pytest.raises(UsageError, match="'model' is missing"):
+        load_config(SftConfig, ["prompts=p"])
+    with pytest.raises(UsageError, match=r"no config at .*nope\.yaml"):
+        load_config(SftConfig, [str(tmp_path / "nope.yaml")])
+    with pytest.raises(UsageError, match="is not key=value"):
+        load_config(SftConfig, [sft, "stray"])
+
+
+def test_recorded_stands_alone():
+    with pytest.raises(UsageError, match="stands alone"):
+        load_config(EvaluateConfig, ["recorded=x", "prompts=y"])
+
+
+def test_every_key_of_a_config_is_told_with_its_comment():
+    rows = {row.key: row.text for row in config_keys(SftConfig)}
+    assert rows["optimizer.max_grad_norm"].endswith("# global L2 norm")
+    assert "required" in rows["prompts"]
+    assert {"mesh.fsdp", "tokens.template", "checkpoint.keep"} <= rows.keys()

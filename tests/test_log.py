@@ -1,0 +1,18 @@
+"""Tests of `rlaif_jax.log`."""
+
+import io
+import logging
+
+from rlaif_jax import log
+
+
+def test_keys_are_blanked_wherever_they_are_logged():
+    log.configure()
+    stream = io.StringIO()
+    handler = logging.getLogger("rlaif_jax").handlers[0]
+    assert isinstance(handler, logging.StreamHandler)
+    handler.setStream(stream)
+    log.logger("rlaif_jax.x").info("key %s", "sk-proj-abcdef123456")
+    log.logger("rlaif_jax.x").info("Authorization: Bearer abcdef123456")
+    assert "abcdef" not in stream.getvalue()
+    assert stream.getvalue().count("[redacted]") == 2
