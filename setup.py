@@ -39,6 +39,7 @@ setup(
     ],
     extras_require={
         "test": [
+            "jax[tpu]",  # libtpu compiles for TPU topologies without a TPU
             "torch==2.13.0",
             "pytest>=8",
             "pytest-xdist>=3.6",

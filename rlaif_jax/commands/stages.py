@@ -1,0 +1,137 @@
+"""Runs the stages of a study, each once, several side by side."""
+
+import fcntl
+import importlib
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
+from multiprocessing import get_context
+from pathlib import Path
+
+from rlaif_jax.cli import config_of
+from rlaif_jax.commands.console import Console
+from rlaif_jax.config_file import validate
+from rlaif_jax.files import read_json, write_json
+from rlaif_jax.study.graph import Stage, resolve
+from rlaif_jax.typing import Json
+
+_DONE = "done.json"
+
+
+class Stages:
+    """Where the stages of a study live, and what they returned.
+
+    Attributes:
+      root: Folder of the study's own stages.
+      cache: Folder of the stages that all studies share.
+    """
+
+    def __init__(self, root: Path, cache: Path):
+        self.root = root
+        self.cache = cache
+
+    def folder(self, stage: Stage) -> Path:
+        """The folder of one stage."""
+        return (self.cache if stage.cached else self.root) / stage.folder
+
+    def result(self, stage: Stage) -> Json | None:
+        """What the stage returned, or None if it has not ended."""
+        path = self.folder(stage) / _DONE
+        return read_json(path, "stage result") if path.is_file() else None
+
+    def run(self, stages: Sequence[Stage], *, workers: int, console: Console) -> None:
+        """Runs every stage that is not done, inputs first.
+
+        Args:
+          stages: In any order; equal stages may repeat.
+          workers: Processes. With one, stages run in this process.
+          console: Told about every stage that ends.
+
+        Raises:
+          CommandError: Of the first stage that fails; those that were running end
+            first, and nothing that was done is lost.
+        """
+        todo = {s.digest: s for s in stages if self.result(s) is None}
+        folders = {s.digest: self.folder(s) for s in stages}
+        count = len({s.digest for s in stages})
+        ended = count - len(todo)
+        for stage in self._execute(todo, folders, workers):
+            ended += 1
+            console.update("stages", ended, count, stage.title)
+
+    def _execute(
+        self, todo: dict[str, Stage], folders: dict[str, Path], workers: int
+    ) -> Iterator[Stage]:
+        """Yields each stage when it has ended."""
+        with _submitter(workers) as submit:
+            running: dict[Future[None], Stage] = {}
+            while todo or running:
+                busy = {stage.digest for stage in running.values()}
+                for stage in _ready(todo, busy):
+                    if len(running) == workers:
+                        break
+                    del todo[stage.digest]
+                    document = resolve(stage.document, folders)
+                    folder = folders[stage.digest]
+                    running[submit(stage.verb, document, folder)] = stage
+                ended, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in ended:
+                    stage = running.pop(future)
+                    future.result()
+                    yield stage
+
+
+def _ready(todo: dict[str, Stage], busy: set[str]) -> list[Stage]:
+    """Stages all of whose inputs are done, in the order they were given."""
+    waiting = todo.keys() | busy
+    return [stage for stage in todo.values() if not stage.needs & waiting]
+
+
+@contextmanager
+def _submitter(
+    workers: int,
+) -> Iterator[Callable[[str, Json, Path], Future[None]]]:
+    """Runs stages in fresh processes, or in this one if one worker is wanted."""
+    if workers == 1:
+
+        def here(verb: str, document: Json, folder: Path) -> Future[None]:
+            future: Future[None] = Future()
+            future.set_result(run_stage(verb, document, folder))
+            return future
+
+        yield here
+        return
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    with ProcessPoolExecutor(
+        workers, get_context("spawn"), initializer=_start_worker, initargs=(threads,)
+    ) as pool:
+        yield lambda *job: pool.submit(run_stage, *job)
+
+
+def _start_worker(threads: int) -> None:
+    """Divides the cores among the workers; must run before JAX starts."""
+    os.environ["NPROC"] = str(threads)
+
+
+def run_stage(verb: str, document: Json, folder: Path) -> None:
+    """Runs one command in its folder, unless another process has done so."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with _locked(folder / ".lock"):
+        if (folder / _DONE).is_file():
+            return
+        started = time.monotonic()
+        config = validate(config_of(verb), document)
+        command = importlib.import_module(f"rlaif_jax.commands.{verb}")
+        result = command.run(config, folder, Console(quiet=True))
+        seconds = time.monotonic() - started
+        write_json(folder / _DONE, result | {"stage_seconds": seconds})
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Holds a lock that the system frees when its process dies."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
