@@ -1,0 +1,50 @@
+"""Tests of `rlaif_jax.study.config`, on the study that ships with the lab."""
+
+from pathlib import Path
+
+import pytest
+
+import rlaif_jax.lab
+from rlaif_jax.config_file import load_config, read_yaml, validate
+from rlaif_jax.errors import UsageError
+from rlaif_jax.study.config import StudyConfig
+
+LAB = Path(rlaif_jax.lab.__file__).parent / "study.yaml"
+
+
+def changed(**changes):
+    return validate(StudyConfig, read_yaml(LAB) | changes)
+
+
+def test_the_lab_study_has_four_arms_and_three_claims():
+    config = load_config(StudyConfig, [str(LAB)])
+    assert len(config.arms) == 4
+    assert set(config.claims) == {"a", "b", "c"}
+
+
+def test_names_that_nothing_has_are_refused():
+    with pytest.raises(UsageError, match="unknown teacher 'gpt'"):
+        changed(baseline="gpt")
+    arm = {"teacher": "weak", "sft_splits": ["sft"], "critic": "x", "aif_splits": ["a"]}
+    with pytest.raises(UsageError, match="unknown critic 'x'"):
+        changed(arms={"one": arm}, claims={})
+    claim = {"text": "t", "greater": "SFT weak", "lesser": "nobody"}
+    with pytest.raises(UsageError, match="unknown arm 'nobody'"):
+        changed(claims={"a": claim})
+
+
+@pytest.mark.parametrize(
+    ("arm", "message"),
+    [
+        ({"critic": "strong"}, "go together"),
+        ({"critic": "strong", "aif_splits": ["sft"]}, "not both"),
+    ],
+)
+def test_an_arm_must_make_sense(arm, message):
+    with pytest.raises(UsageError, match=message):
+        changed(arms={"one": {"teacher": "weak", "sft_splits": ["sft"]} | arm})
+
+
+def test_a_critic_needs_the_dpo_recipe():
+    with pytest.raises(UsageError, match="needs the dpo recipe"):
+        changed(dpo=None)

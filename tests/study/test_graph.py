@@ -1,0 +1,91 @@
+"""Tests of `rlaif_jax.study.graph`."""
+
+from pathlib import Path
+
+import pytest
+
+import rlaif_jax.lab
+from rlaif_jax.config_file import load_config
+from rlaif_jax.study.config import StudyConfig
+from rlaif_jax.study.graph import build_graph, resolve
+
+LAB = Path(rlaif_jax.lab.__file__).parent / "study.yaml"
+
+
+def graph(*overrides):
+    return build_graph(load_config(StudyConfig, [str(LAB), *overrides]))
+
+
+def by_arm(arms, seed=0):
+    return {stages.arm: stages for stages in arms if stages.seed == seed}
+
+
+def digests(arms):
+    return {stage.digest for stages in arms for stage in stages.all()}
+
+
+def test_arms_share_what_they_have_in_common():
+    arms = by_arm(graph())
+    weak, feedback = arms["SFT weak"], arms["SFT weak 10% + AI feedback"]
+    assert weak.teacher == feedback.teacher
+    assert weak.base == feedback.base
+    assert weak.baseline == arms["SFT strong"].baseline
+    assert weak.sft != feedback.sft
+    assert weak.dpo is None
+
+
+def test_seeds_share_only_the_baseline():
+    arms = graph()
+    one = digests([a for a in arms if a.seed == 0])
+    two = digests([a for a in arms if a.seed == 1])
+    shared = {s.title for a in arms for s in a.all() if s.digest in one & two}
+    assert shared == {"weak writes, baseline", "prompts, seed 0"}
+
+
+def test_inputs_come_before_their_readers():
+    for stages in graph():
+        seen = set()
+        for stage in stages.all():
+            assert stage.needs <= seen | {stages.baseline.digest} | digests(graph())
+            seen.add(stage.digest)
+
+
+def test_a_name_depends_on_what_can_change_the_answer():
+    before = digests(graph())
+    assert digests(graph("teachers.weak.base_url=http://127.0.0.1:1/v1")) == before
+    assert digests(graph("workers=1")) == before
+    assert not digests(graph("prompts.limit=100", "seeds=[0]")) & (
+        before - {by_arm(graph())["SFT weak"].base.digest}
+    )
+
+
+def test_a_change_renames_only_what_follows_from_it():
+    before, after = by_arm(graph()), by_arm(graph("dpo.beta=0.1"))
+    old, new = before["SFT strong"], after["SFT strong"]
+    assert old == new
+    old = before["SFT weak 10% + AI feedback"]
+    new = after["SFT weak 10% + AI feedback"]
+    assert old.label == new.label
+    assert old.dpo != new.dpo
+    assert old.evaluate != new.evaluate
+
+
+def test_an_input_file_counts_by_its_content(tmp_path):
+    path = tmp_path / "prompts.jsonl"
+    path.write_text("one")
+    override = f"prompts.source.path={path}"
+    first = digests(graph(override))
+    assert digests(graph(override)) == first
+    path.write_text("two")
+    assert digests(graph(override)) != first
+
+
+def test_references_become_paths():
+    stages = by_arm(graph())["SFT weak"]
+    folders = {d: Path("root") / d[:4] for d in digests(graph())}
+    document = resolve(stages.evaluate.document, folders)
+    assert document["candidate"] == str(
+        Path("root") / stages.sample.digest[:4] / "completions.jsonl"
+    )
+    with pytest.raises(KeyError):
+        resolve(stages.evaluate.document, {})
