@@ -136,6 +136,14 @@ class Label(Record):
     calls: int = 0
 
 
+class JudgedCompletion(Record):
+    """What one evaluated completion won against the baseline's."""
+
+    prompt_id: str
+    won: float | None  # 1, 0, 0.5 for a draw; None without a usable verdict
+    label: Label
+
+
 class Preference(Record):
     """A row of a preference shard: what the trainer sees of a decided comparison."""
 

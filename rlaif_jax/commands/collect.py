@@ -1,0 +1,243 @@
+"""Gathers what the stages of a study left behind into one result."""
+
+import json
+import shlex
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from importlib import metadata
+
+from rlaif_jax.commands.stages import Stages
+from rlaif_jax.errors import CorruptDataError
+from rlaif_jax.files import read_records, read_text
+from rlaif_jax.records import Completion, JudgedCompletion, Prompt
+from rlaif_jax.study import bill
+from rlaif_jax.study.config import StudyConfig
+from rlaif_jax.study.graph import ArmStages, Stage
+from rlaif_jax.study.results import (
+    Arm,
+    Curve,
+    Headline,
+    Sample,
+    SeedResult,
+    StudyResults,
+)
+from rlaif_jax.typing import Json
+
+_NUM_SAMPLES = 12  # evaluation prompts shown side by side
+_MAX_POINTS = 200  # of a curve
+_SCORER_TIMEOUT_S = 60.0
+_PACKAGES = ("rlaif_jax", "jax", "flax", "optax", "orbax-checkpoint", "transformers")
+_CURVES = ("loss", "rewards/margins", "rewards/accuracies")
+
+
+def collect_results(
+    config: StudyConfig, arms: Sequence[ArmStages], stages: Stages, *, seconds: float
+) -> StudyResults:
+    """Everything the report is drawn from.
+
+    Raises:
+      CorruptDataError: If a stage's files do not fit together.
+    """
+    headline = config.headline
+    return StudyResults(
+        arms={
+            name: Arm(
+                description=_describe(config, name),
+                seeds=tuple(
+                    _seed_result(config, stages, arm) for arm in arms if arm.arm == name
+                ),
+            )
+            for name in config.arms
+        },
+        baseline=config.baseline,
+        evaluator=getattr(config.evaluation.evaluator, "model", "recorded"),
+        headline=None if headline is None else Headline(**headline.model_dump()),
+        claims=config.claims,
+        stages=tuple(_bill_stages(config, arms, stages)),
+        curves=tuple(curve for arm in arms for curve in _curves(stages, arm)),
+        samples=tuple(_samples(stages, arms)),
+        seconds=seconds,
+        command=shlex.join(["rlaif-jax", *sys.argv[1:]]),
+        versions={name: metadata.version(name) for name in _PACKAGES},
+    )
+
+
+def study_index(arms: Sequence[ArmStages], stages: Stages) -> Json:
+    """Where every stage of every arm is, for notebooks and scripts."""
+    index: dict[str, list[Json]] = {}
+    for arm in arms:
+        for stage in arm.all():
+            row = {"arm": arm.arm, "seed": arm.seed, "title": stage.title}
+            row["folder"] = str(stages.folder(stage))
+            if stage is arm.dpo and arm.label is not None:
+                row["reference"] = str(stages.folder(arm.sft))
+                row["preferences"] = str(stages.folder(arm.label))
+            index.setdefault(stage.verb, []).append(row)
+    return {"stages": index}
+
+
+def _describe(config: StudyConfig, name: str) -> str:
+    arm = config.arms[name]
+    text = f"SFT on {arm.teacher}'s completions of {' and '.join(arm.sft_splits)}"
+    if arm.critic is not None:
+        text += f", then DPO on {arm.critic}'s labels of {' and '.join(arm.aif_splits)}"
+    return text
+
+
+def _completions(stages: Stages, stage: Stage) -> dict[str, Completion]:
+    path = stages.folder(stage) / "completions.jsonl"
+    return {c.prompt_id: c for c in read_records(path, Completion)}
+
+
+def _prompts(stages: Stages, arm: ArmStages) -> dict[str, Prompt]:
+    path = stages.folder(arm.prompts) / "prompts.jsonl"
+    return {prompt.prompt_id: prompt for prompt in read_records(path, Prompt)}
+
+
+def _seed_result(config: StudyConfig, stages: Stages, arm: ArmStages) -> SeedResult:
+    written = _completions(stages, arm.sample)
+    path = stages.folder(arm.evaluate) / "verdicts.jsonl"
+    outcomes = {o.prompt_id: o.won for o in read_records(path, JudgedCompletion)}
+    tokens = [c.usage.completion_tokens for c in written.values()]
+    cut = [c.finish_reason == "length" for c in written.values()]
+    scores: list[Json] = []
+    if config.evaluation.scorer_url is not None:
+        scores = _score(config.evaluation.scorer_url, _prompts(stages, arm), written)
+    return SeedResult(
+        seed=arm.seed,
+        outcomes=outcomes,
+        mean_completion_tokens=sum(tokens) / len(tokens),
+        length_rate=sum(cut) / len(cut),
+        measures=_means(scores),
+        family_accuracy=_family_accuracy(scores),
+    )
+
+
+def _score(
+    url: str, prompts: dict[str, Prompt], written: dict[str, Completion]
+) -> list[Json]:
+    """What an external scorer says of each completion.
+
+    Raises:
+      CorruptDataError: If it does not answer with one mapping a completion.
+    """
+    items = [
+        {
+            "messages": [m.model_dump() for m in prompts[c.prompt_id].messages],
+            "text": c.text,
+            "finish_reason": c.finish_reason,
+        }
+        for c in written.values()
+    ]
+    request = urllib.request.Request(
+        url, json.dumps(items).encode(), {"Content-Type": "application/json"}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=_SCORER_TIMEOUT_S) as response:
+            scores = json.load(response)
+    except (urllib.error.URLError, json.JSONDecodeError) as error:
+        raise CorruptDataError(
+            f"the scorer at {url} gave no scores: {error}"
+        ) from error
+    if not isinstance(scores, list) or len(scores) != len(items):
+        raise CorruptDataError(f"the scorer at {url} did not give {len(items)} scores")
+    return scores
+
+
+def _means(scores: list[Json]) -> dict[str, float]:
+    """The mean of every figure that all completions have."""
+    if not scores:
+        return {}
+    names = [name for name, v in scores[0].items() if isinstance(v, int | float)]
+    return {name: sum(s[name] for s in scores) / len(scores) for name in names}
+
+
+def _family_accuracy(scores: list[Json]) -> dict[str, float]:
+    groups: dict[str, list[float]] = {}
+    for score in scores:
+        if "family" in score and "accuracy" in score:
+            groups.setdefault(score["family"], []).append(score["accuracy"])
+    return {name: sum(v) / len(v) for name, v in sorted(groups.items())}
+
+
+def _bill_stages(
+    config: StudyConfig, arms: Sequence[ArmStages], stages: Stages
+) -> list[bill.Stage]:
+    """Every stage once, with the arms that use it."""
+    used: dict[str, tuple[Stage, list[str]]] = {}
+    for arm in arms:
+        for stage in arm.all():
+            names = used.setdefault(stage.digest, (stage, []))[1]
+            if arm.arm not in names:
+                names.append(arm.arm)
+    return [_bill_stage(stage, names, stages) for stage, names in used.values()]
+
+
+def _bill_stage(stage: Stage, arms: list[str], stages: Stages) -> bill.Stage:
+    result = stages.result(stage) or {}
+    roles: dict[str, bill.Role] = {
+        "complete": "teacher",
+        "label": "critic",
+        "evaluate": "evaluator",
+    }
+    uses: dict[str, bill.DeviceUse] = {
+        "sft": "training",
+        "dpo": "training",
+        "sample": "sampling",
+    }
+    spend: dict[bill.Role, bill.Spend] = {}
+    if stage.verb in roles:
+        fields = bill.Spend.model_fields
+        amounts = {name: result[name] for name in fields}
+        spend[roles[stage.verb]] = bill.Spend(**amounts)
+    device: dict[bill.DeviceUse, float] = {}
+    if stage.verb in uses:
+        device[uses[stage.verb]] = float(result["device_seconds"])
+    return bill.Stage(
+        stage_id=stage.folder,
+        kind=stage.verb,
+        arms=tuple(arms),
+        spend=spend,
+        device_s=device,
+    )
+
+
+def _curves(stages: Stages, arm: ArmStages) -> list[Curve]:
+    """The training curves of the arm's last stage."""
+    stage = arm.dpo or arm.sft
+    lines = read_text(stages.folder(stage) / "metrics.jsonl").splitlines()
+    rows = [json.loads(line) for line in lines]
+    rows = rows[:: max(1, len(rows) // _MAX_POINTS)]
+    return [
+        Curve(
+            arm=arm.arm,
+            seed=arm.seed,
+            stage=stage.verb,
+            measure=measure,
+            steps=tuple(row["step"] for row in rows),
+            values=tuple(row[measure] for row in rows),
+        )
+        for measure in _CURVES
+        if rows and measure in rows[0]
+    ]
+
+
+def _samples(stages: Stages, arms: Sequence[ArmStages]) -> list[Sample]:
+    """The first evaluation prompts, with what every arm of the first seed wrote."""
+    first = [arm for arm in arms if arm.seed == arms[0].seed]
+    prompts = _prompts(stages, first[0])
+    baseline = _completions(stages, first[0].baseline)
+    written = {arm.arm: _completions(stages, arm.sample) for arm in first}
+    chosen = list(written[first[0].arm])[:_NUM_SAMPLES]
+    return [
+        Sample(
+            prompt="\n".join(m.content for m in prompts[prompt_id].messages),
+            completions={
+                "baseline": baseline[prompt_id].text,
+                **{arm: texts[prompt_id].text for arm, texts in written.items()},
+            },
+        )
+        for prompt_id in chosen
+    ]

@@ -1,0 +1,58 @@
+"""`study`: every arm under every seed, each stage once, and the report."""
+
+import os
+import time
+from pathlib import Path
+
+from rich.console import Console as Terminal
+
+from rlaif_jax.commands.collect import collect_results, study_index
+from rlaif_jax.commands.console import Console
+from rlaif_jax.commands.stages import Stages
+from rlaif_jax.files import read_json, write_json
+from rlaif_jax.study.config import StudyConfig
+from rlaif_jax.study.graph import build_graph
+from rlaif_jax.study.report import results_table, write_report
+from rlaif_jax.study.results import read_results, summarize
+from rlaif_jax.typing import Json
+
+_SPENT = "seconds.json"  # wall time of earlier, interrupted calls
+
+
+def run(config: StudyConfig, out: Path, console: Console) -> Json:
+    """Runs what is not done yet, then writes results.json, figures and report."""
+    started = time.monotonic()
+    before = _seconds_before(out)
+    write_json(out / "config.json", config.model_dump(mode="json"))
+    arms = build_graph(config)
+    stages = Stages(out / "stages", cache_folder() / "stages")
+    every = [stage for arm in arms for stage in arm.all()]
+    try:
+        stages.run(every, workers=config.workers, console=console)
+    finally:
+        seconds = before + time.monotonic() - started
+        write_json(out / _SPENT, {"seconds": seconds})
+    write_json(out / "study.json", study_index(arms, stages))
+    console.say("drawing the report")
+    results = collect_results(config, arms, stages, seconds=seconds)
+    write_report(results, out)
+    return summarize(results, report=str(out / "report.html"))
+
+
+def show(result: Json, out: Path) -> None:
+    """Prints the table of arms, the claims, and where the report is."""
+    Terminal().print(results_table(read_results(out / "results.json")))
+    for name, verdict in result["claims"].items():
+        print(f"claim ({name}): {verdict}")
+    print(f"report: {result['report']}")
+
+
+def cache_folder() -> Path:
+    """Where stages that studies share are kept: $RLAIF_JAX_CACHE, or in the home."""
+    chosen = os.environ.get("RLAIF_JAX_CACHE")
+    return Path(chosen) if chosen else Path.home() / ".cache" / "rlaif_jax"
+
+
+def _seconds_before(out: Path) -> float:
+    path = out / _SPENT
+    return float(read_json(path, "time spent")["seconds"]) if path.is_file() else 0.0
