@@ -68,7 +68,7 @@ class Completion(Record):
     text: str
     generator: str  # the teacher's or policy's name
     sampling: dict[str, Any] = Field(default_factory=dict)  # temperature, seed, ...
-    finish_reason: str = "stop"  # stop, length, content_filter or refusal
+    finish_reason: str = "stop"  # or length; content_filter, refusal, too_long, failed
     usage: Usage = Usage()
     cost_usd: float = 0.0
 
@@ -127,7 +127,7 @@ class Label(Record):
     verdict: Verdict
     p_first: float | None  # probability that the first is better; None if failed
     verdict_both_orders: str  # "first,second": each order's own verdict, unswapped
-    state: str  # labeled, skipped_identical, unparsable, refused or failed
+    state: str  # labeled, skipped_identical, unparsable, refused, too_long or failed
     critic: str
     critic_returned_model: str
     template_hash: str

@@ -6,12 +6,12 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
-from importlib import metadata
 
 from rlaif_jax.commands.stages import Stages
 from rlaif_jax.errors import CorruptDataError
 from rlaif_jax.files import read_records, read_text
 from rlaif_jax.records import Completion, JudgedCompletion, Prompt
+from rlaif_jax.run_folder import versions
 from rlaif_jax.study import bill
 from rlaif_jax.study.config import StudyConfig
 from rlaif_jax.study.graph import ArmStages, Stage
@@ -28,7 +28,6 @@ from rlaif_jax.typing import Json
 _NUM_SAMPLES = 12  # evaluation prompts shown side by side
 _MAX_POINTS = 200  # of a curve
 _SCORER_TIMEOUT_S = 60.0
-_PACKAGES = ("rlaif_jax", "jax", "flax", "optax", "orbax-checkpoint", "transformers")
 _CURVES = ("loss", "rewards/margins", "rewards/accuracies")
 
 
@@ -60,7 +59,7 @@ def collect_results(
         samples=tuple(_samples(stages, arms)),
         seconds=seconds,
         command=shlex.join(["rlaif-jax", *sys.argv[1:]]),
-        versions={name: metadata.version(name) for name in _PACKAGES},
+        versions=versions(),
     )
 
 

@@ -1,0 +1,64 @@
+"""`complete`: a teacher writes."""
+
+import asyncio
+from pathlib import Path
+
+from rlaif_jax.commands.console import Console
+from rlaif_jax.commands.inputs import read_prompts
+from rlaif_jax.commands.judging import open_writer
+from rlaif_jax.config import CompleteConfig
+from rlaif_jax.files import write_json, write_records
+from rlaif_jax.labeling.accounts import Accounts
+from rlaif_jax.labeling.pipeline import complete_all
+from rlaif_jax.records import Completion, content_hash
+from rlaif_jax.run_folder import claim
+from rlaif_jax.typing import Json
+
+
+def run(config: CompleteConfig, out: Path, console: Console) -> Json:
+    """Asks for every prompt's completion, and writes them in prompt order."""
+    return asyncio.run(_run(config, out, console))
+
+
+async def _run(config: CompleteConfig, out: Path, console: Console) -> Json:
+    prompts = read_prompts(config.prompts, config.splits)
+    accounts = Accounts(total=len(prompts))
+    completions: list[Completion] = []
+    async with open_writer(
+        config.teacher,
+        generator=config.generator,
+        seed=config.seed,
+        out=out,
+        budget_usd=config.budget_usd,
+    ) as writer:
+        claim(out, config, inputs=content_hash([p.prompt_id for p in prompts]))
+        async for completion in complete_all(
+            prompts,
+            teacher=writer.teacher,
+            workers=writer.workers,
+            stop=writer.stop,
+            accounts=accounts,
+        ):
+            completions.append(completion)
+            note = f"{accounts.cost_usd:.2f} USD"
+            console.update("completions", accounts.done, accounts.total, note)
+    write_records(out / "completions.jsonl", completions)
+    result = {
+        "completions": accounts.done,
+        "finish_reasons": dict(sorted(accounts.states.items())),
+        "calls": accounts.calls,
+        "prompt_tokens": accounts.prompt_tokens,
+        "completion_tokens": accounts.completion_tokens,
+        "cost_usd": accounts.cost_usd,
+        "file": str(out / "completions.jsonl"),
+    }
+    write_json(out / "completions.json", result)
+    return result
+
+
+def show(result: Json, out: Path) -> None:
+    """Prints the counts and the price."""
+    del out
+    ends = ", ".join(f"{k} {v}" for k, v in result["finish_reasons"].items())
+    print(f"{result['completions']} completions ({ends}): {result['file']}")
+    print(f"cost: {result['cost_usd']:.4f} USD")

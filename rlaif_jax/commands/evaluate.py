@@ -1,0 +1,98 @@
+"""`evaluate`: win rate of completions against a baseline."""
+
+import asyncio
+from pathlib import Path
+
+from rlaif_jax.commands.console import Console
+from rlaif_jax.commands.inputs import (
+    build_comparisons,
+    comparisons_hash,
+    read_prompts,
+)
+from rlaif_jax.commands.judging import open_judge
+from rlaif_jax.config import EvaluateConfig
+from rlaif_jax.evaluation.annotations import read_outcomes
+from rlaif_jax.evaluation.paired import paired_test
+from rlaif_jax.evaluation.win_rate import OUTCOMES, from_annotations, from_outcomes
+from rlaif_jax.files import read_records, write_json, write_records
+from rlaif_jax.labeling.accounts import Accounts
+from rlaif_jax.labeling.pipeline import label_all
+from rlaif_jax.records import JudgedCompletion
+from rlaif_jax.run_folder import claim
+from rlaif_jax.typing import Json
+
+
+def run(config: EvaluateConfig, out: Path, console: Console) -> Json:
+    """Judges every completion against the baseline's, or reads recorded verdicts."""
+    if config.recorded is not None:
+        result: Json = from_annotations(config.recorded).model_dump()
+        won = read_outcomes(config.recorded)
+    else:
+        judged, accounts = asyncio.run(_judge(config, out, console))
+        write_records(out / "verdicts.jsonl", judged)
+        won = {one.prompt_id: one.won for one in judged}
+        result = from_outcomes(won.values()).model_dump() | _spent(accounts)
+    if config.against is not None:
+        path = config.against / "verdicts.jsonl"
+        other = {o.prompt_id: o.won for o in read_records(path, JudgedCompletion)}
+        test = paired_test(won, other)
+        result["against"] = {"folder": str(config.against), **test.model_dump()}
+    write_json(out / "win_rate.json", result)
+    return result
+
+
+async def _judge(
+    config: EvaluateConfig, out: Path, console: Console
+) -> tuple[list[JudgedCompletion], Accounts]:
+    """The outcome on every prompt, in prompt order; the candidate is second."""
+    assert config.prompts is not None  # the config's validator saw to these
+    assert config.candidate is not None
+    assert config.baseline is not None
+    assert config.evaluator is not None
+    prompts = read_prompts(config.prompts, config.splits)
+    comparisons = build_comparisons(prompts, config.baseline, config.candidate)
+    accounts = Accounts(total=len(comparisons))
+    async with open_judge(
+        config.evaluator, orders=config.orders, out=out, budget_usd=config.budget_usd
+    ) as judge:
+        claim(out, config, inputs=comparisons_hash(comparisons))
+        labels = []
+        async for label in label_all(
+            comparisons,
+            critic=judge.critic,
+            workers=judge.workers,
+            stop=judge.stop,
+            accounts=accounts,
+        ):
+            labels.append(label)
+            note = f"{accounts.cost_usd:.2f} USD"
+            console.update("verdicts", accounts.done, accounts.total, note)
+    judged = [
+        JudgedCompletion(
+            prompt_id=prompt.prompt_id, won=OUTCOMES[label.verdict], label=label
+        )
+        for prompt, label in zip(prompts, labels, strict=True)
+    ]
+    return judged, accounts
+
+
+def _spent(accounts: Accounts) -> Json:
+    return {
+        "calls": accounts.calls,
+        "prompt_tokens": accounts.prompt_tokens,
+        "completion_tokens": accounts.completion_tokens,
+        "cost_usd": accounts.cost_usd,
+    }
+
+
+def show(result: Json, out: Path) -> None:
+    """Prints the win rate and the paired difference, if one was asked for."""
+    print(
+        f"win rate {result['win_rate']:.2f} % (standard error"
+        f" {result['standard_error']:.2f}), {result['n_wins']} wins and"
+        f" {result['n_draws']} draws of {result['n_total']}"
+    )
+    if "against" in result:
+        test = result["against"]
+        print("against: " + ", ".join(f"{k} {v}" for k, v in test.items()))
+    print(f"written to {out / 'win_rate.json'}")

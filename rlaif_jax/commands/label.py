@@ -1,0 +1,150 @@
+"""`label`: a critic judges comparisons, and sealed shards come out one by one."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+from rlaif_jax.commands.console import Console
+from rlaif_jax.commands.inputs import (
+    build_comparisons,
+    comparisons_hash,
+    read_prompts,
+)
+from rlaif_jax.commands.judging import open_judge
+from rlaif_jax.config import LabelConfig
+from rlaif_jax.data.shards import ShardWriter
+from rlaif_jax.files import write_json, write_records
+from rlaif_jax.labeling.accounts import Accounts
+from rlaif_jax.labeling.pipeline import label_all
+from rlaif_jax.records import (
+    Comparison,
+    Completion,
+    Label,
+    Message,
+    Preference,
+    Verdict,
+)
+from rlaif_jax.run_folder import claim
+from rlaif_jax.typing import Json
+
+
+def run(config: LabelConfig, out: Path, console: Console) -> Json:
+    """Labels every comparison once, and seals a shard a block of the input."""
+    return asyncio.run(_run(config, out, console))
+
+
+async def _run(config: LabelConfig, out: Path, console: Console) -> Json:
+    prompts = read_prompts(config.prompts, config.splits)
+    comparisons = build_comparisons(prompts, config.first, config.second)
+    splits = {prompt.prompt_id: prompt.split for prompt in prompts}
+    accounts = Accounts(total=len(comparisons))
+    labels: list[Label] = []
+    pairs = 0
+
+    def progress(now: Accounts) -> None:
+        console.update("labels", now.done, now.total, _note(now, watch=console.watch))
+
+    async with open_judge(
+        config.critic, orders=config.orders, out=out, budget_usd=config.budget_usd
+    ) as judge:
+        claim(out, config, inputs=comparisons_hash(comparisons))
+        writer = ShardWriter(out)
+        run_of_labels = label_all(
+            comparisons,
+            critic=judge.critic,
+            workers=judge.workers,
+            stop=judge.stop,
+            accounts=accounts,
+            progress=progress,
+        )
+        size = config.comparisons_per_shard
+        async for label in run_of_labels:
+            labels.append(label)
+            if len(labels) % size == 0 or len(labels) == len(comparisons):
+                begin = (len(labels) - 1) // size * size
+                block = zip(comparisons[begin:], labels[begin:], strict=False)
+                rows = decided(list(block), splits)
+                writer.add(begin // size, rows)
+                pairs += len(rows)
+        writer.close()
+    write_records(out / "labels.jsonl", labels)
+    result = _result(accounts, pairs=pairs, shards=-(-len(comparisons) // size))
+    write_json(out / "label.json", result)
+    return result
+
+
+def decided(
+    block: Sequence[tuple[Comparison, Label]], splits: dict[str, str]
+) -> list[Preference]:
+    """The preferences of a block; ties and failures are none.
+
+    Args:
+      block: Comparisons with their labels.
+      splits: Prompt id to its split.
+    """
+    return [
+        _preference(comparison, label, splits[comparison.prompt_id])
+        for comparison, label in block
+        if label.verdict in (Verdict.FIRST, Verdict.SECOND)
+    ]
+
+
+def _preference(comparison: Comparison, label: Label, split: str) -> Preference:
+    chosen, rejected = comparison.first, comparison.second
+    p_chosen = label.p_first
+    assert p_chosen is not None  # a decided label has one
+    if label.verdict is Verdict.SECOND:
+        chosen, rejected, p_chosen = rejected, chosen, 1.0 - p_chosen
+    return Preference(
+        prompt=comparison.messages,
+        chosen=_turn(chosen),
+        rejected=_turn(rejected),
+        pair_id=comparison.pair_id,
+        prompt_id=comparison.prompt_id,
+        chosen_generator=chosen.generator,
+        rejected_generator=rejected.generator,
+        p_chosen=p_chosen,
+        verdict_both_orders=label.verdict_both_orders,
+        critic=label.critic,
+        critic_returned_model=label.critic_returned_model,
+        template_hash=label.template_hash,
+        label_cost_usd=label.cost_usd,
+        chosen_finish_reason=chosen.finish_reason,
+        rejected_finish_reason=rejected.finish_reason,
+        split=split,
+    )
+
+
+def _turn(completion: Completion) -> tuple[Message, ...]:
+    return (Message(role="assistant", content=completion.text),)
+
+
+def _note(accounts: Accounts, *, watch: bool) -> str:
+    """What stands beside the bar: the price, and with --watch every count."""
+    note = f"{accounts.cost_usd:.2f} USD"
+    if watch:
+        counts = {**accounts.verdicts, **accounts.states}
+        note += "".join(f" {name}={count}" for name, count in sorted(counts.items()))
+    return note
+
+
+def _result(accounts: Accounts, *, pairs: int, shards: int) -> Json:
+    return {
+        "comparisons": accounts.done,
+        "labels": {v.value: accounts.verdicts[v.value] for v in Verdict},
+        "states": dict(sorted(accounts.states.items())),
+        "pairs": pairs,
+        "shards": shards,
+        "calls": accounts.calls,
+        "prompt_tokens": accounts.prompt_tokens,
+        "completion_tokens": accounts.completion_tokens,
+        "cost_usd": accounts.cost_usd,
+    }
+
+
+def show(result: Json, out: Path) -> None:
+    """Prints the verdicts, the pairs and the price."""
+    counts = ", ".join(f"{name} {count}" for name, count in result["labels"].items())
+    print(f"{result['comparisons']} comparisons: {counts}")
+    print(f"{result['pairs']} pairs in {result['shards']} shards: {out}")
+    print(f"{result['calls']} calls, {result['cost_usd']:.4f} USD")

@@ -1,0 +1,42 @@
+"""Tests of `rlaif_jax.provenance`."""
+
+import json
+import subprocess
+
+import jax
+
+from rlaif_jax.provenance import package_versions, source_commit, write_run_info
+
+
+def test_a_run_folder_tells_its_config_and_versions(tmp_path, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-canary-0123456789")
+    write_run_info(tmp_path / "run", {"seed": 3}, {"config_hash": "abc"})
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    text = (tmp_path / "run" / "run.json").read_text()
+    facts = json.loads(text)
+    assert config == {"seed": 3}
+    assert facts["config_hash"] == "abc"
+    assert facts["packages"]["jax"] == jax.__version__
+    assert facts["python"].startswith("3.")
+    assert "canary" not in text
+
+
+def test_a_package_that_is_not_installed_has_no_version():
+    assert all(package_versions().values())
+
+
+def test_the_commit_is_that_of_tracked_sources_only(tmp_path):
+    def git(*arguments):
+        identity = ("-c", "user.name=a", "-c", "user.email=a@b")
+        command = ["git", *identity, "-C", str(tmp_path), *arguments]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    assert source_commit(tmp_path) is None
+    git("init", "-q")
+    (tmp_path / "__init__.py").touch()
+    git("commit", "-q", "--allow-empty", "-m", "first")
+    assert source_commit(tmp_path) is None  # inside a repository, but not of it
+    git("add", "__init__.py")
+    git("commit", "-q", "-m", "second")
+    assert source_commit(tmp_path) == git("rev-parse", "HEAD")

@@ -1,0 +1,42 @@
+"""Tests of `rlaif_jax.run_folder`."""
+
+import json
+
+import pytest
+
+from rlaif_jax.config import CompleteConfig
+from rlaif_jax.config_file import validate
+from rlaif_jax.errors import UsageError
+from rlaif_jax.run_folder import claim
+
+
+def config(**endpoint):
+    teacher = {"api": "openai", "base_url": "http://127.0.0.1:1/v1", "model": "m"}
+    document = {"prompts": "p.jsonl", "teacher": teacher | endpoint}
+    return validate(CompleteConfig, document)
+
+
+def test_the_same_run_may_go_on_and_another_may_not(tmp_path):
+    claim(tmp_path, config())
+    claim(tmp_path, config(max_in_flight=1, timeout_s=5))
+    with pytest.raises(UsageError, match="another teacher"):
+        claim(tmp_path, config(model="other"))
+    with pytest.raises(UsageError, match="another inputs"):
+        claim(tmp_path, config(), inputs="changed")
+
+
+def test_only_an_endpoint_with_an_identity_may_move(tmp_path):
+    moved = "http://127.0.0.1:2/v1"
+    claim(tmp_path / "named", config(identity="lab"))
+    claim(tmp_path / "named", config(identity="lab", base_url=moved))
+    claim(tmp_path / "unnamed", config())
+    with pytest.raises(UsageError):
+        claim(tmp_path / "unnamed", config(base_url=moved))
+
+
+def test_how_a_run_was_started_is_on_disk(tmp_path):
+    claim(tmp_path, config())
+    run = json.loads((tmp_path / "run.json").read_text())
+    assert {"config_hash", "versions", "python", "git_commit"} <= run.keys()
+    resolved = json.loads((tmp_path / "config.json").read_text())
+    assert resolved["teacher"]["max_in_flight"] == 32
