@@ -59,7 +59,9 @@ def claim(out: Path, config: Config, *, inputs: str = "") -> None:
     if path.is_file():
         found = read_json(path, "claim of a run folder")
         if found != wanted:
-            keys = [k for k in wanted.keys() | found.keys() if found.get(k) != wanted.get(k)]
+            keys = [
+                k for k in wanted.keys() | found.keys() if found.get(k) != wanted.get(k)
+            ]
             raise UsageError(
                 f"{out} belongs to a run with another {', '.join(sorted(keys))}: choose"
                 " another --out, or delete the folder"
