@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from rlaif_jax.commands.stages import Stages
 from rlaif_jax.errors import CorruptDataError
 from rlaif_jax.files import read_records, read_text
+from rlaif_jax.provenance import package_versions
 from rlaif_jax.records import Completion, JudgedCompletion, Prompt
-from rlaif_jax.run_folder import versions
 from rlaif_jax.study import bill
 from rlaif_jax.study.config import StudyConfig
 from rlaif_jax.study.graph import ArmStages, Stage
@@ -59,7 +59,7 @@ def collect_results(
         samples=tuple(_samples(stages, arms)),
         seconds=seconds,
         command=shlex.join(["rlaif-jax", *sys.argv[1:]]),
-        versions=versions(),
+        versions=package_versions(),
     )
 
 
@@ -163,7 +163,7 @@ def _family_accuracy(scores: list[Json]) -> dict[str, float]:
 
 def _bill_stages(
     config: StudyConfig, arms: Sequence[ArmStages], stages: Stages
-) -> list[bill.Stage]:
+) -> list[bill.StageCost]:
     """Every stage once, with the arms that use it."""
     used: dict[str, tuple[Stage, list[str]]] = {}
     for arm in arms:
@@ -174,7 +174,7 @@ def _bill_stages(
     return [_bill_stage(stage, names, stages) for stage, names in used.values()]
 
 
-def _bill_stage(stage: Stage, arms: list[str], stages: Stages) -> bill.Stage:
+def _bill_stage(stage: Stage, arms: list[str], stages: Stages) -> bill.StageCost:
     result = stages.result(stage) or {}
     roles: dict[str, bill.Role] = {
         "complete": "teacher",
@@ -194,7 +194,7 @@ def _bill_stage(stage: Stage, arms: list[str], stages: Stages) -> bill.Stage:
     device: dict[bill.DeviceUse, float] = {}
     if stage.verb in uses:
         device[uses[stage.verb]] = float(result["device_seconds"])
-    return bill.Stage(
+    return bill.StageCost(
         stage_id=stage.folder,
         kind=stage.verb,
         arms=tuple(arms),

@@ -38,39 +38,64 @@ async def _run(config: LabelConfig, out: Path, console: Console) -> Json:
     comparisons = build_comparisons(prompts, config.first, config.second)
     splits = {prompt.prompt_id: prompt.split for prompt in prompts}
     accounts = Accounts(total=len(comparisons))
-    labels: list[Label] = []
-    pairs = 0
-
-    def progress(now: Accounts) -> None:
-        console.update("labels", now.done, now.total, _note(now, watch=console.watch))
-
     async with open_judge(
         config.critic, orders=config.orders, out=out, budget_usd=config.budget_usd
     ) as judge:
         claim(out, config, inputs=comparisons_hash(comparisons))
-        writer = ShardWriter(out)
         run_of_labels = label_all(
             comparisons,
             critic=judge.critic,
             workers=judge.workers,
             stop=judge.stop,
             accounts=accounts,
-            progress=progress,
+            progress=lambda now: console.update(
+                "labels", now.done, now.total, _note(now, watch=console.watch)
+            ),
         )
-        size = config.comparisons_per_shard
-        async for label in run_of_labels:
-            labels.append(label)
-            if len(labels) % size == 0 or len(labels) == len(comparisons):
-                begin = (len(labels) - 1) // size * size
-                block = zip(comparisons[begin:], labels[begin:], strict=False)
-                rows = decided(list(block), splits)
-                writer.add(begin // size, rows)
-                pairs += len(rows)
-        writer.close()
+        with ShardWriter(out) as shards:
+            sealer = _Sealer(shards, config.comparisons_per_shard, splits)
+            labels: list[Label] = []
+            async for label in run_of_labels:
+                sealer.take(comparisons[len(labels)], label)
+                labels.append(label)
+            sealer.finish()
+            manifest = shards.manifest
     write_records(out / "labels.jsonl", labels)
-    result = _result(accounts, pairs=pairs, shards=-(-len(comparisons) // size))
+    result = _result(accounts, pairs=manifest.num_rows, shards=len(manifest.entries))
     write_json(out / "label.json", result)
     return result
+
+
+class _Sealer:
+    """Seals a shard whenever a block of the input is labeled.
+
+    Blocks that an earlier run sealed are passed over: the ledger gives the same labels.
+    """
+
+    def __init__(self, shards: ShardWriter, size: int, splits: dict[str, str]):
+        self._shards = shards
+        self._size = size
+        self._splits = splits
+        self._num_blocks = 0
+        self._block: list[tuple[Comparison, Label]] = []
+
+    def take(self, comparison: Comparison, label: Label) -> None:
+        """Adds the next label, in input order."""
+        self._block.append((comparison, label))
+        if len(self._block) == self._size:
+            self._seal()
+
+    def finish(self) -> None:
+        """Seals what is left, and says that no shard follows."""
+        if self._block:
+            self._seal()
+        self._shards.finish()
+
+    def _seal(self) -> None:
+        if self._num_blocks == len(self._shards.manifest.entries):
+            self._shards.add(decided(self._block, self._splits))
+        self._num_blocks += 1
+        self._block = []
 
 
 def decided(

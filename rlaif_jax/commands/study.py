@@ -12,8 +12,9 @@ from rlaif_jax.commands.stages import Stages
 from rlaif_jax.files import read_json, write_json
 from rlaif_jax.study.config import StudyConfig
 from rlaif_jax.study.graph import build_graph
-from rlaif_jax.study.report import results_table, write_report
-from rlaif_jax.study.results import read_results, summarize
+from rlaif_jax.study.report import write_report
+from rlaif_jax.study.results_file import read_results, summarize
+from rlaif_jax.study.table import results_table
 from rlaif_jax.typing import Json
 
 _SPENT = "seconds.json"  # wall time of earlier, interrupted calls

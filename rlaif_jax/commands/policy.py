@@ -1,0 +1,99 @@
+"""Loads the model that a config names onto the devices of this run."""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import jax
+from jax.sharding import Mesh
+
+from rlaif_jax.checkpoint import store
+from rlaif_jax.config import MeshConfig, ModelConfig
+from rlaif_jax.data.tokenizer import Tokenizer, load_tokenizer
+from rlaif_jax.models import Params, TransformerConfig
+from rlaif_jax.models.registry import preset
+from rlaif_jax.models.transformer import abstract_params, init_params, logical_axes
+from rlaif_jax.runtime import distributed, platform
+from rlaif_jax.sharding.mesh import build_mesh
+from rlaif_jax.sharding.placement import param_shardings, require_divisible
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A model on the devices, and its tokenizer.
+
+    Attributes:
+      name: The folder's or the preset's name.
+      source: The model folder that it was read from; None for random weights.
+    """
+
+    name: str
+    config: TransformerConfig
+    params: Params
+    tokenizer: Tokenizer
+    tokenizer_dir: Path
+    source: Path | None
+
+
+def open_devices(mesh: MeshConfig, *, debug: bool = False) -> Mesh:
+    """Joins the run's other processes, if any, and lays out the devices.
+
+    Raises:
+      UsageError: If the mesh does not fit the devices.
+    """
+    platform.configure(debug=debug)
+    if not jax.distributed.is_initialized():
+        distributed.start()
+    return build_mesh(mesh)
+
+
+def load_policy(model: ModelConfig, mesh: Mesh) -> Policy:
+    """The model of a folder, or random weights of a preset.
+
+    Raises:
+      UsageError: If there is no such folder, step or preset, or the mesh does not
+        divide its dimensions.
+      CorruptDataError: If every checkpoint is damaged.
+    """
+    if model.path is not None:
+        return _from_folder(model, model.path, mesh)
+    assert model.preset is not None  # the config's validator saw to these
+    assert model.tokenizer is not None
+    tokenizer = load_tokenizer(model.tokenizer)
+    config = preset(model.preset).replace(
+        vocab_size=len(tokenizer),
+        eos_token_id=tokenizer.eos_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+        compute_dtype=model.compute_dtype,
+        remat=model.remat,
+    )
+    shardings = _shardings(config, mesh)
+    make = jax.jit(partial(init_params, config), out_shardings=shardings)
+    return Policy(
+        name=model.preset,
+        config=config,
+        params=make(jax.random.key(model.init_seed)),
+        tokenizer=tokenizer,
+        tokenizer_dir=model.tokenizer,
+        source=None,
+    )
+
+
+def _from_folder(model: ModelConfig, path: Path, mesh: Mesh) -> Policy:
+    folder = store.open_folder(path)
+    config = folder.config.replace(compute_dtype=model.compute_dtype, remat=model.remat)
+    return Policy(
+        name=path.name,
+        config=config,
+        params=store.restore_params(folder, model.step, _shardings(config, mesh)),
+        tokenizer=load_tokenizer(folder.tokenizer_dir),
+        tokenizer_dir=folder.tokenizer_dir,
+        source=path,
+    )
+
+
+def _shardings(config: TransformerConfig, mesh: Mesh) -> Params:
+    """Where every parameter goes."""
+    shardings = param_shardings(logical_axes(config), mesh)
+    require_divisible(abstract_params(config), shardings)
+    return shardings

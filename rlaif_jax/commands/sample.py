@@ -1,0 +1,104 @@
+"""`sample`: a checkpoint writes."""
+
+import time
+from collections import Counter
+from pathlib import Path
+
+from rlaif_jax.commands.console import Console
+from rlaif_jax.commands.inputs import read_prompts
+from rlaif_jax.commands.policy import Policy, load_policy, open_devices
+from rlaif_jax.config import SampleConfig
+from rlaif_jax.data.tokenization import decode_completion, encode_prompt
+from rlaif_jax.files import write_json, write_records
+from rlaif_jax.records import Completion, Usage, content_hash
+from rlaif_jax.run_folder import claim
+from rlaif_jax.runtime import distributed
+from rlaif_jax.sampling.engine import Request, Sampled, Sampler
+from rlaif_jax.typing import Json
+
+
+def run(config: SampleConfig, out: Path, console: Console) -> Json:
+    """Completes every prompt once, and writes the completions in prompt order."""
+    prompts = read_prompts(config.prompts, config.splits)
+    mesh = open_devices(config.mesh)
+    policy = load_policy(config.model, mesh)
+    if distributed.is_main():
+        claim(out, config, inputs=content_hash([p.prompt_id for p in prompts]))
+    encode = policy.tokenizer
+    requests = [
+        Request(p.prompt_id, encode_prompt(encode, p.messages, config.tokens))
+        for p in prompts
+    ]
+    sampler = Sampler(
+        policy.config,
+        policy.params,
+        mesh=mesh,
+        temperature=config.temperature,
+        top_k=config.top_k,
+        top_p=config.top_p,
+        max_prompt_tokens=config.tokens.max_prompt_tokens,
+        max_new_tokens=config.tokens.max_completion_tokens,
+        batch_size=config.batch_size,
+        end_ids=(policy.config.eos_token_id,),
+        seed=config.seed,
+    )
+    started = time.monotonic()
+    completions: list[Completion] = []
+    for request, sampled in zip(requests, sampler.sample(requests), strict=True):
+        completions.append(_completion(config, policy, request, sampled))
+        console.update("samples", len(completions), len(requests))
+    seconds = time.monotonic() - started
+    result = _result(completions, seconds=seconds, devices=mesh.size)
+    result["file"] = str(out / "completions.jsonl")
+    if distributed.is_main():
+        write_records(out / "completions.jsonl", completions)
+        write_json(out / "samples.json", result)
+    return result
+
+
+def _completion(
+    config: SampleConfig, policy: Policy, request: Request, sampled: Sampled
+) -> Completion:
+    text = decode_completion(policy.tokenizer, sampled.token_ids)
+    ended = sampled.finish_reason == "stop"  # its end token counts too
+    return Completion.create(
+        request.row_key,
+        text,
+        generator=config.generator or policy.name,
+        sampling={
+            "temperature": config.temperature,
+            "top_k": config.top_k,
+            "top_p": config.top_p,
+            "seed": config.seed,
+        },
+        finish_reason=sampled.finish_reason,
+        usage=Usage(
+            prompt_tokens=len(request.token_ids),
+            completion_tokens=len(sampled.token_ids)
+            + (sampled.finish_reason == "stop"),
+        ),
+    )
+
+
+def _result(completions: list[Completion], *, seconds: float, devices: int) -> Json:
+    tokens = sum(c.usage.completion_tokens for c in completions)
+    ends = Counter(c.finish_reason for c in completions)
+    return {
+        "completions": len(completions),
+        "finish_reasons": dict(sorted(ends.items())),
+        "mean_completion_tokens": tokens / len(completions),
+        "tokens_per_second": tokens / seconds,
+        "seconds": seconds,
+        "device_seconds": seconds * devices,
+    }
+
+
+def show(result: Json, out: Path) -> None:
+    """Prints the counts and the speed."""
+    del out
+    ends = ", ".join(f"{k} {v}" for k, v in result["finish_reasons"].items())
+    print(f"{result['completions']} completions ({ends}): {result['file']}")
+    print(
+        f"{result['mean_completion_tokens']:.1f} tokens on average,"
+        f" {result['tokens_per_second']:.0f} tokens/s"
+    )

@@ -1,0 +1,1 @@
+"""The embedded world: tasks of known truth, teachers, critics and their server."""
