@@ -158,7 +158,9 @@ class PromptsConfig(Config):
     max_words: int = Field(default=2000, ge=1)  # of the user's text, as in the paper
     max_characters: int = Field(default=8000, ge=1)
     limit: int | None = Field(default=None, ge=1)  # prompts drawn of those not in test
-    fractions: dict[str, float] = {"sft": 0.1, "aif": 0.9}  # of those not in test
+    fractions: dict[str, float] = Field(  # split to share of those not in test
+        default_factory=lambda: {"sft": 0.1, "aif": 0.9}
+    )
     seed: int = 0
 
     @model_validator(mode="after")
@@ -256,7 +258,7 @@ class EvaluateConfig(Config):
     baseline: Path | None = None
     evaluator: ChatConfig | None = None
     orders: Literal["both", "hashed"] = "both"
-    against: Path | None = None  # run folder of another evaluate: paired difference
+    against: Path | None = None  # another's run folder or annotations: paired test
     budget_usd: float | None = Field(default=None, ge=0)
 
     @model_validator(mode="after")

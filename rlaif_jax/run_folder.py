@@ -1,17 +1,12 @@
 """A run folder: whose it is, and what is needed to tell later how it was made."""
 
-import functools
-import platform
-import subprocess
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from rlaif_jax.config import Config
+from rlaif_jax.config import Config, config_hash
 from rlaif_jax.errors import UsageError
 from rlaif_jax.files import read_json, write_json
-from rlaif_jax.records import content_hash
-from rlaif_jax.typing import Json
+from rlaif_jax.provenance import write_run_info
 
 _CLAIM = "claim.json"
 # They change how fast or how far a run goes, never what it says.
@@ -25,18 +20,6 @@ _INCIDENTAL = {
     "timeout_s",
     "wait_s",
 }
-_PACKAGES = (
-    "rlaif_jax",
-    "jax",
-    "jaxlib",
-    "flax",
-    "optax",
-    "orbax-checkpoint",
-    "transformers",
-    "datasets",
-    "openai",
-    "anthropic",
-)
 
 
 def claim(out: Path, config: Config, *, inputs: str = "") -> None:
@@ -66,8 +49,7 @@ def claim(out: Path, config: Config, *, inputs: str = "") -> None:
                 f"{out} belongs to a run with another {', '.join(sorted(keys))}: choose"
                 " another --out, or delete the folder"
             )
-    write_json(out / "config.json", document)
-    write_json(out / "run.json", _provenance(document))
+    write_run_info(out, document, {"config_hash": config_hash(config)})
     write_json(path, wanted)
 
 
@@ -86,34 +68,3 @@ def essence(document: Any) -> Any:
     if isinstance(document, list):
         return [essence(value) for value in document]
     return document
-
-
-def versions() -> dict[str, str]:
-    """The versions of the packages that results depend on."""
-    return {name: metadata.version(name) for name in _PACKAGES}
-
-
-def _provenance(document: Json) -> Json:
-    return {
-        "config_hash": content_hash(document),
-        "versions": versions(),
-        "python": platform.python_version(),
-        "git_commit": git_commit(),
-    }
-
-
-@functools.cache
-def git_commit() -> str | None:
-    """The commit of the checkout that this package runs from, if it is one."""
-    try:
-        done = subprocess.run(
-            ["git", "rev-parse", "HEAD"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()

@@ -8,3 +8,4 @@ feed-forward width, L layers, N records.
 from typing import Any
 
 Json = dict[str, Any]  # one object of a JSON document
+Number = float | int  # the tests' type checker takes no int for a float

@@ -37,6 +37,6 @@ def test_only_an_endpoint_with_an_identity_may_move(tmp_path):
 def test_how_a_run_was_started_is_on_disk(tmp_path):
     claim(tmp_path, config())
     run = json.loads((tmp_path / "run.json").read_text())
-    assert {"config_hash", "versions", "python", "git_commit"} <= run.keys()
+    assert {"config_hash", "packages", "python", "commit"} <= run.keys()
     resolved = json.loads((tmp_path / "config.json").read_text())
     assert resolved["teacher"]["max_in_flight"] == 32

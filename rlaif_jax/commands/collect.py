@@ -41,6 +41,7 @@ def collect_results(
     """
     headline = config.headline
     return StudyResults(
+        title=config.title,
         arms={
             name: Arm(
                 description=_describe(config, name),
@@ -56,10 +57,11 @@ def collect_results(
         claims=config.claims,
         stages=tuple(_bill_stages(config, arms, stages)),
         curves=tuple(curve for arm in arms for curve in _curves(stages, arm)),
-        samples=tuple(_samples(stages, arms)),
+        samples=tuple(_samples(config, stages, arms)),
         seconds=seconds,
         command=shlex.join(["rlaif-jax", *sys.argv[1:]]),
         versions=package_versions(),
+        notes=config.notes,
     )
 
 
@@ -163,7 +165,7 @@ def _family_accuracy(scores: list[Json]) -> dict[str, float]:
 
 def _bill_stages(
     config: StudyConfig, arms: Sequence[ArmStages], stages: Stages
-) -> list[bill.StageCost]:
+) -> list[bill.Stage]:
     """Every stage once, with the arms that use it."""
     used: dict[str, tuple[Stage, list[str]]] = {}
     for arm in arms:
@@ -174,7 +176,7 @@ def _bill_stages(
     return [_bill_stage(stage, names, stages) for stage, names in used.values()]
 
 
-def _bill_stage(stage: Stage, arms: list[str], stages: Stages) -> bill.StageCost:
+def _bill_stage(stage: Stage, arms: list[str], stages: Stages) -> bill.Stage:
     result = stages.result(stage) or {}
     roles: dict[str, bill.Role] = {
         "complete": "teacher",
@@ -194,7 +196,7 @@ def _bill_stage(stage: Stage, arms: list[str], stages: Stages) -> bill.StageCost
     device: dict[bill.DeviceUse, float] = {}
     if stage.verb in uses:
         device[uses[stage.verb]] = float(result["device_seconds"])
-    return bill.StageCost(
+    return bill.Stage(
         stage_id=stage.folder,
         kind=stage.verb,
         arms=tuple(arms),
@@ -223,7 +225,9 @@ def _curves(stages: Stages, arm: ArmStages) -> list[Curve]:
     ]
 
 
-def _samples(stages: Stages, arms: Sequence[ArmStages]) -> list[Sample]:
+def _samples(
+    config: StudyConfig, stages: Stages, arms: Sequence[ArmStages]
+) -> list[Sample]:
     """The first evaluation prompts, with what every arm of the first seed wrote."""
     first = [arm for arm in arms if arm.seed == arms[0].seed]
     prompts = _prompts(stages, first[0])
@@ -234,7 +238,7 @@ def _samples(stages: Stages, arms: Sequence[ArmStages]) -> list[Sample]:
         Sample(
             prompt="\n".join(m.content for m in prompts[prompt_id].messages),
             completions={
-                "baseline": baseline[prompt_id].text,
+                f"{config.baseline} (baseline)": baseline[prompt_id].text,
                 **{arm: texts[prompt_id].text for arm, texts in written.items()},
             },
         )

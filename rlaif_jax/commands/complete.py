@@ -42,6 +42,8 @@ async def _run(config: CompleteConfig, out: Path, console: Console) -> Json:
             completions.append(completion)
             note = f"{accounts.cost_usd:.2f} USD"
             console.update("completions", accounts.done, accounts.total, note)
+        if writer.ledger is not None:
+            accounts.calls = writer.ledger.num_calls
     write_records(out / "completions.jsonl", completions)
     result = {
         "completions": accounts.done,

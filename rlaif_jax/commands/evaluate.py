@@ -26,16 +26,14 @@ def run(config: EvaluateConfig, out: Path, console: Console) -> Json:
     """Judges every completion against the baseline's, or reads recorded verdicts."""
     if config.recorded is not None:
         result: Json = from_annotations(config.recorded).model_dump()
-        won = read_outcomes(config.recorded)
+        won = {} if config.against is None else read_outcomes(config.recorded)
     else:
         judged, accounts = asyncio.run(_judge(config, out, console))
         write_records(out / "verdicts.jsonl", judged)
         won = {one.prompt_id: one.won for one in judged}
         result = from_outcomes(won.values()).model_dump() | _spent(accounts)
     if config.against is not None:
-        path = config.against / "verdicts.jsonl"
-        other = {o.prompt_id: o.won for o in read_records(path, JudgedCompletion)}
-        test = paired_test(won, other)
+        test = paired_test(won, _outcomes(config.against))
         result["against"] = {"folder": str(config.against), **test.model_dump()}
     write_json(out / "win_rate.json", result)
     return result
@@ -74,6 +72,14 @@ async def _judge(
         for prompt, label in zip(prompts, labels, strict=True)
     ]
     return judged, accounts
+
+
+def _outcomes(path: Path) -> dict[str, float | None]:
+    """What another policy won: of an evaluate folder, or of an annotation file."""
+    if path.is_file():
+        return read_outcomes(path)
+    judged = read_records(path / "verdicts.jsonl", JudgedCompletion)
+    return {one.prompt_id: one.won for one in judged}
 
 
 def _spent(accounts: Accounts) -> Json:

@@ -24,7 +24,7 @@ def run(config: ImportConfig, out: Path, console: Console) -> Json:
     if distributed.is_main():
         claim(out, config)
     model = import_folder(config.folder, out, config.param_dtype, mesh)
-    leaves = jax.tree.leaves(abstract_params(model))
+    leaves = jax.tree.leaves(abstract_params(model.config))
     return {
         "parameters": sum(leaf.size for leaf in leaves),
         "seconds": time.monotonic() - started,

@@ -40,6 +40,11 @@ def read_completions(path: Path) -> dict[str, list[Completion]]:
     return by_prompt
 
 
+def is_finished(completion: Completion) -> bool:
+    """Whether it was written, to its end or up to a limit: no refusal, no error."""
+    return completion.finish_reason in ("stop", "length")
+
+
 def build_comparisons(
     prompts: Sequence[Prompt], first: Path, second: Path
 ) -> list[Comparison]:

@@ -9,6 +9,7 @@ from typing import Literal
 
 from rlaif_jax.config import EndpointConfig, RecordedConfig
 from rlaif_jax.labeling.critic import ChatCritic, Critic
+from rlaif_jax.labeling.ledger import Ledger
 from rlaif_jax.labeling.recorded import RecordedCritic, RecordedTeacher, read_judgments
 from rlaif_jax.labeling.session import open_asker
 from rlaif_jax.labeling.stop import Stop
@@ -28,11 +29,12 @@ class Judge:
 
 @dataclass(frozen=True)
 class Writer:
-    """A teacher, how many may ask it at a time, and what stops it."""
+    """A teacher, how many may ask it at a time, what stops it, and its ledger."""
 
     teacher: Teacher
     workers: int
     stop: Stop
+    ledger: Ledger | None = None  # none of a recorded teacher
 
 
 @asynccontextmanager
@@ -83,7 +85,7 @@ async def open_writer(
         budget_usd=budget_usd,
     ) as asker:
         chat = ChatTeacher(asker=asker, generator=generator, seed=seed)
-        yield Writer(chat, config.max_in_flight, asker.stop)
+        yield Writer(chat, config.max_in_flight, asker.stop, asker.ledger)
 
 
 def api_key(config: EndpointConfig) -> str | None:

@@ -74,8 +74,7 @@ def _completion(
         finish_reason=sampled.finish_reason,
         usage=Usage(
             prompt_tokens=len(request.token_ids),
-            completion_tokens=len(sampled.token_ids)
-            + (sampled.finish_reason == "stop"),
+            completion_tokens=len(sampled.token_ids) + ended,
         ),
     )
 

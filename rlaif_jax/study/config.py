@@ -15,6 +15,7 @@ from rlaif_jax.config import (
     PromptsConfig,
     TokensConfig,
 )
+from rlaif_jax.study.claims import ClaimConfig
 
 
 class ArmConfig(Config):
@@ -112,34 +113,23 @@ class EvaluationConfig(Config):
     scorer_url: str | None = None  # POST of completions -> a mapping of figures each
 
 
-class ClaimConfig(Config):
-    """A claim about arms, as a difference that should be positive.
+class HeadlineConfig(Config):
+    """The two arms of the study's question: what should the strong model do?"""
 
-    The difference is `greater - lesser`, less `minus_greater - minus_lesser` if those
-    are given.
-    """
-
-    text: str  # the claim in words
-    greater: str
-    lesser: str
-    minus_greater: str | None = None
-    minus_lesser: str | None = None
-
-    @property
-    def arms(self) -> tuple[str, ...]:
-        """The arms that the claim is about."""
-        names = (self.greater, self.lesser, self.minus_greater, self.minus_lesser)
-        return tuple(name for name in names if name is not None)
+    writes: str  # the strong model writes completions for this one
+    judges: str  # and judges comparisons for this one
 
 
 class StudyConfig(Config):
     """`study`: arms x seeds, and everything they share."""
 
     name: str
+    title: str = "Is it better to let the strong model write, or judge?"
+    notes: tuple[str, ...] = ()  # caveats for the report
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     prompts: PromptsConfig  # its seed is the study's
     teachers: dict[str, ChatConfig]
-    critics: dict[str, ChatConfig] = {}
+    critics: dict[str, ChatConfig] = Field(default_factory=dict)
     baseline: str  # the teacher whose completions policies are compared with
     base: BaseConfig
     tokens: TokensConfig = TokensConfig()
@@ -149,7 +139,8 @@ class StudyConfig(Config):
     label_orders: Literal["both", "hashed"] = "both"
     evaluation: EvaluationConfig
     arms: dict[str, ArmConfig] = Field(min_length=1)
-    claims: dict[str, ClaimConfig] = {}
+    claims: dict[str, ClaimConfig] = Field(default_factory=dict)
+    headline: HeadlineConfig | None = None
     workers: int = Field(default=1, ge=1)  # processes that run stages side by side
 
     @model_validator(mode="after")
@@ -161,8 +152,10 @@ class StudyConfig(Config):
                 wanted.append(("critic", arm.critic, self.critics))
                 if self.dpo is None:
                     raise ValueError("an arm with a critic needs the dpo recipe")
-        for claim in self.claims.values():
-            wanted += [("arm", name, self.arms) for name in claim.arms]
+        named = [name for c in self.claims.values() for name, _ in c.weights]
+        if self.headline is not None:
+            named += [self.headline.writes, self.headline.judges]
+        wanted += [("arm", name, self.arms) for name in named]
         for kind, name, table in wanted:
             if name not in table:
                 raise ValueError(f"unknown {kind} {name!r}: one of {sorted(table)}")

@@ -273,6 +273,7 @@ def _label(
 
 
 def _dpo(config: StudyConfig, seed: int, *, sft: Stage, label: Stage) -> Stage:
+    assert config.dpo is not None  # the config's validator saw to it
     document = _plain(config.dpo) | {
         "model": {"path": sft.output()},
         "preferences": label.output(),

@@ -1,0 +1,240 @@
+"""Models in and out of Hugging Face folders, tensor by tensor."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, SingleDeviceSharding
+
+from rlaif_jax.checkpoint import store
+from rlaif_jax.checkpoint.folder import TOKENIZER_FILES, ModelFolder
+from rlaif_jax.checkpoint.hf_config import hf_config, read_hf_config
+from rlaif_jax.checkpoint.key_maps import DERIVED_SUFFIXES, Entry, key_map
+from rlaif_jax.checkpoint.stacking import read_parameter, tensors_of
+from rlaif_jax.checkpoint.tensors import TensorFiles, write_tensors
+from rlaif_jax.errors import CorruptDataError, RefusedError, UsageError
+from rlaif_jax.files import write_atomic, write_json
+from rlaif_jax.models import (
+    Params,
+    TransformerConfig,
+    abstract_params,
+    logical_axes,
+)
+from rlaif_jax.sharding.placement import param_shardings, require_divisible
+
+MAX_FILE_BYTES = 5 * 10**9  # of one exported weights file
+_IMPORT_DTYPES = ("float32", "bfloat16")
+_EXPORT_DTYPES = ("float32", "bfloat16", "float16")
+_CARD_MARK = "<!-- written by rlaif-jax export-hf -->"
+
+
+def import_hf(
+    folder: Path | str, dtype: str = "float32", mesh: Mesh | None = None
+) -> tuple[TransformerConfig, Params]:
+    """A Hugging Face folder's model.
+
+    The host holds one parameter (of all layers) at a time, and of it only what its
+    own devices need.
+
+    Args:
+      folder: With config.json and safetensors, single or sharded.
+      dtype: Of the parameters, whatever the files hold.
+      mesh: Where to place them; JAX's first device if None.
+
+    Returns:
+      The architecture, and its parameters.
+
+    Raises:
+      UsageError: If the folder holds no model.
+      RefusedError: If it needs something that is not implemented, or is unsafe.
+      CorruptDataError: If a tensor is missing, damaged or of the wrong shape.
+    """
+    _require_dtype(dtype, _IMPORT_DTYPES)
+    config = read_hf_config(Path(folder))
+    files = TensorFiles(Path(folder))
+    entries = key_map(config.family, tie_embeddings=config.tie_embeddings)
+    _require_only_known(files, entries, config)
+    shapes = abstract_params(config)
+    shardings = _shardings(config, mesh)
+    params: Params = {}
+    for entry in entries:
+        array = read_parameter(
+            files, entry, _at(shapes, entry).shape, dtype, _at(shardings, entry)
+        )
+        parent = params
+        for key in entry.path[:-1]:
+            parent = parent.setdefault(key, {})
+        parent[entry.path[-1]] = array
+    return config, params
+
+
+def import_folder(
+    hf_folder: Path | str, out: Path, dtype: str, mesh: Mesh | None = None
+) -> ModelFolder:
+    """Makes a model folder, at step 0, of a Hugging Face folder.
+
+    Args:
+      hf_folder: As for `import_hf`, with the tokenizer's files.
+      out: The model folder; the same import run again finds it done.
+      dtype: Of the parameters.
+      mesh: Where to place them on the way; JAX's first device if None.
+
+    Returns:
+      The model folder.
+
+    Raises:
+      CommandError: As `import_hf`.
+    """
+    config, params = import_hf(hf_folder, dtype, mesh)
+    folder = store.create_folder(out, config, Path(hf_folder))
+    store.save(folder, 0, state={"params": params}, position={}, keep=1)
+    return folder
+
+
+def export_hf(
+    config: TransformerConfig,
+    params: Params,
+    out: Path | str,
+    *,
+    tokenizer_dir: Path | str,
+    dtype: str = "float32",
+) -> list[Path]:
+    """Writes a folder that transformers loads.
+
+    Args:
+      config: The architecture.
+      params: Its parameters, all of them on this process's devices.
+      out: The folder; created if need be. Weights that an earlier export left there
+        are replaced, other weights are not touched.
+      tokenizer_dir: Whose tokenizer files are copied.
+      dtype: Of the written tensors.
+
+    Returns:
+      The files of weights.
+
+    Raises:
+      UsageError: If `out` holds weights that no export wrote, or the tokenizer or
+        dtype is not there.
+    """
+    _require_dtype(dtype, _EXPORT_DTYPES)
+    out = Path(out)
+    _require_own(out)
+    out.mkdir(parents=True, exist_ok=True)
+    write_atomic(out / "README.md", _model_card(config, dtype))
+    _copy_tokenizer(Path(tokenizer_dir), out)
+    files = write_tensors(
+        out, _exported(config, params, dtype), max_bytes=MAX_FILE_BYTES
+    )
+    generation = {
+        "bos_token_id": config.bos_token_id,
+        "eos_token_id": config.eos_token_id,
+    }
+    write_json(out / "generation_config.json", generation)
+    write_json(out / "config.json", hf_config(config, dtype))
+    return files
+
+
+def _exported(
+    config: TransformerConfig, params: Params, dtype: str
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Hugging Face's tensors, one at a time."""
+    for entry in key_map(config.family, tie_embeddings=config.tie_embeddings):
+        yield from tensors_of(entry, _at(params, entry), dtype)
+
+
+def _require_only_known(
+    files: TensorFiles, entries: tuple[Entry, ...], config: TransformerConfig
+) -> None:
+    """Refuses tensors that would be left out of the computation."""
+    expected = {
+        entry.name.format(layer=layer)
+        for entry in entries
+        for layer in range(config.num_layers)
+    }
+    extra = {name for name in files.names if not name.endswith(DERIVED_SUFFIXES)}
+    extra -= expected
+    if config.tie_embeddings and "lm_head.weight" in extra:
+        shape = (config.vocab_size, config.embed)
+        tensors = [
+            files.read(name, shape)
+            for name in ("lm_head.weight", "model.embed_tokens.weight")
+        ]
+        if not np.array_equal(tensors[0], tensors[1]):
+            raise CorruptDataError(
+                "config.json has tie_word_embeddings=true, and lm_head.weight is not "
+                "the embedding: one of them is wrong"
+            )
+        extra.remove("lm_head.weight")
+    if extra:
+        raise RefusedError(
+            f"tensor {min(extra)} has no place in {config.family} with "
+            f"{config.num_layers} layers: is config.json this model's?"
+        )
+
+
+def _shardings(config: TransformerConfig, mesh: Mesh | None) -> Any:
+    """Where each parameter goes."""
+    shapes = abstract_params(config)
+    if mesh is None:
+        device = jax.local_devices()[0]
+        return jax.tree.map(lambda _: SingleDeviceSharding(device), shapes)
+    shardings = param_shardings(logical_axes(config), mesh)
+    require_divisible(shapes, shardings)
+    return shardings
+
+
+def _at(tree: Any, entry: Entry) -> Any:
+    """The leaf of a tree like the parameters'."""
+    for key in entry.path:
+        tree = tree[key]
+    return tree
+
+
+def _copy_tokenizer(source: Path, target: Path) -> None:
+    """Copies a tokenizer's files, and nothing else."""
+    present = [name for name in TOKENIZER_FILES if (source / name).is_file()]
+    if not {"tokenizer.json", "tokenizer.model", "vocab.json"} & set(present):
+        raise UsageError(f"no tokenizer in {source}: tokenizer.json is expected")
+    for name in present:
+        write_atomic(target / name, (source / name).read_bytes())
+
+
+def _require_dtype(dtype: str, allowed: tuple[str, ...]) -> None:
+    if dtype not in allowed:
+        raise UsageError(f"dtype {dtype!r} is not one of {', '.join(allowed)}")
+
+
+def _require_own(out: Path) -> None:
+    """Refuses to replace weights that no export wrote."""
+    foreign = sorted(out.glob("*.safetensors")) if out.is_dir() else []
+    card = out / "README.md"
+    if foreign and not (card.is_file() and _CARD_MARK in card.read_text("utf-8")):
+        raise UsageError(
+            f"{foreign[0]} was not written by export-hf: choose another folder"
+        )
+
+
+def _model_card(config: TransformerConfig, dtype: str) -> str:
+    """The README that the hub shows."""
+    count = sum(leaf.size for leaf in jax.tree.leaves(abstract_params(config)))
+    window = config.sliding_window or "none"
+    return f"""---
+library_name: transformers
+pipeline_tag: text-generation
+---
+{_CARD_MARK}
+# {config.family} model exported from rlaif_jax
+
+| | |
+|---|---|
+| parameters | {count:,} in {dtype} |
+| layers, width | {config.num_layers}, {config.embed} |
+| query heads, key/value heads | {config.num_heads}, {config.kv_heads} |
+| vocabulary | {config.vocab_size:,} |
+| sliding window | {window} |
+
+Load it with `transformers.AutoModelForCausalLM.from_pretrained`. Data, training and
+evaluation are described in the run folder that it was exported from.
+"""

@@ -1,0 +1,41 @@
+"""`dpo`: preference training on shards, finished or still growing."""
+
+from pathlib import Path
+
+from rlaif_jax.commands.console import Console
+from rlaif_jax.commands.policy import load_policy, open_devices
+from rlaif_jax.commands.training import open_session, run_training, show_training
+from rlaif_jax.config import DpoConfig
+from rlaif_jax.training.dpo import PairEncoder, dpo_objective, train_dpo
+from rlaif_jax.training.streaming import preference_source
+from rlaif_jax.typing import Json
+
+
+def run(config: DpoConfig, out: Path, console: Console) -> Json:
+    """Trains on every pair, waiting for shards that are not sealed yet."""
+    mesh = open_devices(config.mesh, debug=config.debug)
+    source = preference_source(config.preferences, wait_s=config.wait_s)
+    policy = load_policy(config.model, mesh)
+    objective = dpo_objective(
+        policy.config, beta=config.beta, label_smoothing=config.label_smoothing
+    )
+    return run_training(
+        config,
+        policy,
+        open_session(out, mesh, console, "dpo"),
+        lambda start, plan, session: train_dpo(
+            start,
+            source,
+            to_rows=PairEncoder(policy.tokenizer, config.tokens),
+            objective=objective,
+            plan=plan,
+            session=session,
+        ),
+        inputs="",  # a growing folder has no hash; the data position holds one
+    )
+
+
+def show(result: Json, out: Path) -> None:
+    """Prints where the run ended."""
+    del out
+    show_training(result)

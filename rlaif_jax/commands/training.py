@@ -1,0 +1,74 @@
+"""What `sft` and `dpo` have in common: the start model, the session, the result."""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from jax.sharding import Mesh
+
+from rlaif_jax.commands.console import Console
+from rlaif_jax.commands.policy import Policy
+from rlaif_jax.config import DpoConfig, SftConfig
+from rlaif_jax.run_folder import claim
+from rlaif_jax.runtime import distributed
+from rlaif_jax.training.run import Session, StartModel, TrainingPlan, TrainResult
+from rlaif_jax.typing import Json
+
+
+def run_training(
+    config: SftConfig | DpoConfig,
+    policy: Policy,
+    session: Session,
+    fit: Callable[[StartModel, TrainingPlan, Session], TrainResult],
+    *,
+    inputs: str,
+) -> Json:
+    """Claims the folder, trains, and gives the `--json` result.
+
+    Args:
+      config: The run's.
+      policy: Where it starts.
+      session: Where it works.
+      fit: The training itself.
+      inputs: A hash of the data, so that a resumed run notices another.
+    """
+    if distributed.is_main():
+        claim(session.out, config, inputs=inputs)
+    start = StartModel(
+        config=policy.config,
+        tokenizer_dir=policy.tokenizer_dir,
+        load=lambda: policy.params,
+    )
+    plan = TrainingPlan(
+        optimizer=config.optimizer,
+        batch_size=config.batch_size,
+        epochs=config.epochs,
+        max_steps=config.max_steps,
+        seed=config.seed,
+        checkpoint=config.checkpoint,
+    )
+    started = time.monotonic()
+    with distributed.graceful_stop():
+        result = fit(start, plan, session)
+    seconds = time.monotonic() - started
+    return asdict(result) | {
+        "seconds": seconds,
+        "device_seconds": seconds * session.mesh.size,
+    }
+
+
+def open_session(out: Path, mesh: Mesh, console: Console, name: str) -> Session:
+    """A session whose progress is a bar of that name."""
+
+    def progress(step: int, total: int | None, metrics: dict[str, float]) -> None:
+        console.update(name, step, total, f"loss {metrics['loss']:.4f}")
+
+    return Session(out=out, mesh=mesh, progress=progress)
+
+
+def show_training(result: Json) -> None:
+    """Prints where the run ended."""
+    print(f"step {result['step']}, loss {result['loss']:.4f}")
+    print(f"{result['examples_per_second']:.1f} examples/s")
+    print(f"checkpoint: {result['checkpoint']}")

@@ -1,0 +1,1 @@
+"""Prompts, token rows and preference shards: plain Python and NumPy, no JAX."""

@@ -1,0 +1,88 @@
+"""One row of a data set: a conversation up to the user's turn, and what followed."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, get_args
+
+from rlaif_jax.records import Message, Role
+
+ROLES: frozenset[str] = frozenset(get_args(Role))
+
+
+class Exchange(NamedTuple):
+    """What a source says in one row, or why the row cannot be used."""
+
+    messages: tuple[Message, ...] = ()  # ends with the user's turn
+    answer: str | None = None  # what the source itself holds as the completion
+    split: str = "train"
+    prompt_id: str | None = None  # where the source already gave one
+    source: str | None = None  # likewise
+    dropped: str | None = None  # reason, in words_with_underscores
+
+
+def kept_split(name: str) -> str:
+    """`test` and `validation` of a data set stay so; all else may be drawn from."""
+    return name if name in ("test", "validation") else "train"
+
+
+def is_unicode(text: str) -> bool:
+    """Whether the text can be written as UTF-8: half a surrogate pair cannot."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def messages_of(value: Any) -> tuple[Message, ...]:
+    """The messages of a cell: text is one user turn, a list is a conversation.
+
+    Turns after the user's last one are what a model answered, and are left out. TFDS
+    gives bytes for text, and a mapping of lists for a list of mappings.
+
+    Args:
+      value: `str`, `bytes`, a list of {role, content}, or a mapping of two lists.
+
+    Returns:
+      Messages that end with the user's turn; none if the user says nothing.
+
+    Raises:
+      ValueError: If it is none of these; the message says what it is.
+    """
+    if isinstance(value, str | bytes):
+        return (Message(role="user", content=_text(value)),)
+    turns = [_message(turn) for turn in _turns(value)]
+    while turns and turns[-1].role != "user":
+        turns.pop()
+    return tuple(turns)
+
+
+def _turns(value: Any) -> Sequence[Any]:
+    """The turns of a conversation, whichever way its table is turned."""
+    if isinstance(value, Mapping):
+        roles, contents = value.get("role"), value.get("content")
+        if roles is None or contents is None or len(roles) != len(contents):
+            raise ValueError(f"a conversation needs role and content: {list(value)}")
+        pairs = zip(roles, contents, strict=True)
+        return [{"role": role, "content": content} for role, content in pairs]
+    if isinstance(value, Sequence):
+        return value
+    raise ValueError(f"{type(value).__name__} is neither text nor a conversation")
+
+
+def _message(turn: Any) -> Message:
+    """One checked turn."""
+    if not isinstance(turn, Mapping) or not {"role", "content"} <= turn.keys():
+        raise ValueError(f"a turn needs role and content: {turn!r:.80}")
+    role = _text(turn["role"])
+    if role not in ROLES:
+        raise ValueError(f"role {role!r} is not one of {sorted(ROLES)}")
+    return Message.model_validate({"role": role, "content": _text(turn["content"])})
+
+
+def _text(value: Any) -> str:
+    """Text, decoded if it came as bytes."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8")
+    if not isinstance(value, str):
+        raise ValueError(f"{type(value).__name__} where text was expected")
+    return value

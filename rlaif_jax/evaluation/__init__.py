@@ -1,0 +1,1 @@
+"""Held-out judgement of finished policies: win rates and paired differences."""

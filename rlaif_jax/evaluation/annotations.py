@@ -1,0 +1,97 @@
+"""Verdicts read from the annotation files of AlpacaEval."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pydantic
+
+from rlaif_jax.errors import CorruptDataError
+from rlaif_jax.files import read_text, require_file
+from rlaif_jax.records import Message, Prompt
+from rlaif_jax.typing import Json, Number
+
+_MISSING = -1  # what AlpacaEval stores where its annotator gave no answer
+
+
+def is_preference(value: Number) -> bool:
+    """Whether a number is a verdict: 0 or 1.5 for a draw, else from 1 to 2."""
+    return value == 0 or 1 <= value <= 2
+
+
+def outcome(preference: Number | None) -> float | None:
+    """What the second output won, from 0 to 1; None stays None."""
+    return None if preference is None else (preference or 1.5) - 1.0
+
+
+def read_preferences(path: Path) -> list[float | None]:
+    """The preference of every row: 0, 1 to 2, or None where there is no verdict.
+
+    Raises:
+      UsageError: If there is no such file.
+      CorruptDataError: If it is not an annotation file; the message names the row.
+    """
+    return [
+        _preference(path, number, row) for number, row in enumerate(_read_rows(path))
+    ]
+
+
+def read_outcomes(path: Path) -> dict[str, float | None]:
+    """What `output_2` won on each prompt: from 0 to 1, or None without a verdict.
+
+    The key is the id that a `Prompt` of the row's instruction has, so that outcomes
+    of different files and of our own runs can be paired.
+
+    Raises:
+      UsageError: If there is no such file.
+      CorruptDataError: If it is not an annotation file, or repeats an instruction.
+    """
+    outcomes: dict[str, float | None] = {}
+    for number, row in enumerate(_read_rows(path)):
+        prompt_id = _prompt_id(path, number, row)
+        if prompt_id in outcomes:
+            raise CorruptDataError(f"{path} row {number} repeats an instruction")
+        outcomes[prompt_id] = outcome(_preference(path, number, row))
+    return outcomes
+
+
+def _read_rows(path: Path) -> list[Json]:
+    """The rows of a file that holds a list of JSON objects."""
+    text = read_text(require_file(path, "annotation file"))
+    try:
+        rows = json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise CorruptDataError(f"{path} is not valid JSON: {error}") from error
+    if not isinstance(rows, list):
+        raise CorruptDataError(f"{path} holds {type(rows).__name__}, not a list")
+    for number, row in enumerate(rows):
+        if not isinstance(row, dict):
+            kind = type(row).__name__
+            raise CorruptDataError(f"{path} row {number} is {kind}, not an object")
+    return rows
+
+
+def _prompt_id(path: Path, number: int, row: Json) -> str:
+    """The id of one row's instruction as a prompt."""
+    try:
+        message = Message(role="user", content=row["instruction"])
+    except (KeyError, pydantic.ValidationError) as error:
+        raise CorruptDataError(
+            f"{path} row {number}: instruction is {row.get('instruction')!r}, not text"
+        ) from error
+    return Prompt.create((message,), source=str(path)).prompt_id
+
+
+def _preference(path: Path, number: int, row: Json) -> float | None:
+    """One row's preference, checked."""
+    if "preference" not in row:
+        raise CorruptDataError(f"{path} row {number} has no preference")
+    value: Any = row["preference"]
+    if value is None or (value == _MISSING and not isinstance(value, bool)):
+        return None
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not is_preference(value):
+        raise CorruptDataError(
+            f"{path} row {number}: preference is {value!r}, not 0, 1 to 2 or null"
+        )
+    return float(value)

@@ -1,0 +1,1 @@
+"""What preference training did to a policy: log-ratio tables, and their figures."""

@@ -1,0 +1,1 @@
+"""Asks critics and teachers, asynchronously; what was paid for is never lost."""

@@ -1,0 +1,77 @@
+"""What a run has done and spent, in numbers that must add up."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from rlaif_jax.errors import InternalError
+from rlaif_jax.records import Completion, Label
+from rlaif_jax.typing import Json
+
+
+@dataclass(kw_only=True)
+class Accounts:
+    """Running totals of labels or completions, whichever run paid for them.
+
+    Attributes:
+      total: Items to do; None if that is not known in advance.
+      states: Items by how they ended.
+      verdicts: Labels by verdict.
+      calls: Calls sent.
+      prompt_tokens: Billed.
+      completion_tokens: Billed.
+      cost_usd: Billed.
+    """
+
+    total: int | None = None
+    states: Counter[str] = field(default_factory=Counter)
+    verdicts: Counter[str] = field(default_factory=Counter)
+    calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost_usd: float = 0.0
+
+    @property
+    def done(self) -> int:
+        """Items that have ended."""
+        return self.states.total()
+
+    def add_label(self, label: Label) -> None:
+        """Counts a label."""
+        self.states[label.state] += 1
+        self.verdicts[label.verdict.value] += 1
+        self.calls += label.calls
+        self.prompt_tokens += label.usage.prompt_tokens
+        self.completion_tokens += label.usage.completion_tokens
+        self.cost_usd += label.cost_usd
+
+    def add_completion(self, completion: Completion) -> None:
+        """Counts a completion; its state is its finish reason."""
+        self.states[completion.finish_reason] += 1
+        self.prompt_tokens += completion.usage.prompt_tokens
+        self.completion_tokens += completion.usage.completion_tokens
+        self.cost_usd += completion.cost_usd
+
+    def check(self) -> None:
+        """Makes sure that nothing was lost or counted twice.
+
+        Raises:
+          InternalError: If the states do not sum to the total.
+        """
+        if self.total is not None and self.done != self.total:
+            raise InternalError(
+                f"{self.done} of {self.total} items are accounted for"
+                f" ({dict(self.states)}): please report this"
+            )
+
+    def to_json(self) -> Json:
+        """The totals as plain numbers."""
+        return {
+            "total": self.total,
+            "done": self.done,
+            "states": dict(sorted(self.states.items())),
+            "verdicts": dict(sorted(self.verdicts.items())),
+            "calls": self.calls,
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": self.completion_tokens,
+            "cost_usd": self.cost_usd,
+        }

@@ -1,0 +1,107 @@
+"""What calls cost, and the limit that they must not pass."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rlaif_jax.config import EndpointConfig
+from rlaif_jax.errors import RefusedError
+from rlaif_jax.labeling.endpoint import endpoint_host, is_loopback
+from rlaif_jax.records import Message, Usage
+
+_TOKENS_AROUND_A_TURN = 32  # what a chat template may add, generously
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prices:
+    """US dollars per million tokens."""
+
+    input_usd: float
+    output_usd: float
+
+    def cost_usd(self, usage: Usage) -> float:
+        """What a call with that usage is billed."""
+        return (
+            usage.prompt_tokens * self.input_usd
+            + usage.completion_tokens * self.output_usd
+        ) * 1e-6
+
+    def at_most_usd(self, messages: Sequence[Message], max_tokens: int) -> float:
+        """What a call can be billed at most: no token is shorter than a byte."""
+        num_bytes = sum(
+            len(turn.content.encode("utf-8", "surrogatepass")) + _TOKENS_AROUND_A_TURN
+            for turn in messages
+        )
+        return (num_bytes * self.input_usd + max_tokens * self.output_usd) * 1e-6
+
+
+def endpoint_prices(config: EndpointConfig, budget_usd: float | None) -> Prices:
+    """The prices of an endpoint.
+
+    A server on this machine sends no bill, so it needs no prices unless a budget is
+    to be kept.
+
+    Raises:
+      RefusedError: If a price is unknown.
+    """
+    input_usd = config.usd_per_million_input_tokens
+    output_usd = config.usd_per_million_output_tokens
+    if input_usd is not None and output_usd is not None:
+        return Prices(input_usd=input_usd, output_usd=output_usd)
+    if budget_usd is None and is_loopback(config.base_url):
+        return Prices(input_usd=input_usd or 0.0, output_usd=output_usd or 0.0)
+    raise RefusedError(
+        f"the price of {config.model!r} at {endpoint_host(config.base_url)} is unknown:"
+        " set usd_per_million_input_tokens and usd_per_million_output_tokens"
+    )
+
+
+class Budget:
+    """Reserves the most that a call can cost before it, and settles after it.
+
+    What is spent, what may have been billed without an answer, and what is reserved
+    never exceed the limit together.
+
+    Attributes:
+      spent_usd: Settled so far, by earlier runs too.
+    """
+
+    def __init__(self, *, limit_usd: float | None, spent_usd: float = 0.0):
+        self.spent_usd = spent_usd
+        self._limit_usd = limit_usd
+        self._reserved_usd = 0.0
+        self._num_reserved = 0
+        self._settled = asyncio.Event()
+
+    async def reserve(self, at_most_usd: float) -> None:
+        """Sets money aside; waits for calls under way if it might be enough then.
+
+        Raises:
+          RefusedError: If the call could pass the limit whatever the others cost.
+        """
+        while not self._fits(at_most_usd):
+            if not self._num_reserved:
+                raise RefusedError(
+                    f"budget reached: ${self.spent_usd:.6f} of ${self._limit_usd:.6f}"
+                    f" spent, and the next call may cost ${at_most_usd:.6f}; raise"
+                    " budget_usd to go on"
+                )
+            self._settled.clear()
+            await self._settled.wait()
+        self._reserved_usd += at_most_usd
+        self._num_reserved += 1
+
+    def settle(self, at_most_usd: float, cost_usd: float) -> None:
+        """Gives back a reservation and books what the call has cost."""
+        self.spent_usd += cost_usd
+        self._num_reserved -= 1
+        # a sum of floats does not return to zero by subtraction
+        remaining = self._reserved_usd - at_most_usd
+        self._reserved_usd = remaining if self._num_reserved else 0.0
+        self._settled.set()
+
+    def _fits(self, at_most_usd: float) -> bool:
+        """Whether one more call stays within the limit."""
+        if self._limit_usd is None:
+            return True
+        return self.spent_usd + self._reserved_usd + at_most_usd <= self._limit_usd

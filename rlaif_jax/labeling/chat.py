@@ -1,0 +1,103 @@
+"""A chat model behind HTTP, and the three ways in which a call to it can fail."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from rlaif_jax.records import Message, Usage
+
+
+class TransientError(Exception):
+    """The model may answer if asked again: rate limit, time-out, garbage.
+
+    Attributes:
+      retry_after_s: Seconds the server asked to be left alone, if it said so.
+      may_be_billed: Whether the server may have done the work all the same.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after_s: float | None = None,
+        may_be_billed: bool = False,
+    ):
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+        self.may_be_billed = may_be_billed
+
+
+class RejectedError(Exception):
+    """This one request will never be answered; others may be.
+
+    Attributes:
+      finish_reason: `too_long` or `refusal`.
+    """
+
+    def __init__(self, message: str, *, finish_reason: str):
+        super().__init__(message)
+        self.finish_reason = finish_reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What came back from one call.
+
+    Attributes:
+      text: All text of the answer; may be empty.
+      finish_reason: stop, length, refusal, content_filter, or the server's own word.
+      returned_model: The model that the server says has answered.
+      usage: Tokens billed; None if the server did not say.
+      request_id: The server's name for the call, empty if it gave none.
+    """
+
+    text: str
+    finish_reason: str
+    returned_model: str
+    usage: Usage | None
+    request_id: str
+
+
+@runtime_checkable
+class ChatModel(Protocol):
+    """Asks once. Retries, limits, deadlines and storage are the caller's.
+
+    Attributes:
+      api: The wire format, `openai` or `anthropic`.
+      model: The model's name, as requested.
+      identity: Names the endpoint in the ledger.
+      host: The server's host and port, for messages.
+    """
+
+    api: str
+    model: str
+    identity: str
+    host: str
+
+    async def ask(
+        self,
+        messages: Sequence[Message],
+        *,
+        max_tokens: int,
+        temperature: float | None,
+        seed: int | None,
+    ) -> Answer:
+        """Returns the model's answer.
+
+        Args:
+          messages: The conversation so far.
+          max_tokens: Limit of the answer.
+          temperature: Of the sampling; the server's default if None.
+          seed: Of the sampling, where the API has one.
+
+        Raises:
+          TransientError: If asking again may help.
+          RejectedError: If this request can never be answered.
+          UsageError: If no request can be answered: wrong key, model or option.
+          RefusedError: If the account may not spend more.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        ...

@@ -1,0 +1,164 @@
+"""What a failed HTTP call means: ask again, give this request up, or stop."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import aiohttp
+
+from rlaif_jax.errors import RefusedError, UsageError
+from rlaif_jax.labeling.chat import RejectedError, TransientError
+from rlaif_jax.log import redact
+from rlaif_jax.records import Usage
+
+_RETRIED = {408, 409, 425, 429}  # and every 5xx, which includes Anthropic's 529
+_NO_MONEY = {"insufficient_quota", "billing_error", "billing_not_active"}
+_TOO_LONG = ("context_length_exceeded", "prompt is too long", "maximum context length")
+_UNSAFE = {"content_filter", "content_policy_violation"}
+_NEVER_SENT = (aiohttp.ClientConnectorError, ConnectionRefusedError)
+_LONGEST_QUOTE = 200  # characters of a server's message that are shown
+
+# what reading a body that may hold anything can raise
+UNUSABLE = (
+    ValueError,  # not JSON, not UTF-8
+    LookupError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+)
+
+Failure = TransientError | RejectedError | UsageError | RefusedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """Whom a message names, and what it must never show.
+
+    Attributes:
+      host: The server's host and port.
+      model: The requested model.
+      secret: The key; blanked wherever a server repeats it.
+    """
+
+    host: str
+    model: str
+    secret: str
+
+    def quote(self, text: str) -> str:
+        """A server's words, on one short line without the key."""
+        shown = redact(text.replace(self.secret, "[redacted]"))
+        return " ".join(shown.split())[:_LONGEST_QUOTE]
+
+    def garbage(self, error: BaseException) -> TransientError:
+        """The failure of a call whose answer could not be read."""
+        words = self.quote(f"{type(error).__name__} {error}")
+        return TransientError(
+            f"garbage answer from {self.host}: {words}", may_be_billed=True
+        )
+
+
+def status_failure(
+    target: Target, status: int, headers: Mapping[str, str], body: object
+) -> Failure:
+    """The exception that an HTTP status calls for.
+
+    Args:
+      target: The endpoint that was asked.
+      status: The status code; not a success.
+      headers: The response's headers, for `retry-after`.
+      body: The response's body, decoded if it was JSON.
+    """
+    code, message = _described(body)
+    shown = f"{target.host} answered {status} for model {target.model!r}"
+    quoted = target.quote(message)
+    if status == 402 or code in _NO_MONEY:
+        return RefusedError(f"{shown}: no credit left: {quoted}")
+    if status in _RETRIED or status >= 500:
+        wait_s = retry_after_s(headers)
+        return TransientError(f"{shown}: {quoted}", retry_after_s=wait_s)
+    if status == 413 or any(mark in f"{code} {message}".lower() for mark in _TOO_LONG):
+        return RejectedError(f"{shown}: {quoted}", finish_reason="too_long")
+    if code in _UNSAFE:
+        return RejectedError(f"{shown}: {quoted}", finish_reason="refusal")
+    return UsageError(f"{shown}: {quoted or 'no message'}; {_advice(status)}")
+
+
+def connection_failure(target: Target, error: BaseException) -> TransientError:
+    """The exception for a call that brought no HTTP response.
+
+    Args:
+      target: The endpoint that was asked.
+      error: What the SDK raised; it calls a dropped connection a failed one, so only
+        its causes say whether the request was sent.
+    """
+    causes = [error]
+    while (cause := causes[-1].__cause__) is not None:
+        causes.append(cause)
+    words = target.quote(f"{type(causes[-1]).__name__} {causes[-1]}")
+    return TransientError(
+        f"no answer from {target.host}: {words}",
+        may_be_billed=not any(isinstance(one, _NEVER_SENT) for one in causes),
+    )
+
+
+def billed_tokens(prompt_tokens: object, completion_tokens: object) -> Usage | None:
+    """The usage, if both counts are sane; None if the server did not say."""
+    for count in (prompt_tokens, completion_tokens):
+        if not isinstance(count, int) or isinstance(count, bool) or count < 0:
+            return None
+    return Usage.model_validate(
+        {"prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens}
+    )
+
+
+def retry_after_s(
+    headers: Mapping[str, str], *, clock: Callable[[], float] = time.time
+) -> float | None:
+    """Seconds that the server asks to be left alone; None if it does not say.
+
+    Args:
+      headers: The response's headers; `retry-after` is seconds or an HTTP date.
+      clock: Seconds since 1970.
+    """
+    milliseconds = _number(headers.get("retry-after-ms"))
+    if milliseconds is not None:
+        return milliseconds / 1000
+    text = headers.get("retry-after")
+    seconds = _number(text)
+    if seconds is not None or text is None:
+        return seconds
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - clock())
+    except ValueError:
+        return None
+
+
+def _number(text: str | None) -> float | None:
+    """A finite number that is not negative, or None."""
+    try:
+        value = float(text or "")
+    except ValueError:
+        return None
+    return value if 0 <= value < float("inf") else None
+
+
+def _described(body: object) -> tuple[str, str]:
+    """The error's code and message, where the body has them."""
+    error: Any = body.get("error", body) if isinstance(body, dict) else body
+    if not isinstance(error, dict):
+        return "", str(error or "")
+    code = error.get("code") or error.get("type") or ""
+    return str(code), str(error.get("message") or "")
+
+
+def _advice(status: int) -> str:
+    """What to look at."""
+    if status in (401, 403):
+        return "check the key in the variable that api_key_env names"
+    if status == 404:
+        return "check base_url and model"
+    if 300 <= status < 400:
+        return "redirects are not followed: set base_url to the final address"
+    return "check the endpoint's options"

@@ -1,0 +1,77 @@
+"""What came of one question."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from rlaif_jax.labeling.chat import Answer
+from rlaif_jax.records import Usage
+from rlaif_jax.typing import Json
+
+State = Literal["answered", "refused", "too_long", "failed"]
+
+_NO_USAGE = Usage()
+_REFUSALS = {"refusal", "content_filter"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """The end of one question: an answer, or why there is none.
+
+    Attributes:
+      state: answered; refused, by the model or its filter; too_long for the model; or
+        failed, after every attempt: a later run asks again.
+      text: The answer's text, raw.
+      finish_reason: As in `Answer`; too_long or failed without one.
+      returned_model: The model that the server says has answered.
+      request_id: The server's name for the call.
+      usage: Tokens billed.
+      cost_usd: Their price.
+      uncertain_usd: What calls without a usable answer may have cost besides, at most.
+      attempts: Calls sent.
+      error: What went wrong last, if it never answered.
+    """
+
+    state: State
+    text: str = ""
+    finish_reason: str
+    returned_model: str = ""
+    request_id: str = ""
+    usage: Usage = _NO_USAGE
+    cost_usd: float = 0.0
+    uncertain_usd: float = 0.0
+    attempts: int
+    error: str = ""
+
+    @classmethod
+    def of_answer(
+        cls, answer: Answer, *, cost_usd: float, uncertain_usd: float, attempts: int
+    ) -> "Outcome":
+        """The outcome of a call that was answered."""
+        return cls(
+            state="refused" if answer.finish_reason in _REFUSALS else "answered",
+            text=answer.text,
+            finish_reason=answer.finish_reason,
+            returned_model=answer.returned_model,
+            request_id=answer.request_id,
+            usage=answer.usage or _NO_USAGE,
+            cost_usd=cost_usd,
+            uncertain_usd=uncertain_usd,
+            attempts=attempts,
+        )
+
+    @classmethod
+    def from_json(cls, record: Json) -> "Outcome":
+        """The outcome in a ledger's record."""
+        fields = {name: record[name] for name in cls.__slots__ if name != "usage"}
+        return cls(usage=Usage(**record["usage"]), **fields)
+
+    def to_json(self) -> Json:
+        """The fields of a ledger's record."""
+        record: Json = {
+            name: getattr(self, name) for name in self.__slots__ if name != "usage"
+        }
+        record["usage"] = {
+            "prompt_tokens": self.usage.prompt_tokens,
+            "completion_tokens": self.usage.completion_tokens,
+        }
+        return record

@@ -1,0 +1,237 @@
+"""Judgments and completions replayed from AlpacaEval annotation files."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from rlaif_jax.errors import CorruptDataError, UsageError
+from rlaif_jax.files import read_text, require_file
+from rlaif_jax.labeling.critic import identical_label
+from rlaif_jax.labeling.prompts import instruction_text
+from rlaif_jax.records import (
+    Comparison,
+    Completion,
+    Label,
+    Prompt,
+    Verdict,
+    content_hash,
+)
+from rlaif_jax.typing import Json
+
+_LONGEST_QUOTE = 80  # characters of an instruction that a message shows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgment:
+    """One row of an annotation file.
+
+    Attributes:
+      instruction: The prompt's text.
+      output_1: One completion.
+      output_2: The other.
+      generator_1: Who wrote `output_1`.
+      generator_2: Who wrote `output_2`.
+      annotator: Who judged.
+      preference: From 1, `output_1` is better, to 2, `output_2` is; None: no verdict.
+      cost_usd: What the judgment was billed; 0 if not recorded.
+    """
+
+    instruction: str
+    output_1: str
+    output_2: str
+    generator_1: str
+    generator_2: str
+    annotator: str
+    preference: float | None
+    cost_usd: float
+
+
+def read_judgments(path: Path) -> list[Judgment]:
+    """The rows of an annotation file, `.json` or `.json.gz`.
+
+    Raises:
+      UsageError: If there is no such file.
+      CorruptDataError: If it is not one; the message names the row.
+    """
+    try:
+        rows = json.loads(read_text(require_file(path, "annotation file")))
+    except (ValueError, RecursionError) as error:
+        raise CorruptDataError(f"{path} is not valid JSON: {error}") from error
+    if not isinstance(rows, list):
+        raise CorruptDataError(f"{path} holds {type(rows).__name__}, not a list")
+    return [_judgment(path, number, row) for number, row in enumerate(rows)]
+
+
+class RecordedCritic:
+    """Answers from an annotation file, in whichever order the texts come."""
+
+    def __init__(self, judgments: list[Judgment], *, source: str):
+        """A critic that knows these judgments.
+
+        Raises:
+          CorruptDataError: If two of them contradict each other.
+        """
+        self._source = source
+        self._judgments: dict[tuple[str, str, str], tuple[Judgment, float | None]] = {}
+        self.name = "+".join(sorted({one.annotator for one in judgments}))
+        self.template_hash = content_hash("recorded", self.name)
+        for one in judgments:
+            p_first = None if one.preference is None else 2.0 - one.preference
+            reverse = None if p_first is None else 1.0 - p_first
+            self._add((one.instruction, one.output_1, one.output_2), one, p_first)
+            self._add((one.instruction, one.output_2, one.output_1), one, reverse)
+
+    @classmethod
+    def from_file(cls, path: Path) -> "RecordedCritic":
+        """The critic of an annotation file."""
+        return cls(read_judgments(path), source=str(path))
+
+    async def judge(self, comparison: Comparison) -> Label:
+        """Returns the recorded label of a comparison.
+
+        Raises:
+          UsageError: If the file does not hold this comparison.
+        """
+        first, second = comparison.first.text, comparison.second.text
+        if first == second:
+            return identical_label(comparison, critic=self)
+        instruction = instruction_text(comparison.messages)
+        found = self._judgments.get((instruction, first, second))
+        if found is None:
+            raise UsageError(
+                f"{self._source} holds no judgment of these two completions of"
+                f" {_quoted(instruction)}: use the file that they came from"
+            )
+        judgment, p_first = found
+        verdict = _verdict(p_first)
+        return Label(
+            pair_id=comparison.pair_id,
+            verdict=verdict,
+            p_first=p_first,
+            verdict_both_orders=verdict.value,
+            state="unparsable" if verdict is Verdict.FAILED else "labeled",
+            critic=judgment.annotator,
+            critic_returned_model=judgment.annotator,
+            template_hash=self.template_hash,
+            cost_usd=judgment.cost_usd,
+        )
+
+    def _add(
+        self, key: tuple[str, str, str], judgment: Judgment, p_first: float | None
+    ) -> None:
+        """Enters one judgment."""
+        instruction, output_1, output_2 = key
+        known = self._judgments.setdefault(key, (judgment, p_first))
+        if known[1] != p_first and output_1 != output_2:
+            raise CorruptDataError(
+                f"{self._source} holds different judgments of the same completions of"
+                f" {_quoted(instruction)}: keep one annotator's"
+            )
+
+
+class RecordedTeacher:
+    """Completes a prompt with the output that an annotation file holds for it."""
+
+    def __init__(
+        self,
+        judgments: list[Judgment],
+        *,
+        output: Literal["output_1", "output_2"],
+        source: str,
+        generator: str | None = None,
+    ):
+        """A teacher that knows these outputs.
+
+        Args:
+          judgments: Rows of an annotation file.
+          output: Which of the two outputs to read.
+          source: The file's name, for messages.
+          generator: The writer's name in records; the file's own by default.
+
+        Raises:
+          CorruptDataError: If an instruction has two different outputs.
+        """
+        self._source = source
+        self._texts: dict[str, tuple[str, str]] = {}  # instruction -> text, writer
+        for one in judgments:
+            pair = (
+                (one.output_1, generator or one.generator_1)
+                if output == "output_1"
+                else (one.output_2, generator or one.generator_2)
+            )
+            if self._texts.setdefault(one.instruction, pair) != pair:
+                raise CorruptDataError(
+                    f"{source} holds different {output} of {_quoted(one.instruction)}:"
+                    " keep one model's"
+                )
+
+    async def complete(self, prompt: Prompt) -> Completion:
+        """Returns the recorded completion of a prompt.
+
+        Raises:
+          UsageError: If the file does not hold this prompt.
+        """
+        instruction = instruction_text(prompt.messages)
+        found = self._texts.get(instruction)
+        if found is None:
+            raise UsageError(
+                f"{self._source} holds no completion of {_quoted(instruction)}: use"
+                " the file that the prompts came from"
+            )
+        text, writer = found
+        return Completion.create(prompt.prompt_id, text, generator=writer)
+
+
+def _judgment(path: Path, number: int, row: object) -> Judgment:
+    """One row, checked."""
+    if not isinstance(row, dict):
+        raise CorruptDataError(
+            f"{path} row {number} is {type(row).__name__}, not an object"
+        )
+    texts: dict[str, str] = {}
+    for name in ("instruction", "output_1", "output_2"):
+        value: Any = row.get(name)
+        if not isinstance(value, str):
+            raise CorruptDataError(f"{path} row {number}: {name} is not text")
+        texts[name] = value
+    price = row.get("price_per_example", row.get("preference_price_per_example"))
+    return Judgment(
+        **texts,
+        generator_1=str(row.get("generator_1") or "output_1"),
+        generator_2=str(row.get("generator_2") or "output_2"),
+        annotator=str(row.get("annotator") or "recorded"),
+        preference=_preference(path, number, row),
+        cost_usd=price if isinstance(price, float) and price >= 0 else 0.0,
+    )
+
+
+def _preference(path: Path, number: int, row: Json) -> float | None:
+    """One row's preference from 1 to 2, or None without a verdict."""
+    if "preference" not in row:
+        raise CorruptDataError(f"{path} row {number} has no preference")
+    value = row["preference"]
+    if value is None or value == -1:
+        return None
+    if value == 0:  # how older files write a draw
+        return 1.5
+    if isinstance(value, int | float) and 1 <= value <= 2:
+        return float(value)
+    raise CorruptDataError(
+        f"{path} row {number}: preference is {value!r}, not 0, 1 to 2 or null"
+    )
+
+
+def _verdict(p_first: float | None) -> Verdict:
+    """The verdict that a probability amounts to."""
+    if p_first is None:
+        return Verdict.FAILED
+    if p_first == 0.5:
+        return Verdict.TIE
+    return Verdict.FIRST if p_first > 0.5 else Verdict.SECOND
+
+
+def _quoted(instruction: str) -> str:
+    """An instruction's beginning, for a message."""
+    shown = instruction[:_LONGEST_QUOTE]
+    return repr(shown) + ("..." if len(instruction) > _LONGEST_QUOTE else "")

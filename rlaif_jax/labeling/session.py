@@ -1,0 +1,93 @@
+"""From an endpoint's config to something that asks it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from rlaif_jax.config import EndpointConfig
+from rlaif_jax.labeling.asking import Asker
+from rlaif_jax.labeling.backoff import Backoff
+from rlaif_jax.labeling.budget import Budget, endpoint_prices
+from rlaif_jax.labeling.chat import ChatModel
+from rlaif_jax.labeling.endpoint import require_key
+from rlaif_jax.labeling.ledger import Ledger
+from rlaif_jax.labeling.limits import Limits
+from rlaif_jax.labeling.stop import Stop
+
+
+def open_chat(config: EndpointConfig, api_key: str | None) -> ChatModel:
+    """A client of the endpoint.
+
+    Args:
+      config: The endpoint.
+      api_key: What the variable named by `api_key_env` holds; None without one.
+
+    Raises:
+      UsageError: If the address or the key cannot be right.
+      RefusedError: If the key would cross a network in the clear.
+    """
+    return _OPENERS[config.api](config, require_key(config, api_key))
+
+
+# an SDK takes a second to import, and a run needs one of them
+def _openai(config: EndpointConfig, api_key: str) -> ChatModel:
+    from rlaif_jax.labeling.openai_chat import OpenAIChat
+
+    return OpenAIChat(config, api_key=api_key)
+
+
+def _anthropic(config: EndpointConfig, api_key: str) -> ChatModel:
+    from rlaif_jax.labeling.anthropic_chat import AnthropicChat
+
+    return AnthropicChat(config, api_key=api_key)
+
+
+_OPENERS = {"openai": _openai, "anthropic": _anthropic}
+
+
+@asynccontextmanager
+async def open_asker(
+    config: EndpointConfig,
+    *,
+    api_key: str | None,
+    ledger: Path,
+    budget_usd: float | None,
+) -> AsyncIterator[Asker]:
+    """An asker of the endpoint, with everything that must be closed after it.
+
+    Args:
+      config: The endpoint.
+      api_key: What the variable named by `api_key_env` holds; None without one.
+      ledger: The file that keeps every call; one for each run folder.
+      budget_usd: What this ledger's runs may spend together; None: no limit.
+
+    Raises:
+      UsageError: If the address or the key cannot be right, or the ledger is in use.
+      RefusedError: If a price is unknown, or the key would not be safe.
+      CorruptDataError: If the ledger is damaged.
+    """
+    prices = endpoint_prices(config, budget_usd)
+    chat = open_chat(config, api_key)
+    try:
+        with Ledger(ledger) as entries:
+            syncing = asyncio.create_task(entries.keep_synced())
+            stop = Stop()
+            try:
+                yield Asker(
+                    chat=chat,
+                    ledger=entries,
+                    prices=prices,
+                    budget=Budget(limit_usd=budget_usd, spent_usd=entries.spent_usd),
+                    limits=Limits(max_in_flight=config.max_in_flight, stop=stop),
+                    stop=stop,
+                    backoff=Backoff(max_attempts=config.max_attempts),
+                    max_tokens=config.max_tokens,
+                    temperature=config.temperature,
+                    timeout_s=config.timeout_s,
+                )
+            finally:
+                entries.end_sync()
+                await syncing
+    finally:
+        await chat.close()

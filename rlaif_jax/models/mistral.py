@@ -1,0 +1,22 @@
+"""Presets of the Mistral family (Jiang et al. 2023, arXiv:2310.06825, table 1)."""
+
+from rlaif_jax.models.config import TransformerConfig
+
+MISTRAL_7B = TransformerConfig(
+    family="mistral",
+    vocab_size=32_000,
+    embed=4096,
+    num_layers=32,
+    kv_heads=8,
+    q_groups=4,
+    head_dim=128,
+    ffw=14_336,
+    max_positions=32_768,
+    rope_theta=10_000.0,
+    norm_eps=1e-5,
+    sliding_window=4096,  # v0.1 only: later releases dropped it and raised rope_theta
+    bos_token_id=1,
+    eos_token_id=2,
+)
+
+PRESETS = {"mistral-7b-v0.1": MISTRAL_7B}

@@ -1,0 +1,239 @@
+"""The decoder-only transformer: its modules, and pure functions of its parameters.
+
+Parameters are a plain nested dict of arrays, layers stacked on axis 0, so that optax,
+Orbax and `jit` see an ordinary tree.
+"""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import DTypeLike
+from jaxtyping import Array, Bool, Float, Int
+
+from rlaif_jax.models.attention import Attention, attention_mask
+from rlaif_jax.models.cache import KVCache
+from rlaif_jax.models.config import TransformerConfig
+from rlaif_jax.models.layers import GatedMLP, RMSNorm
+from rlaif_jax.models.rotary import Rotation, rotation
+
+Params = dict[str, Any]  # nested, str -> ... -> jax.Array
+
+# Up to here a scan is unrolled: faster on a CPU. Beyond, code size, compile time and
+# the weights that FSDP gathers at once must not grow with depth.
+_MAX_UNROLLED_LAYERS = 4
+
+
+class HiddenStates(NamedTuple):
+    """What `unembed` turns into logits, and the cache that now holds these tokens."""
+
+    hidden: Float[Array, "B T D"]
+    cache: KVCache | None
+
+
+class _Abstract(NamedTuple):
+    """A model without values."""
+
+    graphdef: Any  # nnx.GraphDef, whose type parameters a checker cannot read
+    state: nnx.State
+
+
+class Layer(nnx.Module):
+    """Attention and feed-forward, each normalized before and added after."""
+
+    def __init__(self, config: TransformerConfig, *, rngs: nnx.Rngs):
+        self.attention_norm = RMSNorm(config)
+        self.attention = Attention(config, rngs=rngs)
+        self.mlp_norm = RMSNorm(config)
+        self.mlp = GatedMLP(config, rngs=rngs)
+
+    def __call__(
+        self,
+        x: Float[Array, "B T D"],
+        by: Rotation,
+        mask: Bool[Array, "B T S"],
+        index: Int[Array, ""],
+        cache: KVCache | None,
+    ) -> tuple[Float[Array, "B T D"], KVCache | None]:
+        """The residual stream after this layer, the index-th of the cache."""
+        q, k, v = self.attention.project(self.attention_norm(x), by)
+        if cache is not None:
+            cache = cache.write(index, k, v)
+            k, v = cache.read(index)
+        x = x + self.attention.mix(q, k, v, mask)
+        return x + self.mlp(self.mlp_norm(x)), cache
+
+
+class Transformer(nnx.Module):
+    """Embedding, stacked layers, final norm and head."""
+
+    def __init__(self, config: TransformerConfig, *, rngs: nnx.Rngs):
+        self.config = config
+        axes = ("vocab", "embed")
+        shape = (config.vocab_size, config.embed)
+        # as wide as what the layers add, unless the head needs it small
+        width = config.embed**-0.5 if config.tie_embeddings else 1.0
+        embedding = nnx.initializers.normal(width)(rngs.params(), shape)
+        self.embedding = nnx.Param(embedding, axes=axes)
+        self.layers = _stacked_layers(config, rngs)
+        self.final_norm = RMSNorm(config)
+        if not config.tie_embeddings:
+            # almost uniform at first: a loss of log(vocab_size)
+            head = nnx.initializers.normal(0.02)(rngs.params(), shape[::-1])
+            self.head = nnx.Param(head, axes=axes[::-1])
+
+    def __call__(
+        self,
+        token_ids: Int[Array, "B T"],
+        positions: Int[Array, "B T"],
+        segment_ids: Int[Array, "B T"],
+        cache: KVCache | None,
+    ) -> HiddenStates:
+        """Final normalized states, and the cache with these tokens in it."""
+        config = self.config
+        keys = (positions, segment_ids)
+        if cache is not None:
+            cache = cache.register(positions, segment_ids)
+            keys = (cache.positions, cache.segment_ids)
+        mask = attention_mask(
+            positions, keys[0], segment_ids, keys[1], window=config.sliding_window
+        )
+        by = rotation(positions, head_dim=config.head_dim, theta=config.rope_theta)
+        x = self.embedding[...][token_ids].astype(config.compute_dtype)
+        x, cache = self._run_layers(x, by, mask, cache)
+        if cache is not None:
+            cache = cache._replace(length=cache.length + token_ids.shape[1])
+        return HiddenStates(self.final_norm(x), cache)
+
+    def _run_layers(
+        self,
+        x: Float[Array, "B T D"],
+        by: Rotation,
+        mask: Bool[Array, "B T S"],
+        cache: KVCache | None,
+    ) -> tuple[Float[Array, "B T D"], KVCache | None]:
+        """Scans over the stacked layers; the cache is a carry, so never copied."""
+        graphdef, weights = nnx.split(self.layers)
+
+        def body(carry, layer):
+            index, weights = layer
+            return nnx.merge(graphdef, weights)(carry[0], by, mask, index, carry[1]), ()
+
+        if self.config.remat == "full":
+            body = jax.checkpoint(body, prevent_cse=False)  # a scan needs no barrier
+        depth = self.config.num_layers
+        unroll = depth if depth <= _MAX_UNROLLED_LAYERS else 1
+        stacked = (jnp.arange(depth), weights)
+        carry, _ = jax.lax.scan(body, (x, cache), stacked, unroll=unroll)
+        return carry
+
+
+def init_params(
+    config: TransformerConfig, key: Array, dtype: DTypeLike = "float32"
+) -> Params:
+    """Random parameters; under `jit` with `out_shardings` they are born sharded."""
+    params = nnx.to_pure_dict(nnx.state(Transformer(config, rngs=nnx.Rngs(params=key))))
+    return jax.tree.map(lambda leaf: leaf.astype(dtype), params)
+
+
+def logical_axes(config: TransformerConfig) -> Params:
+    """The names of every parameter's axes, in a tree like the parameters'."""
+    named = {
+        path: ("layers",) * (path[0] == "layers") + leaf.get_metadata("axes")
+        for path, leaf in nnx.to_flat_state(_abstract(config).state)
+    }
+    return nnx.traversals.unflatten_mapping(named)
+
+
+def abstract_params(config: TransformerConfig) -> Params:
+    """The shape of every parameter, in a tree like the parameters'."""
+    return nnx.to_pure_dict(_abstract(config).state)
+
+
+def hidden_states(
+    config: TransformerConfig,
+    params: Params,
+    token_ids: Int[Array, "B T"],
+    positions: Int[Array, "B T"],
+    segment_ids: Int[Array, "B T"],
+    cache: KVCache | None = None,
+) -> HiddenStates:
+    """Final states of every token; call it inside `jit`.
+
+    Args:
+      config: The architecture.
+      params: From `init_params` or a checkpoint.
+      token_ids: In [0, vocab_size), anything where padded.
+      positions: Of each token within its segment.
+      segment_ids: From 1; tokens see their own segment only. 0 is padding.
+      cache: Earlier tokens. The T new ones take its next slots, and every query sees
+        all slots of its segment.
+
+    Returns:
+      The states in compute_dtype, and the cache with the new tokens (None if none
+      was given).
+    """
+    model = nnx.merge(_abstract(config).graphdef, params)
+    return model(token_ids, positions, segment_ids, cache)
+
+
+def unembed(
+    config: TransformerConfig, params: Params, hidden: Float[Array, "*B D"]
+) -> Float[Array, "*B V"]:
+    """Logits in float32: products in compute_dtype, sums in float32."""
+    head = params["embedding"].T if config.tie_embeddings else params["head"]
+    return jnp.einsum(
+        "...d,dv->...v",
+        hidden,
+        head.astype(config.compute_dtype),
+        preferred_element_type=jnp.float32,
+    )
+
+
+@functools.partial(jax.jit, static_argnames="config")
+def forward(
+    config: TransformerConfig,
+    params: Params,
+    token_ids: Int[Array, "B T"],
+    *,
+    positions: Int[Array, "B T"] | None = None,
+    segment_ids: Int[Array, "B T"] | None = None,
+    cache: KVCache | None = None,
+) -> Float[Array, "B T V"]:
+    """Logits of the next token at every position, in float32.
+
+    Args:
+      config: The architecture.
+      params: From `init_params`, `import_hf` or a checkpoint.
+      token_ids: In [0, vocab_size), anything where padded.
+      positions: Of each token within its segment; 0, 1, 2, ... by default.
+      segment_ids: From 1, 0 is padding; all one segment by default.
+      cache: Earlier tokens, read but not returned: `hidden_states` returns it.
+    """
+    if positions is None:
+        positions = jnp.broadcast_to(jnp.arange(token_ids.shape[1]), token_ids.shape)
+    if segment_ids is None:
+        segment_ids = jnp.ones_like(token_ids)
+    states = hidden_states(config, params, token_ids, positions, segment_ids, cache)
+    return unembed(config, params, states.hidden)
+
+
+def _stacked_layers(config: TransformerConfig, rngs: nnx.Rngs) -> Layer:
+    """All layers in one module, every parameter with a leading layer axis."""
+
+    @nnx.split_rngs(splits=config.num_layers)
+    @nnx.vmap(in_axes=0, out_axes=0)
+    def stacked(rngs: nnx.Rngs) -> Layer:
+        return Layer(config, rngs=rngs)
+
+    return stacked(rngs)
+
+
+@functools.lru_cache(maxsize=64)
+def _abstract(config: TransformerConfig) -> _Abstract:
+    """The model's structure, and its parameters without values."""
+    return _Abstract(
+        *nnx.split(nnx.eval_shape(lambda: Transformer(config, rngs=nnx.Rngs(0))))
+    )

@@ -1,0 +1,1 @@
+"""The machine: accelerators, their settings, and starting several hosts as one run."""

@@ -1,0 +1,1 @@
+"""Completions from a policy: which token comes next, and when to stop."""

@@ -1,0 +1,193 @@
+"""What a study measured, and what follows from it."""
+
+import itertools
+import math
+from typing import Annotated
+
+from pydantic import Field, field_validator, model_validator
+
+from rlaif_jax.evaluation.paired import (
+    Estimate,
+    SeedOutcomes,
+    pooled_difference,
+    pooled_win_rate,
+)
+from rlaif_jax.records import Record
+from rlaif_jax.study.bill import Bill, Stage, arm_bill, total_bill
+from rlaif_jax.study.claims import ClaimConfig, ClaimResult, judge, require_arms
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class SeedResult(Record):
+    """One policy, trained with one seed and evaluated."""
+
+    seed: int
+    outcomes: dict[str, Share | None]  # prompt id -> won against the baseline
+    mean_completion_tokens: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    length_rate: Share  # of completions that were cut at the token limit
+    measures: dict[str, Finite] = Field(
+        default_factory=dict
+    )  # whatever else is known: true_reward, accuracy
+    family_accuracy: dict[str, Share] = Field(
+        default_factory=dict
+    )  # by kind of task, where truth is known
+
+
+class Arm(Record):
+    """One way to train, over its seeds."""
+
+    description: str = ""
+    seeds: Annotated[tuple[SeedResult, ...], Field(min_length=1)]
+
+    @property
+    def outcomes(self) -> SeedOutcomes:
+        """What every seed won on every prompt."""
+        return {result.seed: result.outcomes for result in self.seeds}
+
+    @property
+    def measures(self) -> dict[str, float]:
+        """The mean over seeds of every measure that all seeds have."""
+        names = set.intersection(*(set(result.measures) for result in self.seeds))
+        ordered = [name for name in self.seeds[0].measures if name in names]
+        return {
+            name: _mean([result.measures[name] for result in self.seeds])
+            for name in ordered
+        }
+
+    @property
+    def mean_completion_tokens(self) -> float:
+        """The mean over seeds of the mean length."""
+        return _mean([result.mean_completion_tokens for result in self.seeds])
+
+    @property
+    def length_rate(self) -> float:
+        """The mean over seeds of the share that was cut."""
+        return _mean([result.length_rate for result in self.seeds])
+
+    @property
+    def family_accuracy(self) -> dict[str, float]:
+        """The mean over seeds of the accuracy on each family that all seeds met."""
+        families = set.intersection(*(set(seed.family_accuracy) for seed in self.seeds))
+        return {
+            family: _mean([result.family_accuracy[family] for result in self.seeds])
+            for family in sorted(families)
+        }
+
+
+class Curve(Record):
+    """One measure of one training run, step by step."""
+
+    arm: str
+    seed: int
+    stage: str  # sft or dpo
+    measure: str  # loss, margin, ...
+    steps: tuple[int, ...]
+    values: tuple[float | None, ...]  # None where it was not finite
+
+    @field_validator("values", mode="after")
+    @classmethod
+    def _finite_or_none(
+        cls, values: tuple[float | None, ...]
+    ) -> tuple[float | None, ...]:
+        return tuple(v if v is not None and math.isfinite(v) else None for v in values)
+
+    @model_validator(mode="after")
+    def _as_many_values_as_steps(self) -> "Curve":
+        if len(self.steps) != len(self.values):
+            raise ValueError(f"{len(self.values)} values for {len(self.steps)} steps")
+        return self
+
+
+class Sample(Record):
+    """One evaluation prompt with what each arm wrote."""
+
+    prompt: str
+    completions: dict[str, str]  # arm, or any other writer -> text
+
+
+class Headline(Record):
+    """The two arms of the study's question."""
+
+    writes: str  # the strong model writes completions for this one
+    judges: str  # and judges comparisons for this one
+
+
+class Difference(Record):
+    """The win rate of arm `a` minus that of arm `b`."""
+
+    a: str
+    b: str
+    estimate: Estimate
+
+    def positive(self) -> "Difference":
+        """The same difference the way round in which it is not negative."""
+        if self.estimate.value >= 0:
+            return self
+        return Difference(a=self.b, b=self.a, estimate=self.estimate.reversed())
+
+
+class StudyResults(Record):
+    """Everything a report is drawn from."""
+
+    title: str = "Is it better to let the strong model write, or judge?"
+    arms: Annotated[dict[str, Arm], Field(min_length=1)]  # in the order to be shown
+    baseline: str  # whose completions the arms are compared with
+    evaluator: str  # who compares
+    headline: Headline | None = None
+    claims: dict[str, ClaimConfig] = Field(default_factory=dict)
+    stages: tuple[Stage, ...] = ()
+    curves: tuple[Curve, ...] = ()
+    samples: tuple[Sample, ...] = ()
+    seconds: Annotated[float, Field(ge=0)]  # wall time of the whole study
+    command: str  # what to type to get these results again
+    versions: dict[str, str] = Field(default_factory=dict)
+    notes: tuple[str, ...] = ()  # further caveats, for the report
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "StudyResults":
+        named = [(self.headline.writes, self.headline.judges)] if self.headline else []
+        named += [stage.arms for stage in self.stages]
+        unknown = {arm for arms in named for arm in arms} - set(self.arms)
+        if unknown:
+            raise ValueError(f"no arm is called {sorted(unknown)[0]!r}")
+        stage_ids = [stage.stage_id for stage in self.stages]
+        if len(set(stage_ids)) != len(stage_ids):
+            raise ValueError("a stage is listed twice: list it once with all its arms")
+        return self
+
+    def win_rates(self) -> dict[str, Estimate]:
+        """The win rate of every arm against the baseline."""
+        return {name: pooled_win_rate(arm.outcomes) for name, arm in self.arms.items()}
+
+    def differences(self) -> list[Difference]:
+        """Every arm minus every later one."""
+        return [
+            Difference(
+                a=a,
+                b=b,
+                estimate=pooled_difference(
+                    self.arms[a].outcomes, self.arms[b].outcomes
+                ),
+            )
+            for a, b in itertools.combinations(self.arms, 2)
+        ]
+
+    def claim_results(self) -> dict[str, ClaimResult]:
+        """What the data say of every claim."""
+        require_arms(self.claims, self.arms)
+        outcomes = {name: arm.outcomes for name, arm in self.arms.items()}
+        return {name: judge(claim, outcomes) for name, claim in self.claims.items()}
+
+    def bills(self) -> dict[str, Bill]:
+        """What every arm would have cost alone."""
+        return {name: arm_bill(self.stages, name) for name in self.arms}
+
+    def total(self) -> Bill:
+        """What the study cost: a shared stage counts once."""
+        return total_bill(self.stages)
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)

@@ -1,0 +1,81 @@
+"""results.json: the one file that a study leaves and a report is drawn from."""
+
+import json
+from pathlib import Path
+
+import pydantic
+
+from rlaif_jax.errors import CorruptDataError
+from rlaif_jax.files import read_json, write_atomic
+from rlaif_jax.study.results import StudyResults
+from rlaif_jax.typing import Json
+
+FORMAT = 1  # of results.json
+
+
+def summarize(results: StudyResults, *, report: str) -> Json:
+    """The figures of a study as `--json` prints them.
+
+    Args:
+      results: The study.
+      report: Where its report is.
+    """
+    bills = results.bills()
+    return {
+        "arms": {
+            name: {
+                "win_rate": rate.value,
+                "standard_error": rate.standard_error,
+                "n": rate.n_prompts,
+                "cost_usd": bills[name].all_roles.cost_usd,
+                "seeds": rate.n_seeds,
+            }
+            for name, rate in results.win_rates().items()
+        },
+        "differences": [
+            {
+                "a": pair.a,
+                "b": pair.b,
+                "difference": pair.estimate.value,
+                "low": pair.estimate.low,
+                "high": pair.estimate.high,
+            }
+            for pair in results.differences()
+        ],
+        "claims": {
+            name: str(result.verdict)
+            for name, result in results.claim_results().items()
+        },
+        "cost_usd": results.total().all_roles.cost_usd,
+        "seconds": results.seconds,
+        "report": report,
+    }
+
+
+def write_results(path: Path, results: StudyResults) -> None:
+    """Writes results.json: the summary, and under `study` all it follows from."""
+    summary = summarize(results, report=str(path.with_name("report.html")))
+    study = results.model_dump(mode="json")
+    document = {"format": FORMAT, **summary, "study": study}
+    write_atomic(path, json.dumps(document, indent=1) + "\n")  # arms keep their order
+
+
+def read_results(path: Path) -> StudyResults:
+    """Reads the measurements of a results.json; its summary follows from them.
+
+    Raises:
+      UsageError: If there is no such file.
+      CorruptDataError: If it is of another format, or something in it is wrong.
+    """
+    document = read_json(path, "results of a study")
+    if document.get("format") != FORMAT:
+        raise CorruptDataError(
+            f"{path} has format {document.get('format')!r}, not {FORMAT}: it was not "
+            "written by this version's `study` or `quickstart`"
+        )
+    try:
+        return StudyResults.model_validate(document.get("study"))
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, ("study", *first["loc"])))
+        raise CorruptDataError(f"{path}: {where}: {first['msg']}") from error

@@ -1,0 +1,153 @@
+"""What a study found, in sentences made from its figures."""
+
+from rlaif_jax.evaluation.paired import Estimate, pooled_difference
+from rlaif_jax.study.results import Headline, StudyResults
+from rlaif_jax.study.wording import duration, interval, percent, points, usd
+
+_MANY_CUT = 0.05  # share of completions cut at the limit that deserves a word
+_FEW_SEEDS = 5
+
+
+def findings(results: StudyResults) -> list[str]:
+    """The study's answer, its price and its size, one sentence each."""
+    rates = results.win_rates()
+    sentences = (
+        _answer(results, results.headline, rates)
+        if results.headline
+        else _ranking(results, rates)
+    )
+    first = next(iter(rates.values()))
+    seeds = _plural(first.n_seeds, "seed")
+    prompts = _plural(first.n_prompts, "prompt")
+    return [
+        *sentences,
+        f"Every arm was trained with {seeds} and judged on the same {prompts} by "
+        f"{results.evaluator}.",
+    ]
+
+
+def caveats(results: StudyResults) -> list[str]:
+    """What the intervals do not say."""
+    rates = results.win_rates()
+    first = next(iter(rates.values()))
+    found = [
+        _seed_caveat(first.n_seeds),
+        "Each interval holds for itself: none is corrected for looking at several.",
+        f"The win rate is the opinion of {results.evaluator}. Another evaluator, other "
+        "prompts or another base model are outside every interval.",
+    ]
+    dropped = {name: rate.n_dropped for name, rate in rates.items() if rate.n_dropped}
+    found += [
+        f"{name}: {_plural(count, 'prompt')} without a usable verdict left out."
+        for name, count in dropped.items()
+    ]
+    found += [
+        f"{name}: {percent(100 * arm.length_rate)} of its completions were cut at the "
+        "token limit."
+        for name, arm in results.arms.items()
+        if arm.length_rate > _MANY_CUT
+    ]
+    return [*found, *results.notes]
+
+
+def _answer(
+    results: StudyResults, headline: Headline, rates: dict[str, Estimate]
+) -> list[str]:
+    """Which use of the strong model won, and what each cost."""
+    writes, judges = headline.writes, headline.judges
+    arms = results.arms
+    difference = pooled_difference(arms[writes].outcomes, arms[judges].outcomes)
+    won = (
+        f"{writes} won {percent(rates[writes].value)} of its comparisons with "
+        f"{results.baseline}, {judges} {percent(rates[judges].value)}"
+    )
+    if difference.low > 0:
+        verdict = "Letting the strong model write was better than letting it judge"
+    elif difference.high < 0:
+        verdict = "Letting the strong model judge was better than letting it write"
+    else:
+        return [
+            "Whether the strong model should write or judge stays undecided: "
+            f"{won}, and the 95\N{NO-BREAK SPACE}% interval of the difference, "
+            f"{interval(difference.low, difference.high)} points, holds zero.",
+            _price(results, writes, judges),
+            *_truth(results, writes, judges),
+        ]
+    size = sorted((abs(difference.low), abs(difference.high)))
+    return [
+        f"{verdict}: {won}, a difference of {points(abs(difference.value))} points "
+        f"(95\N{NO-BREAK SPACE}% interval {interval(*size)}).",
+        _price(results, writes, judges),
+        *_truth(results, writes, judges),
+    ]
+
+
+def _ranking(results: StudyResults, rates: dict[str, Estimate]) -> list[str]:
+    """The best arm, and by how much it is ahead."""
+    best, *others = sorted(rates, key=lambda name: -rates[name].value)
+    won = (
+        f"{best} won {percent(rates[best].value)} of its comparisons with "
+        f"{results.baseline}"
+    )
+    if not others:
+        rate = rates[best]
+        return [
+            f"{won} (95\N{NO-BREAK SPACE}% interval {interval(rate.low, rate.high)})."
+        ]
+    arms = results.arms
+    ahead = pooled_difference(arms[best].outcomes, arms[others[0]].outcomes)
+    clear = "" if ahead.low > 0 else ", which holds zero: they are not told apart"
+    return [
+        f"{won}, {points(ahead.value)} points more than the next, {others[0]} "
+        f"(95\N{NO-BREAK SPACE}% interval {interval(ahead.low, ahead.high)}{clear}).",
+        _price(results, best, others[0]),
+    ]
+
+
+def _price(results: StudyResults, a: str, b: str) -> str:
+    """What two arms cost to make."""
+    bills = results.bills()
+    if not bills[a].making_usd and not bills[b].making_usd:
+        money = "Neither was billed for a teacher or a critic"
+    else:
+        money = (
+            f"Teacher and critic cost {usd(bills[a].making_usd)} for {a} and "
+            f"{usd(bills[b].making_usd)} for {b}"
+        )
+    device = [duration(bills[name].total_device_s) for name in (a, b)]
+    return f"{money}; training and sampling took {device[0]} and {device[1]}."
+
+
+def _truth(results: StudyResults, a: str, b: str) -> list[str]:
+    """How often each was right, where that is known."""
+    measures = [results.arms[name].measures for name in (a, b)]
+    if not all("accuracy" in known for known in measures):
+        return []
+    right = [percent(100 * known["accuracy"]) for known in measures]
+    return [
+        f"Measured against the truth, {a} was right in {right[0]}, {b} in {right[1]}."
+    ]
+
+
+def _seed_caveat(seeds: int) -> str:
+    """What the interval knows of the spread between seeds."""
+    if seeds == 1:
+        return (
+            "There is one seed: the intervals cover the choice of prompts, not the "
+            "spread between seeds, which can be several points."
+        )
+    text = (
+        "The 95\N{NO-BREAK SPACE}% intervals cover the choice of prompts and of "
+        f"{seeds} seeds"
+    )
+    if seeds < _FEW_SEEDS:
+        return (
+            f"{text}, but the spread between so few seeds is itself hardly known: "
+            "where it outweighs the spread between prompts, they are too narrow (with "
+            "two seeds they may hold in as few as 70\N{NO-BREAK SPACE}% of studies)."
+        )
+    return f"{text} (normal quantile 1.96)."
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

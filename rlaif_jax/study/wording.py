@@ -1,0 +1,77 @@
+"""How figures and foreign text are written for people."""
+
+import unicodedata
+
+from rlaif_jax.typing import Number
+
+MINUS = "\N{MINUS SIGN}"
+_SPACE = "\N{NO-BREAK SPACE}"
+_JOINERS = "\n\t\N{ZERO WIDTH JOINER}\N{ZERO WIDTH NON-JOINER}"  # harmless, and needed
+_INVISIBLE = {"Cc", "Cf", "Cs"}  # control, format (also bidirectional), surrogate
+
+_FRACTIONS = ("accuracy", "_rate")  # endings of measures between 0 and 1
+
+
+def points(value: Number, *, signed: bool = False) -> str:
+    """Percentage points with one decimal; `signed` shows a plus too."""
+    rounded = round(value, 1) + 0.0  # no negative zero
+    sign = MINUS if rounded < 0 else "+" if signed and rounded > 0 else ""
+    return f"{sign}{abs(rounded):.1f}"
+
+
+def percent(value: Number) -> str:
+    """A percentage with one decimal, on one line."""
+    return f"{points(value)}{_SPACE}%"
+
+
+def interval(low: Number, high: Number) -> str:
+    """Two ends in percentage points, such as `9.0 to 16.2`."""
+    return f"{points(low)} to {points(high)}"
+
+
+def usd(value: Number) -> str:
+    """US dollars: cents from a cent up, two significant digits below."""
+    if value == 0:
+        return "$0"
+    if value < 0.01:
+        return f"${value:.2g}" if value >= 1e-4 else "< $0.0001"
+    return f"${value:,.2f}" if value < 1000 else f"${value:,.0f}"
+
+
+def duration(seconds: Number) -> str:
+    """A time in the unit that keeps it short."""
+    if seconds < 90:
+        return (
+            f"{seconds:.0f}{_SPACE}s"
+            if seconds >= 10 or seconds == 0
+            else f"{seconds:.1f}{_SPACE}s"
+        )
+    if seconds < 5400:
+        return f"{seconds / 60:.1f}{_SPACE}min"
+    return f"{seconds / 3600:,.1f}{_SPACE}h"
+
+
+def measure_name(name: str) -> str:
+    """The column head of a measure: `true_reward` becomes `True reward`."""
+    return name.removesuffix("_rate").replace("_", " ").capitalize()
+
+
+def measure_value(name: str, value: Number) -> str:
+    """A measure's value: a percentage if its name says that it is a share."""
+    if name.endswith(_FRACTIONS):
+        return percent(100 * value)
+    return f"{value:,.3g}".replace("-", MINUS)
+
+
+def visible(text: str) -> str:
+    """The text with every character that hides or reorders others spelled out.
+
+    Model output may hold terminal escapes, or controls that make the eye read
+    another text than the one that was judged.
+    """
+    return "".join(
+        f"[U+{ord(character):04X}]"
+        if character not in _JOINERS and unicodedata.category(character) in _INVISIBLE
+        else character
+        for character in text
+    )

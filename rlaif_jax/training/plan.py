@@ -1,0 +1,96 @@
+"""What a training run is told, and what it tells in the end."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from jax.sharding import Mesh
+
+from rlaif_jax.config import CheckpointConfig, OptimizerConfig
+from rlaif_jax.files import read_json, write_json
+from rlaif_jax.models import Params, TransformerConfig
+from rlaif_jax.runtime import distributed
+
+_RESULT = "training.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartModel:
+    """What a run trains from.
+
+    Attributes:
+      config: The architecture.
+      tokenizer_dir: Copied into the run's folder.
+      load: The weights, on the run's mesh; called only if they are needed.
+    """
+
+    config: TransformerConfig
+    tokenizer_dir: Path
+    load: Callable[[], Params]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingPlan:
+    """How long, how fast, and in which order.
+
+    Attributes:
+      optimizer: With its schedule.
+      batch_size: Examples or pairs of one step, over all devices.
+      epochs: Passes over the data.
+      max_steps: If the data last longer.
+      seed: Of the data order.
+      checkpoint: When to save, besides at the end.
+    """
+
+    optimizer: OptimizerConfig
+    batch_size: int
+    epochs: int
+    max_steps: int | None
+    seed: int
+    checkpoint: CheckpointConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """Where a run works, and whom it talks to.
+
+    Attributes:
+      out: The run's folder, which becomes a model folder.
+      mesh: The devices.
+      progress: Told the steps done, of how many (None if not known), and metrics.
+      stop: Asked between steps, with the steps done, whether to save and stop.
+    """
+
+    out: Path
+    mesh: Mesh
+    progress: Callable[[int, int | None, dict[str, float]], None]
+    stop: Callable[[int], bool] = distributed.stop_requested
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """How a run ended.
+
+    Attributes:
+      step: Updates done.
+      loss: Of the last step's batch.
+      checkpoint: The folder of the last checkpoint.
+      examples_per_second: Over all steps but the first of each session.
+    """
+
+    step: int
+    loss: float
+    checkpoint: str
+    examples_per_second: float
+
+
+def finished_result(out: Path) -> TrainResult | None:
+    """How the run in a folder ended, or None if it has not."""
+    if not (out / _RESULT).is_file():
+        return None
+    return TrainResult(**read_json(out / _RESULT, "training result"))
+
+
+def write_result(out: Path, result: TrainResult) -> None:
+    """Marks the run in a folder as finished."""
+    write_json(out / _RESULT, asdict(result))

@@ -1,0 +1,173 @@
+"""A training run in its folder: started or taken up again, saved, and ended."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import optax
+from jax.sharding import Mesh
+
+from rlaif_jax.checkpoint import store
+from rlaif_jax.data.order import Position, RowStream, Source
+from rlaif_jax.errors import CorruptDataError, UsageError
+from rlaif_jax.optim.optimizers import build_optimizer
+from rlaif_jax.runtime import distributed
+from rlaif_jax.sharding.mesh import batch_divisor
+from rlaif_jax.training.batches import Batches
+from rlaif_jax.training.loop import Callbacks, Fitted, Hook, fit
+from rlaif_jax.training.metrics import MetricsLog
+from rlaif_jax.training.plan import (
+    Session,
+    StartModel,
+    TrainingPlan,
+    TrainResult,
+    write_result,
+)
+from rlaif_jax.training.state import StateLayout
+from rlaif_jax.training.step import LossFn, TrainState
+
+
+class Task(NamedTuple):
+    """What is trained: the loss, and what it is fed.
+
+    Attributes:
+      loss_fn: Reduced over a batch.
+      load: One batch of records as the arrays that `loss_fn` takes.
+      check: Raises if a step's metrics show that something is wrong.
+    """
+
+    loss_fn: LossFn
+    load: Callable[[Sequence[Any]], Any]
+    check: Callable[[int, dict[str, float]], None] = lambda step, metrics: None
+
+
+def train(
+    start: StartModel,
+    source: Source[Any],
+    *,
+    task: Task,
+    plan: TrainingPlan,
+    session: Session,
+) -> TrainResult:
+    """Trains to the end of the data or of the plan.
+
+    A run that was interrupted goes on from its last checkpoint, bit by bit as if it
+    had not been; see `run_folder.claim` for what may change in between.
+
+    Args:
+      start: The model at step 0.
+      source: The records.
+      task: The loss and its batches.
+      plan: Optimizer, batch size and length.
+      session: Folder, devices, progress and stop.
+
+    Returns:
+      The end of the run, which is also written into its folder.
+
+    Raises:
+      PreemptedError: If it was asked to stop, or the data stopped growing; the state
+        is saved.
+      InternalError: If a loss or gradient is not finite, or the task's check fails.
+      UsageError: If the plan does not fit the devices or the data.
+    """
+    _require_even_batch(plan.batch_size, session.mesh)
+    num_batches = _stream(source, plan, None).num_batches
+    # the number of batches of a growing source is not a fact to hang a schedule on
+    optimizer = build_optimizer(plan.optimizer, plan.max_steps or num_batches)
+    folder = store.create_folder(session.out, start.config, start.tokenizer_dir)
+    state, position, layout = _state(start, optimizer, folder, session.mesh)
+    batches = Batches(_stream(source, plan, position), task.load)
+    total = _total_steps(plan, num_batches)
+    with MetricsLog(
+        session.out,
+        step=int(state.step),
+        batch_size=plan.batch_size,
+        writes=distributed.is_main(),
+    ) as log:
+
+        def report(step: int, metrics: dict[str, float]) -> None:
+            task.check(step, metrics)
+            log.report(step, metrics)
+            session.progress(step, total, metrics)
+
+        def save(step: int, state: TrainState) -> None:
+            log.sync()  # a checkpoint implies the lines before it
+            trees, keep = layout.saved(state), plan.checkpoint.keep
+            store.save(folder, step, trees, batches.position.to_json(), keep=keep)
+
+        every = plan.checkpoint.every_steps
+        hook = Hook(lambda step: step % every == 0, save)
+        fitted = fit(
+            state,
+            batches,
+            step_fn=layout.compile(task.loss_fn),
+            num_steps=plan.max_steps,
+            callbacks=Callbacks(report, [hook], session.stop),
+            # several processes that dispatch ahead of each other deadlock on CPU
+            max_in_flight=1 if jax.process_count() > 1 else 2,
+        )
+        if fitted.step:
+            save(fitted.step, fitted.state)
+    return _ended(fitted, log, folder)
+
+
+def _ended(fitted: Fitted, log: MetricsLog, folder: store.ModelFolder) -> TrainResult:
+    """Writes down that the run is finished, or raises why it is not."""
+    if fitted.preemption is not None:
+        raise fitted.preemption
+    if "loss" not in log.last:
+        raise CorruptDataError(
+            f"{folder.path / 'metrics.jsonl'} has lost its lines: the model at step "
+            f"{fitted.step} is good, but its loss is not known"
+        )
+    result = TrainResult(
+        fitted.step,
+        log.last["loss"],
+        str(folder.checkpoints / str(fitted.step)),
+        log.examples_per_second,
+    )
+    if distributed.is_main():
+        write_result(folder.path, result)
+    return result
+
+
+def _state(
+    start: StartModel,
+    optimizer: optax.GradientTransformation,
+    folder: store.ModelFolder,
+    mesh: Mesh,
+) -> tuple[TrainState, Position | None, StateLayout]:
+    """The state to go on from, and where its data stood."""
+    layout = StateLayout.create(start.config, optimizer, mesh)
+    if store.latest_step(folder) is None:
+        return layout.fresh(start.load()), None, layout
+    restored = store.restore_state(folder, layout.saved(layout.abstract))
+    state = layout.restored(restored.state, restored.step)
+    return state, Position.from_json(restored.position), layout
+
+
+def _stream(
+    source: Source[Any], plan: TrainingPlan, position: Position | None
+) -> RowStream[Any]:
+    return RowStream(
+        source,
+        batch_size=plan.batch_size,
+        epochs=plan.epochs,
+        seed=plan.seed,
+        position=position,
+    )
+
+
+def _total_steps(plan: TrainingPlan, num_batches: int | None) -> int | None:
+    """For people; a growing source may know it later."""
+    bounds = [n for n in (plan.max_steps, num_batches) if n is not None]
+    return min(bounds, default=None)
+
+
+def _require_even_batch(batch_size: int, mesh: Mesh) -> None:
+    """Refuses a batch that the devices cannot share, before anything is made."""
+    if batch_size % batch_divisor(mesh):
+        raise UsageError(
+            f"batch_size={batch_size} cannot be split over data x fsdp = "
+            f"{batch_divisor(mesh)} devices: choose a multiple"
+        )

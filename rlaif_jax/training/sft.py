@@ -1,0 +1,146 @@
+"""Supervised fine-tuning on completions."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from rlaif_jax.config import TokensConfig
+from rlaif_jax.data.order import Source
+from rlaif_jax.data.rows import Example, TokenRows, sft_rows
+from rlaif_jax.data.tokenization import encode_completion, encode_prompt
+from rlaif_jax.data.tokenizer import Tokenizer
+from rlaif_jax.losses import mean_token_nll, sequence_nll
+from rlaif_jax.models import Params, TransformerConfig
+from rlaif_jax.records import Completion, Prompt
+from rlaif_jax.training.batches import place_rows
+from rlaif_jax.training.plan import (
+    Session,
+    StartModel,
+    TrainingPlan,
+    TrainResult,
+    finished_result,
+)
+from rlaif_jax.training.run import Task, train
+from rlaif_jax.training.scoring import completion_token_logps
+from rlaif_jax.training.step import LossFn, Metrics
+
+SftLoss = Literal["sequence_sum", "token_mean"]
+_ExampleLoss = Callable[[Float[Array, "B T"], Bool[Array, "B T"]], Float[Array, " B"]]
+
+LOSSES: dict[SftLoss, _ExampleLoss] = {
+    "sequence_sum": sequence_nll,
+    "token_mean": mean_token_nll,
+}
+
+
+class ExampleEncoder:
+    """Turns prompts with completions into ids; equal texts are encoded once.
+
+    Attributes:
+      counts: Examples, and how many of their two sides were truncated.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, tokens: TokensConfig):
+        self.counts: Counter[str] = Counter()
+        self._tokenizer = tokenizer
+        self._tokens = tokens
+        self._prompts: dict[str, Encoded] = {}
+        self._completions: dict[tuple[str, str], Encoded] = {}
+
+    def encode(self, prompt: Prompt, completion: Completion) -> Example:
+        """A prompt and its completion as ids."""
+        key = (completion.text, completion.finish_reason)
+        if prompt.prompt_id not in self._prompts:
+            self._prompts[prompt.prompt_id] = self._prompt(prompt)
+        if key not in self._completions:
+            self._completions[key] = self._completion(completion)
+        sides = (self._prompts[prompt.prompt_id], self._completions[key])
+        self.counts["examples"] += 1
+        for side in sides:
+            self.counts.update(side.counts)
+        return Example(sides[0].ids, sides[1].ids)
+
+    def _prompt(self, prompt: Prompt) -> "Encoded":
+        counts: Counter[str] = Counter()
+        ids = encode_prompt(
+            self._tokenizer, prompt.messages, self._tokens, counts=counts
+        )
+        return Encoded(ids, {"prompts_truncated": counts["prompts_truncated"]})
+
+    def _completion(self, completion: Completion) -> "Encoded":
+        counts: Counter[str] = Counter()
+        ids = encode_completion(
+            self._tokenizer,
+            completion.text,
+            completion.finish_reason,
+            self._tokens,
+            self._tokenizer.eos_token_id,
+            counts=counts,
+        )
+        names = ("completions_truncated", "completions_without_end")
+        return Encoded(ids, {name: counts[name] for name in names})
+
+
+class Encoded(NamedTuple):
+    """One side of an example, and what became of it."""
+
+    ids: list[int]
+    counts: dict[str, int]
+
+
+def train_sft(
+    start: StartModel,
+    examples: Source[Example],
+    *,
+    loss: SftLoss,
+    length: int,
+    plan: TrainingPlan,
+    session: Session,
+) -> TrainResult:
+    """Fine-tunes on completions; returns at once if the folder's run is finished.
+
+    Args:
+      start: The model at step 0.
+      examples: Prompts and completions, as ids.
+      loss: Sum over each completion's tokens, as in the paper, or their mean.
+      length: Tokens of a row, from `data.rows.row_length`.
+      plan: Optimizer, batch size and length of the run.
+      session: Folder, devices, progress and stop.
+
+    Raises:
+      CommandError: As `training.run.train` does.
+    """
+    finished = finished_result(session.out)
+    if finished is not None:
+        return finished
+
+    def load(records: Sequence[Example]) -> TokenRows:
+        rows = sft_rows(records, length)
+        return place_rows(rows, session.mesh, vocab_size=start.config.vocab_size)
+
+    task = Task(sft_objective(start.config, loss), load)
+    return train(start, examples, task=task, plan=plan, session=session)
+
+
+def sft_objective(config: TransformerConfig, loss: SftLoss) -> LossFn:
+    """The mean loss of a batch of rows, with its metrics.
+
+    Besides the loss these are `logps/chosen`, the mean log-probability of a
+    completion, and `ppl/chosen`, the exponential of the mean over examples of their
+    token means: the names and definitions of the paper's code.
+    """
+    example_loss = LOSSES[loss]
+
+    def objective(params: Params, rows: TokenRows) -> tuple[Float[Array, ""], Metrics]:
+        logps = completion_token_logps(config, params, rows)
+        mask = jnp.asarray(rows.completion_mask)
+        metrics = {
+            "logps/chosen": -sequence_nll(logps, mask).mean(),
+            "ppl/chosen": jnp.exp(mean_token_nll(logps, mask).mean()),
+        }
+        return example_loss(logps, mask).mean(), metrics
+
+    return objective

@@ -1,0 +1,297 @@
+"""Tests of `rlaif_jax.checkpoint.hf`: parity with transformers, and the way back."""
+
+import hashlib
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file, save_file
+from transformers import (
+    AutoModelForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+)
+
+from rlaif_jax.checkpoint import export_hf, hf, import_folder, import_hf, store
+from rlaif_jax.config import MeshConfig
+from rlaif_jax.errors import CorruptDataError, RefusedError, UsageError
+from rlaif_jax.models import forward, logical_axes
+from rlaif_jax.sharding.mesh import build_mesh
+from rlaif_jax.sharding.placement import param_shardings
+
+SIZES = {
+    "vocab_size": 96,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "initializer_range": 0.3,  # far from uniform, so that a mistake shows
+}
+ROPE = {"rope_theta": 500.0, "rope_type": "default"}
+
+
+def build(kind):
+    """A random model whose norms are random too: ones would hide a swap."""
+    torch.manual_seed(0)
+    model = {
+        "llama": lambda: LlamaForCausalLM(LlamaConfig(**SIZES, rope_parameters=ROPE)),
+        "tied": lambda: LlamaForCausalLM(
+            LlamaConfig(**SIZES, tie_word_embeddings=True, head_dim=16)
+        ),
+        "mistral": lambda: MistralForCausalLM(MistralConfig(**SIZES, sliding_window=5)),
+    }[kind]()
+    for name, weight in model.named_parameters():
+        if "norm" in name:
+            torch.nn.init.uniform_(weight, 0.5, 1.5)
+    return model.eval()
+
+
+@pytest.fixture(scope="module", params=["llama", "tied", "mistral"])
+def exported_by_torch(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp(request.param)
+    model = build(request.param)
+    model.save_pretrained(folder)
+    (folder / "tokenizer.json").write_text("{}")
+    return folder, model
+
+
+@pytest.fixture
+def llama_folder(tmp_path):
+    folder = tmp_path / "theirs"
+    build("llama").save_pretrained(folder)
+    (folder / "tokenizer.json").write_text('{"version": "1.0"}')
+    return folder
+
+
+def edit_config(folder, **changes):
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def edit_tensors(folder, edit):
+    tensors = load_file(folder / "model.safetensors")
+    edit(tensors)
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def random_ids(shape, seed=0):
+    return np.random.default_rng(seed).integers(0, 96, shape).astype(np.int32)
+
+
+def their_logits(model, token_ids, attention_mask=None):
+    mask = None if attention_mask is None else torch.tensor(attention_mask)
+    with torch.no_grad():
+        return model(torch.tensor(token_ids).long(), attention_mask=mask).logits.numpy()
+
+
+def tensor_hashes(folder):
+    return {
+        name: hashlib.sha256(tensor.tobytes()).hexdigest()
+        for path in folder.glob("*.safetensors")
+        for name, tensor in load_file(path).items()
+    }
+
+
+def test_logits_match_transformers(exported_by_torch):
+    folder, model = exported_by_torch
+    config, params = import_hf(folder)
+    token_ids = random_ids((2, 12))
+    np.testing.assert_allclose(
+        forward(config, params, jnp.asarray(token_ids)),
+        their_logits(model, token_ids),
+        rtol=1e-4,
+        atol=1e-4,
+    )
+
+
+def test_padding_matches_an_attention_mask(exported_by_torch):
+    folder, model = exported_by_torch
+    config, params = import_hf(folder)
+    token_ids = random_ids((2, 10))
+    real = (np.arange(10) < np.array([[10], [7]])).astype(np.int32)
+    actual = forward(
+        config, params, jnp.asarray(token_ids), segment_ids=jnp.asarray(real)
+    )
+    expected = their_logits(model, token_ids, real)
+    np.testing.assert_allclose(
+        actual[real == 1], expected[real == 1], rtol=1e-4, atol=1e-4
+    )
+
+
+def test_packed_segments_match_separate_rows(exported_by_torch):
+    folder, model = exported_by_torch
+    config, params = import_hf(folder)
+    first, second = random_ids((1, 5)), random_ids((1, 8), seed=1)
+    actual = forward(
+        config,
+        params,
+        jnp.asarray(np.concatenate([first, second], axis=1)),
+        positions=jnp.asarray(np.r_[0:5, 0:8])[None],
+        segment_ids=jnp.asarray([[1] * 5 + [2] * 8]),
+    )
+    expected = [their_logits(model, part) for part in (first, second)]
+    np.testing.assert_allclose(
+        actual, np.concatenate(expected, axis=1), rtol=1e-4, atol=1e-4
+    )
+
+
+def test_a_round_trip_keeps_every_byte_and_every_logit(exported_by_torch, tmp_path):
+    folder, model = exported_by_torch
+    config, params = import_hf(folder)
+    export_hf(config, params, tmp_path, tokenizer_dir=folder)
+    assert tensor_hashes(tmp_path) == tensor_hashes(folder)
+    token_ids = random_ids((2, 12))
+    again = AutoModelForCausalLM.from_pretrained(tmp_path)
+    assert type(again) is type(model)
+    np.testing.assert_array_equal(
+        their_logits(again, token_ids), their_logits(model, token_ids)
+    )
+    assert import_hf(tmp_path)[0] == config
+
+
+@pytest.mark.parametrize("param_dtype", ["float32", "bfloat16"])
+def test_a_bfloat16_round_trip_keeps_every_byte(tmp_path, param_dtype):
+    build("mistral").to(torch.bfloat16).save_pretrained(tmp_path / "theirs")
+    (tmp_path / "theirs" / "tokenizer.json").write_text("{}")
+    config, params = import_hf(tmp_path / "theirs", param_dtype)
+    assert params["head"].dtype == param_dtype
+    out = tmp_path / "ours"
+    tokenizer = tmp_path / "theirs"
+    export_hf(config, params, out, tokenizer_dir=tokenizer, dtype="bfloat16")
+    assert tensor_hashes(out) == tensor_hashes(tmp_path / "theirs")
+    assert AutoModelForCausalLM.from_pretrained(out).dtype == torch.bfloat16
+
+
+def test_sharded_files_on_a_mesh_give_the_same_parameters(tmp_path):
+    model = build("llama")
+    model.save_pretrained(tmp_path / "one")
+    model.save_pretrained(tmp_path / "many", max_shard_size="20KB")
+    assert (tmp_path / "many" / "model.safetensors.index.json").is_file()
+    mesh = build_mesh(MeshConfig(fsdp=4, tensor=2))
+    config, params = import_hf(tmp_path / "one")
+    same_config, sharded = import_hf(tmp_path / "many", mesh=mesh)
+    assert same_config == config
+    assert jax.tree.map(lambda leaf: leaf.sharding, sharded) == param_shardings(
+        logical_axes(config), mesh
+    )
+    jax.tree.map(np.testing.assert_array_equal, sharded, params)
+
+
+def test_a_large_export_is_sharded_and_loads(llama_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(hf, "MAX_FILE_BYTES", 20_000)
+    config, params = import_hf(llama_folder)
+    out = tmp_path / "out"
+    files = export_hf(config, params, out, tokenizer_dir=llama_folder)
+    assert len(files) > 1
+    assert tensor_hashes(out) == tensor_hashes(llama_folder)
+    token_ids = random_ids((1, 6))
+    np.testing.assert_array_equal(
+        their_logits(AutoModelForCausalLM.from_pretrained(out), token_ids),
+        their_logits(build("llama"), token_ids),
+    )
+
+
+def test_a_model_folder_holds_the_imported_model(llama_folder, tmp_path):
+    folder = import_folder(llama_folder, tmp_path / "run", "float32")
+    config, params = import_hf(llama_folder)
+    opened = store.open_folder(tmp_path / "run")
+    assert opened.config == folder.config == config
+    tokenizer = opened.tokenizer_dir / "tokenizer.json"
+    assert tokenizer.read_text() == '{"version": "1.0"}'
+    assert not list(opened.tokenizer_dir.glob("*.safetensors"))
+    jax.tree.map(
+        np.testing.assert_array_equal, store.restore_params(opened, None, None), params
+    )
+    import_folder(llama_folder, tmp_path / "run", "float32")  # done is done
+
+
+def test_an_export_brings_card_tokenizer_and_generation_config(llama_folder, tmp_path):
+    config, params = import_hf(llama_folder)
+    out = tmp_path / "out"
+    export_hf(config, params, out, tokenizer_dir=llama_folder)
+    assert (out / "tokenizer.json").read_text() == '{"version": "1.0"}'
+    assert json.loads((out / "generation_config.json").read_text()) == {
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+    }
+    assert (out / "README.md").read_text().startswith("---\nlibrary_name: transformers")
+    export_hf(config, params, out, tokenizer_dir=llama_folder)  # again: replaced
+
+
+def test_an_export_does_not_replace_foreign_weights(llama_folder):
+    config, params = import_hf(llama_folder)
+    before = tensor_hashes(llama_folder)
+    with pytest.raises(UsageError, match="choose another folder"):
+        export_hf(config, params, llama_folder, tokenizer_dir=llama_folder)
+    assert tensor_hashes(llama_folder) == before
+
+
+def test_an_export_needs_a_tokenizer_and_a_known_dtype(llama_folder, tmp_path):
+    config, params = import_hf(llama_folder)
+    with pytest.raises(UsageError, match="no tokenizer in"):
+        export_hf(config, params, tmp_path / "a", tokenizer_dir=tmp_path)
+    with pytest.raises(UsageError, match="'int8' is not one of"):
+        export_hf(
+            config, params, tmp_path / "b", tokenizer_dir=llama_folder, dtype="int8"
+        )
+
+
+def test_rotary_tables_of_old_files_are_no_weights(llama_folder):
+    name = "model.layers.0.self_attn.rotary_emb.inv_freq"
+    edit_tensors(llama_folder, lambda t: t.update({name: np.ones(4, np.float32)}))
+    import_hf(llama_folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("model.layers.0.self_attn.q_proj.bias", "q_proj.bias has no place"),
+        ("model.layers.2.mlp.up_proj.weight", "with 2 layers"),
+    ],
+)
+def test_a_tensor_without_a_place_is_refused(llama_folder, name, message):
+    edit_tensors(llama_folder, lambda t: t.update({name: np.ones(4, np.float32)}))
+    with pytest.raises(RefusedError, match=message):
+        import_hf(llama_folder)
+
+
+def test_a_missing_tensor_is_named(llama_folder):
+    edit_tensors(llama_folder, lambda t: t.pop("model.layers.1.mlp.up_proj.weight"))
+    with pytest.raises(CorruptDataError, match=r"model\.layers\.1\.mlp\.up_proj"):
+        import_hf(llama_folder)
+
+
+def test_a_config_of_another_size_is_corrupt(llama_folder):
+    edit_config(llama_folder, intermediate_size=40)
+    with pytest.raises(CorruptDataError, match=r"\(48, 32\)"):
+        import_hf(llama_folder)
+
+
+def test_a_tied_head_must_be_the_embedding(llama_folder):
+    edit_config(llama_folder, tie_word_embeddings=True)
+    with pytest.raises(CorruptDataError, match="tie_word_embeddings"):
+        import_hf(llama_folder)
+    edit_tensors(
+        llama_folder,
+        lambda t: t.update({"lm_head.weight": t["model.embed_tokens.weight"]}),
+    )
+    config, params = import_hf(llama_folder)
+    assert config.tie_embeddings
+    assert "head" not in params
+
+
+def test_a_mesh_that_does_not_fit_is_refused(llama_folder):
+    mesh = build_mesh(MeshConfig(fsdp=2, tensor=4))  # 2 key/value heads
+    with pytest.raises(UsageError, match=r"layers\.attention"):
+        import_hf(llama_folder, mesh=mesh)
+
+
+def test_an_unknown_parameter_dtype_is_refused(llama_folder):
+    with pytest.raises(UsageError, match="float16"):
+        import_hf(llama_folder, "float16")

@@ -1,0 +1,209 @@
+"""Tests of `prompts`, `complete`, `label` and `evaluate`, over HTTP with the lab."""
+
+import gzip
+import json
+
+import pytest
+
+from rlaif_jax.commands import complete, evaluate, label, prompts
+from rlaif_jax.config import CompleteConfig, EvaluateConfig, LabelConfig, PromptsConfig
+from rlaif_jax.data.manifest import read_manifest
+from rlaif_jax.data.shards import read_shard
+from rlaif_jax.errors import RefusedError, UsageError
+from rlaif_jax.files import read_records
+from rlaif_jax.records import Completion, JudgedCompletion, Label, Prompt
+
+
+@pytest.fixture
+def drawn(world, tmp_path, run):
+    source = {"format": "jsonl", "path": str(world / "prompts.jsonl")}
+    document = {"source": source, "limit": 40, "fractions": {"sft": 0.25, "aif": 0.75}}
+    result = run(prompts, PromptsConfig, document, tmp_path / "prompts")
+    assert result["splits"] == {"aif": 30, "sft": 10, "test": 20, "validation": 10}
+    return tmp_path / "prompts" / "prompts.jsonl"
+
+
+@pytest.fixture
+def written(drawn, tmp_path, run, endpoint):
+    """Completions of both teachers for every prompt."""
+    folders = {}
+    for name in ("weak", "strong"):
+        folders[name] = tmp_path / name
+        teacher = endpoint(f"lab-teacher-{name}")
+        document = {"prompts": str(drawn), "teacher": teacher, "generator": name}
+        run(complete, CompleteConfig, document, folders[name])
+    return {name: folder / "completions.jsonl" for name, folder in folders.items()}
+
+
+def label_document(drawn, written, critic):
+    return {
+        "prompts": str(drawn),
+        "splits": ["aif"],
+        "first": str(written["weak"]),
+        "second": str(written["strong"]),
+        "critic": critic,
+        "comparisons_per_shard": 8,
+    }
+
+
+def test_completions_come_in_prompt_order_with_a_price(drawn, written):
+    ids = [prompt.prompt_id for prompt in read_records(drawn, Prompt)]
+    weak = list(read_records(written["weak"], Completion))
+    assert [completion.prompt_id for completion in weak] == ids
+    assert all(completion.cost_usd > 0 for completion in weak)
+    folder = written["weak"].parent
+    result = json.loads((folder / "completions.json").read_text())
+    assert result["calls"] == len(ids)
+
+
+@pytest.mark.parametrize("api", ["openai", "anthropic"])
+def test_labels_become_sealed_shards_without_ties(
+    drawn, written, tmp_path, run, endpoint, api
+):
+    critic = endpoint("lab-critic-strong", api)
+    document = label_document(drawn, written, critic)
+    out = tmp_path / "labels"
+    result = run(label, LabelConfig, document, out)
+    labels = list(read_records(out / "labels.jsonl", Label))
+    assert result["comparisons"] == len(labels) == 30
+    assert sum(result["labels"].values()) == 30
+    assert result["pairs"] == result["labels"]["first"] + result["labels"]["second"]
+    manifest = read_manifest(out)
+    assert manifest.is_final
+    assert [entry.seq for entry in manifest.entries] == [0, 1, 2, 3]
+    rows = [row for entry in manifest.entries for row in read_shard(out, entry)]
+    assert len(rows) == result["pairs"] > 0
+    by_pair = {one.pair_id: one for one in labels}
+    for row in rows:
+        first = by_pair[row.pair_id].verdict == "first"
+        assert (row.chosen_generator == "weak") == first
+        assert row.split == "aif"
+
+
+def test_running_again_asks_nothing_and_changes_nothing(
+    drawn, written, tmp_path, run, endpoint
+):
+    document = label_document(drawn, written, endpoint("lab-critic-strong"))
+    out = tmp_path / "labels"
+    first = run(label, LabelConfig, document, out)
+    ledger = (out / "ledger.jsonl").read_bytes()
+    shards = {path.name: path.read_bytes() for path in out.glob("*.parquet")}
+    assert run(label, LabelConfig, document, out) == first
+    assert (out / "ledger.jsonl").read_bytes() == ledger
+    assert {p.name: p.read_bytes() for p in out.glob("*.parquet")} == shards
+
+
+def test_a_folder_of_other_labels_is_refused(drawn, written, tmp_path, run, endpoint):
+    document = label_document(drawn, written, endpoint("lab-critic-strong"))
+    run(label, LabelConfig, document, tmp_path / "labels")
+    document["critic"] = endpoint("lab-critic-weak")
+    with pytest.raises(UsageError, match="another critic"):
+        run(label, LabelConfig, document, tmp_path / "labels")
+
+
+def test_a_missing_completion_is_named(drawn, written, tmp_path, run, endpoint):
+    lines = written["strong"].read_text().splitlines(keepends=True)
+    written["strong"].write_text("".join(lines[1:]))
+    document = label_document(drawn, written, endpoint("lab-critic-strong"))
+    document["splits"] = []
+    with pytest.raises(UsageError, match="lacks completions of 1 of 70 prompts"):
+        run(label, LabelConfig, document, tmp_path / "labels")
+
+
+def test_an_unknown_split_and_an_unknown_price_are_refused(
+    drawn, written, tmp_path, run, endpoint
+):
+    document = label_document(drawn, written, endpoint("lab-critic-strong"))
+    with pytest.raises(UsageError, match="no prompt of split 'dpo'"):
+        run(label, LabelConfig, document | {"splits": ["dpo"]}, tmp_path / "a")
+    free = endpoint("lab-critic-strong", usd_per_million_input_tokens=None)
+    free |= {"base_url": "https://api.openai.com/v1", "api_key_env": "HOME"}
+    with pytest.raises(RefusedError, match="price"):
+        run(label, LabelConfig, document | {"critic": free}, tmp_path / "b")
+
+
+def test_an_unknown_model_stops_the_run_with_its_name(drawn, tmp_path, run, endpoint):
+    document = {"prompts": str(drawn), "teacher": endpoint("lab-teacher-huge")}
+    with pytest.raises(UsageError, match="lab-teacher-huge"):
+        run(complete, CompleteConfig, document, tmp_path / "x")
+
+
+def test_a_budget_stops_the_run_and_more_money_continues_it(
+    drawn, tmp_path, run, endpoint
+):
+    teacher = endpoint("lab-teacher-weak", max_in_flight=1)
+    document = {"prompts": str(drawn), "teacher": teacher, "budget_usd": 2e-4}
+    with pytest.raises(RefusedError, match="budget"):
+        run(complete, CompleteConfig, document, tmp_path / "x")
+    before = (tmp_path / "x" / "ledger.jsonl").read_text().count('"result"')
+    document["budget_usd"] = 1.0
+    assert run(complete, CompleteConfig, document, tmp_path / "x")["completions"] == 70
+    results = (tmp_path / "x" / "ledger.jsonl").read_text().count('"result"')
+    assert 0 < before < results == 70
+
+
+def test_the_strong_teacher_beats_the_weak_one(drawn, written, tmp_path, run, endpoint):
+    document = {
+        "prompts": str(drawn),
+        "candidate": str(written["strong"]),
+        "baseline": str(written["weak"]),
+        "evaluator": endpoint("lab-evaluator"),
+    }
+    strong = run(evaluate, EvaluateConfig, document, tmp_path / "strong_wins")
+    assert strong["win_rate"] > 60
+    assert strong["n_total"] == 70
+    judged = list(
+        read_records(tmp_path / "strong_wins" / "verdicts.jsonl", JudgedCompletion)
+    )
+    assert 100 * sum(one.won for one in judged) / 70 == pytest.approx(
+        strong["win_rate"]
+    )
+    document["candidate"] = str(written["weak"])
+    document["against"] = str(tmp_path / "strong_wins")
+    weak = run(evaluate, EvaluateConfig, document, tmp_path / "itself")
+    assert weak["win_rate"] == 50.0
+    assert weak["n_draws"] == 70
+    assert weak["against"]["difference"]["value"] == pytest.approx(
+        50.0 - strong["win_rate"]
+    )
+
+
+def test_recorded_preferences_are_replayed(tmp_path, run):
+    rows = [
+        {
+            "instruction": f"question {n}",
+            "output_1": f"one {n}",
+            "output_2": f"two {n}",
+            "generator_1": "a",
+            "generator_2": "b",
+            "annotator": "somebody",
+            "preference": preference,
+        }
+        for n, preference in enumerate([1, 2, 2, 0, None])
+    ]
+    file = tmp_path / "x.annotations.json.gz"
+    file.write_bytes(gzip.compress(json.dumps(rows).encode()))
+    result = run(evaluate, EvaluateConfig, {"recorded": str(file)}, tmp_path / "e")
+    assert result["win_rate"] == 62.5  # (0 + 1 + 1 + 0.5) / 4
+    assert (result["n_wins"], result["n_draws"], result["n_total"]) == (2, 1, 4)
+
+    source = {"format": "alpaca_eval", "path": str(file)}
+    fractions = {"aif": 1.0}
+    document = {"source": source, "fractions": fractions}
+    run(prompts, PromptsConfig, document, tmp_path / "p")
+    path = str(tmp_path / "p" / "prompts.jsonl")
+    sides = {}
+    for side in ("output_1", "output_2"):
+        teacher = {"api": "recorded", "file": str(file), "output": side}
+        out = tmp_path / side
+        run(complete, CompleteConfig, {"prompts": path, "teacher": teacher}, out)
+        sides[side] = str(out / "completions.jsonl")
+    document = {
+        "prompts": path,
+        "first": sides["output_1"],
+        "second": sides["output_2"],
+        "critic": {"api": "recorded", "file": str(file)},
+    }
+    result = run(label, LabelConfig, document, tmp_path / "l")
+    assert result["labels"] == {"first": 1, "second": 2, "tie": 1, "failed": 1}
+    assert result["pairs"] == 3

@@ -1,0 +1,145 @@
+"""Tests of `rlaif_jax.evaluation.paired`."""
+
+import math
+
+import numpy as np
+import pytest
+
+from rlaif_jax.errors import UsageError
+from rlaif_jax.evaluation.paired import (
+    paired_test,
+    pooled_contrast,
+    pooled_difference,
+    pooled_win_rate,
+    sign_test,
+)
+from rlaif_jax.evaluation.win_rate import from_outcomes
+
+
+def keyed(values):
+    return {str(i): value for i, value in enumerate(values)}
+
+
+def by_seed(table):
+    return {seed: keyed(row) for seed, row in enumerate(table)}
+
+
+def test_hand_worked_pair():
+    # differences 1 0 1 -1: mean .25; squared deviations .5625 .0625 .5625 1.5625
+    # sum to 2.75, so the error is sqrt(2.75 / 3 / 4); 2 better, 1 worse: p = 1
+    result = paired_test(keyed([1, 0.5, 1, 0]), keyed([0, 0.5, 0, 1]))
+    error = 100 * math.sqrt(2.75 / 12)
+    assert result.difference.value == pytest.approx(25.0)
+    assert result.difference.standard_error == pytest.approx(error)
+    assert result.difference.low == pytest.approx(25.0 - 1.96 * error)
+    assert result.difference.high == pytest.approx(25.0 + 1.96 * error)
+    assert (result.n_better, result.n_worse, result.p_value) == (2, 1, 1.0)
+    assert (result.win_rate_a, result.win_rate_b) == (62.5, 37.5)
+
+
+@pytest.mark.parametrize(
+    ("better", "worse", "p_value"),
+    # 2 * (1 + 5) / 32; 2 / 32; 2 * (1 + 10 + 45) / 1024; a tie is no evidence
+    [(4, 1, 0.375), (0, 5, 0.0625), (8, 2, 0.109375), (3, 3, 1.0), (0, 0, 1.0)],
+)
+def test_sign_test_by_hand(better, worse, p_value):
+    assert sign_test(better, worse) == pytest.approx(p_value)
+    assert sign_test(worse, better) == sign_test(better, worse)
+
+
+def test_sign_test_of_many_prompts_is_finite():
+    assert 0 < sign_test(2_700, 2_300) < 1e-6
+    assert sign_test(20_000, 0) == 0.0  # less than the smallest float
+
+
+def test_identical_policies_do_not_differ():
+    outcomes = keyed([1, 0, 0.5, 1])
+    result = paired_test(outcomes, outcomes)
+    assert (result.difference.value, result.difference.standard_error) == (0.0, 0.0)
+
+
+def test_other_prompts_are_refused_by_name():
+    with pytest.raises(UsageError, match=r"prompts differ: 1 are on one side.*'2'"):
+        paired_test(keyed([1, 0, 1]), keyed([1, 0]))
+
+
+def test_other_seeds_are_refused():
+    with pytest.raises(UsageError, match="seeds differ"):
+        pooled_difference({0: keyed([1, 0])}, {1: keyed([1, 0])})
+
+
+def test_a_prompt_without_verdict_is_dropped_for_all():
+    a = by_seed([[1, 1, 0, 0], [1, None, 1, 0]])
+    b = by_seed([[0, 1, 0, 0], [0, 1, 1, 0]])
+    estimate = pooled_difference(a, b)
+    assert (estimate.n_prompts, estimate.n_dropped) == (3, 1)
+    assert estimate.value == pytest.approx(100 / 3)
+
+
+@pytest.mark.parametrize("table", [[[None, 1]], [[1]], [[None, None]]])
+def test_too_few_verdicts_are_refused(table):
+    with pytest.raises(UsageError, match="at least 2"):
+        pooled_win_rate(by_seed(table))
+
+
+def test_no_seed_is_refused():
+    with pytest.raises(UsageError, match="no seed"):
+        pooled_win_rate({})
+
+
+def test_one_seed_has_the_error_of_alpaca_eval():
+    values = [1, 0, 0.5, 1, 1, 0]
+    pooled, single = pooled_win_rate({7: keyed(values)}), from_outcomes(values)
+    assert pooled.value == pytest.approx(single.win_rate)
+    assert pooled.standard_error == pytest.approx(single.standard_error)
+
+
+def test_two_seeds_by_hand():
+    # d = [[1 1], [0 0]]: prompts agree (var m = 0), seed means are 1 and 0 (variance
+    # 1/2), nothing is left over, so SE^2 = 0 + (1/2) / 2
+    estimate = pooled_win_rate(by_seed([[1, 1], [0, 0]]))
+    assert estimate.value == 50.0
+    assert estimate.standard_error == pytest.approx(50.0)
+
+
+def test_repeating_a_seed_adds_no_certainty():
+    row = [1, 0, 0, 1, 0.5, 1]
+    once, thrice = pooled_win_rate(by_seed([row])), pooled_win_rate(by_seed([row] * 3))
+    assert thrice.standard_error == pytest.approx(once.standard_error)
+
+
+def test_a_difference_of_differences_is_one_contrast():
+    arms = [by_seed([row]) for row in ([1, 1, 0], [0, 1, 0], [1, 0, 1], [1, 0, 0])]
+    estimate = pooled_contrast(list(zip([1, -1, -1, 1], arms, strict=True)))
+    gains = [pooled_difference(arms[0], arms[1]), pooled_difference(arms[2], arms[3])]
+    assert estimate.value == pytest.approx(gains[0].value - gains[1].value)
+
+
+def coverage(seeds, seed_deviation, *, prompt_deviation=0.35, rest=0.45, prompts=120):
+    """How often the interval holds the truth under the two-way model."""
+    random = np.random.default_rng(0)
+    hits, repeats = 0, 400
+    for _ in range(repeats):
+        d = (
+            0.1
+            + seed_deviation * random.normal(size=(seeds, 1))
+            + prompt_deviation * random.normal(size=(1, prompts))
+            + rest * random.normal(size=(seeds, prompts))
+        )
+        estimate = pooled_win_rate(by_seed(d.tolist()))
+        hits += estimate.low <= 10.0 <= estimate.high
+    return hits / repeats
+
+
+@pytest.mark.parametrize("seed_deviation", [0.0, 0.02, 0.05])
+def test_the_interval_holds_what_it_promises_with_ten_seeds(seed_deviation):
+    assert 0.93 <= coverage(10, seed_deviation) <= 0.97
+
+
+def test_two_seeds_suffice_only_where_prompts_are_the_main_noise():
+    assert 0.92 <= coverage(2, 0.02) <= 0.98  # two points between seeds
+
+
+def test_two_seeds_that_differ_much_are_too_few_as_documented():
+    held = coverage(2, 0.3, prompt_deviation=0.01, rest=0.01)
+    assert held == pytest.approx(0.70, abs=0.06)

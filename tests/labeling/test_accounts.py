@@ -1,0 +1,56 @@
+"""Tests of `rlaif_jax.labeling.accounts`."""
+
+import pytest
+
+from rlaif_jax.errors import InternalError
+from rlaif_jax.labeling.accounts import Accounts
+from rlaif_jax.records import Completion, Label, Usage, Verdict
+
+
+def label(state, verdict):
+    return Label(
+        pair_id="p",
+        verdict=verdict,
+        p_first=None,
+        verdict_both_orders="",
+        state=state,
+        critic="c",
+        critic_returned_model="c",
+        template_hash="t",
+        usage=Usage(prompt_tokens=10, completion_tokens=2),
+        cost_usd=0.25,
+        calls=2,
+    )
+
+
+def test_labels_add_up():
+    accounts = Accounts(total=3)
+    accounts.add_label(label("labeled", Verdict.FIRST))
+    accounts.add_label(label("labeled", Verdict.TIE))
+    with pytest.raises(InternalError, match="2 of 3"):
+        accounts.check()
+    accounts.add_label(label("refused", Verdict.FAILED))
+    accounts.check()
+    assert accounts.to_json() == {
+        "total": 3,
+        "done": 3,
+        "states": {"labeled": 2, "refused": 1},
+        "verdicts": {"failed": 1, "first": 1, "tie": 1},
+        "calls": 6,
+        "prompt_tokens": 30,
+        "completion_tokens": 6,
+        "cost_usd": 0.75,
+    }
+
+
+def test_completions_are_counted_by_their_end():
+    accounts = Accounts()
+    for reason in ("stop", "stop", "length"):
+        accounts.add_completion(
+            Completion.create(
+                "p", "text", generator="g", finish_reason=reason, cost_usd=0.5
+            )
+        )
+    accounts.check()
+    assert accounts.states == {"stop": 2, "length": 1}
+    assert accounts.cost_usd == 1.5

@@ -1,0 +1,146 @@
+"""Tests of `rlaif_jax.labeling.recorded`."""
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from rlaif_jax.errors import CorruptDataError, UsageError
+from rlaif_jax.labeling.recorded import (
+    RecordedCritic,
+    RecordedTeacher,
+    read_judgments,
+)
+from rlaif_jax.records import Comparison, Completion, Verdict
+
+pytestmark = pytest.mark.anyio
+REAL = Path("/work/shared/data/alpaca_eval/phi-2.annotations.json.gz")
+
+
+def row(preference, instruction="question 0", **fields):
+    return {
+        "instruction": instruction,
+        "output_1": "good",
+        "generator_1": "davinci",
+        "output_2": "bad",
+        "generator_2": "phi",
+        "annotator": "gpt4",
+        "preference": preference,
+        "price_per_example": 0.02,
+    } | fields
+
+
+@pytest.fixture
+def file(tmp_path):
+    def write(*rows):
+        path = tmp_path / "annotations.json"
+        path.write_text(json.dumps(list(rows)))
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("preference", "verdict", "p_first"),
+    [
+        (1, Verdict.FIRST, 1.0),
+        (2.0, Verdict.SECOND, 0.0),
+        (1.25, Verdict.FIRST, 0.75),
+        (1.75, Verdict.SECOND, 0.25),
+        (1.5, Verdict.TIE, 0.5),
+        (0, Verdict.TIE, 0.5),
+        (None, Verdict.FAILED, None),
+        (-1, Verdict.FAILED, None),
+    ],
+)
+async def test_a_recorded_preference_is_a_label(
+    file, comparison, preference, verdict, p_first
+):
+    critic = RecordedCritic.from_file(file(row(preference)))
+    label = await critic.judge(comparison(0, "good", "bad"))
+    assert (label.verdict, label.p_first) == (verdict, p_first)
+    assert (label.critic, label.cost_usd, label.calls) == ("gpt4", 0.02, 0)
+
+
+async def test_the_other_order_is_the_opposite_label(file, comparison):
+    critic = RecordedCritic.from_file(file(row(1.25)))
+    label = await critic.judge(comparison(0, "bad", "good"))
+    assert (label.verdict, label.p_first) == (Verdict.SECOND, 0.25)
+
+
+async def test_equal_texts_are_a_tie_whatever_is_recorded(file, comparison):
+    critic = RecordedCritic.from_file(file(row(1)))
+    label = await critic.judge(comparison(0, "same", "same"))
+    assert (label.verdict, label.state) == (Verdict.TIE, "skipped_identical")
+
+
+async def test_an_unknown_comparison_names_its_instruction(file, comparison):
+    critic = RecordedCritic.from_file(file(row(1)))
+    with pytest.raises(UsageError, match="question 9"):
+        await critic.judge(comparison(9, "good", "bad"))
+
+
+def test_contradictions_are_refused(file):
+    with pytest.raises(CorruptDataError, match="different judgments"):
+        RecordedCritic.from_file(file(row(1), row(2)))
+
+
+async def test_a_teacher_reads_either_output(file, prompt):
+    judgments = read_judgments(file(row(1)))
+    for output, text, writer in (
+        ("output_1", "good", "davinci"),
+        ("output_2", "bad", "phi"),
+    ):
+        teacher = RecordedTeacher(judgments, output=output, source="f")
+        completion = await teacher.complete(prompt("question 0"))
+        assert (completion.text, completion.generator) == (text, writer)
+        with pytest.raises(UsageError, match="no completion"):
+            await teacher.complete(prompt("unknown"))
+
+
+def test_two_texts_for_one_prompt_are_refused(file):
+    judgments = read_judgments(file(row(1), row(1, output_2="other")))
+    with pytest.raises(CorruptDataError, match="output_2"):
+        RecordedTeacher(judgments, output="output_2", source="f")
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("{", "not valid JSON"),
+        ("{}", "not a list"),
+        ("[3]", "row 0 is int"),
+        ("[{}]", "instruction is not text"),
+        (json.dumps([row(3)]), "preference is 3"),
+        (json.dumps([row("1")]), "preference is '1'"),
+    ],
+)
+def test_a_damaged_file_is_told(tmp_path, text, complaint):
+    path = tmp_path / "a.json"
+    path.write_text(text)
+    with pytest.raises(CorruptDataError, match=complaint):
+        read_judgments(path)
+
+
+def test_packed_files_are_read(tmp_path):
+    path = tmp_path / "a.json.gz"
+    path.write_bytes(gzip.compress(json.dumps([row(2)]).encode()))
+    assert read_judgments(path)[0].preference == 2.0
+
+
+@pytest.mark.skipif(not REAL.exists(), reason="the shared data are not here")
+async def test_real_annotations_give_the_published_counts(prompt):
+    judgments = read_judgments(REAL)
+    critic = RecordedCritic(judgments, source=REAL.name)
+    verdicts = []
+    for one in judgments:
+        asked = prompt(one.instruction)
+        pair = Comparison.create(
+            asked,
+            Completion.create(asked.prompt_id, one.output_1, generator="1"),
+            Completion.create(asked.prompt_id, one.output_2, generator="2"),
+        )
+        verdicts.append((await critic.judge(pair)).verdict)
+    counts = [verdicts.count(verdict) for verdict in Verdict]
+    assert counts == [543, 234, 22, 6]  # first, second, tie, failed

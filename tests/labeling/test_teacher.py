@@ -1,0 +1,68 @@
+"""Tests of `rlaif_jax.labeling.teacher`, against a real local server."""
+
+import pytest
+
+from rlaif_jax.labeling.session import open_asker
+from rlaif_jax.labeling.teacher import ChatTeacher, is_usable
+from rlaif_jax.records import Completion, Usage
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def completed(server, endpoint, tmp_path):
+    async def complete(prompt, api="openai", **fields):
+        async with open_asker(
+            endpoint(api, max_attempts=1, temperature=0.7),
+            api_key=None,
+            ledger=tmp_path / "l.jsonl",
+            budget_usd=None,
+        ) as asker:
+            return await ChatTeacher(asker=asker, **fields).complete(prompt)
+
+    return complete
+
+
+@pytest.mark.parametrize("api", ["openai", "anthropic"])
+async def test_a_prompt_is_completed_as_it_is(completed, prompt, server, api):
+    completion = await completed(prompt("Hi"), api, generator="gpt", seed=3)
+    assert completion == Completion.create(
+        prompt("Hi").prompt_id,
+        "echo Hi",
+        generator="gpt",
+        sampling={
+            "model": "judge-1",
+            "temperature": 0.7,
+            "max_tokens": 512,
+            "seed": 3,
+        },
+        usage=Usage(prompt_tokens=100, completion_tokens=4),
+    )
+    assert server.requests[0]["messages"] == [{"role": "user", "content": "Hi"}]
+
+
+async def test_the_models_name_is_the_default_writer(completed, prompt):
+    assert (await completed(prompt())).generator == "judge-1"
+
+
+@pytest.mark.parametrize(
+    ("fault", "finish_reason", "usable"),
+    [
+        ("length", "length", True),
+        ("refusal", "refusal", False),
+        ("content_filter", "content_filter", False),
+        ("too-long", "too_long", False),
+        ("500", "failed", False),
+    ],
+)
+async def test_every_end_is_told(
+    completed, prompt, server, fault, finish_reason, usable
+):
+    server.faults.append(fault)
+    completion = await completed(prompt())
+    assert completion.finish_reason == finish_reason
+    assert is_usable(completion) is usable
+
+
+def test_a_blank_completion_is_not_usable():
+    assert not is_usable(Completion.create("p", " \n", generator="g"))

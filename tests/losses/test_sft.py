@@ -1,0 +1,55 @@
+"""Tests of `rlaif_jax.losses.sft`."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rlaif_jax.losses import mean_token_nll, sequence_nll, sft_loss
+
+LOGPS = jnp.array([[-1.0, -2.0, -4.0], [-8.0, -16.0, -32.0]])
+MASK = jnp.array([[False, True, True], [False, False, True]])
+
+
+def test_sequence_nll_sums_the_completion_only():
+    np.testing.assert_allclose(sequence_nll(LOGPS, MASK), [6.0, 32.0])
+
+
+def test_mean_token_nll_weighs_every_completion_alike():
+    np.testing.assert_allclose(mean_token_nll(LOGPS, MASK), [3.0, 32.0])
+
+
+def test_sft_loss_of_uniform_logits_is_length_times_log_vocabulary():
+    logits = jnp.zeros((2, 3, 5))
+    targets = jnp.zeros((2, 3), jnp.int32)
+    expected = np.array([2, 1]) * np.log(5.0)
+    np.testing.assert_allclose(sft_loss(logits, targets, MASK), expected, rtol=1e-6)
+
+
+def test_gradient_is_softmax_minus_one_hot_where_the_mask_counts():
+    logits = jax.random.normal(jax.random.key(0), (2, 3, 5))
+    targets = jnp.array([[0, 1, 2], [3, 4, 0]])
+    grads = jax.grad(lambda x: sft_loss(x, targets, MASK).sum())(logits)
+    expected = (jax.nn.softmax(logits) - jax.nn.one_hot(targets, 5)) * MASK[..., None]
+    np.testing.assert_allclose(grads, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("loss", [sequence_nll, mean_token_nll])
+def test_an_empty_mask_costs_nothing(loss):
+    value, grads = jax.value_and_grad(
+        lambda logps: loss(logps, jnp.zeros_like(MASK)).sum()
+    )(LOGPS)
+    assert value == 0.0
+    np.testing.assert_array_equal(grads, 0.0)
+
+
+@pytest.mark.parametrize("loss", [sequence_nll, mean_token_nll])
+def test_masked_tokens_may_be_impossible(loss):
+    impossible = jnp.where(MASK, LOGPS, -jnp.inf)
+    np.testing.assert_array_equal(loss(impossible, MASK), loss(LOGPS, MASK))
+
+
+def test_finite_at_extreme_logits():
+    logits = jnp.array([[[1e4, -1e4], [-1e4, 1e4]]])
+    loss = sft_loss(logits, jnp.zeros((1, 2), jnp.int32), jnp.ones((1, 2), bool))
+    np.testing.assert_allclose(loss, [2e4])

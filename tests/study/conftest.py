@@ -1,0 +1,175 @@
+"""A study made up of random verdicts, with every part that a report can show."""
+
+import numpy as np
+import pytest
+
+from rlaif_jax.study.bill import Spend, Stage
+from rlaif_jax.study.claims import paper_claims
+from rlaif_jax.study.results import (
+    Arm,
+    Curve,
+    Headline,
+    Sample,
+    SeedResult,
+    StudyResults,
+)
+
+ARMS = {  # win rate, accuracy, style, tokens
+    "sft_weak": (0.477, 0.587, 0.32, 4.9),
+    "rlaif_weak": (0.664, 0.661, 0.94, 7.5),
+    "sft_strong": (0.791, 0.891, 0.99, 7.4),
+    "rlaif_strong": (0.722, 0.749, 0.98, 7.4),
+}
+DESCRIPTIONS = {
+    "sft_weak": "SFT on all prompts, completions by the weak teacher",
+    "rlaif_weak": "SFT on 10 % by the weak teacher, then DPO on AI feedback",
+    "sft_strong": "SFT on all prompts, completions by the strong teacher",
+    "rlaif_strong": "SFT on 10 % by the strong teacher, then DPO on AI feedback",
+}
+FAMILIES = ("add", "copy", "reverse", "sort", "upper")
+
+
+def seed_result(arm: str, seed: int, prompts: int) -> SeedResult:
+    rate, accuracy, style, tokens = ARMS[arm]
+    hard = np.random.default_rng(0).normal(0, 0.15, prompts)
+    random = np.random.default_rng([seed, *arm.encode()])
+    chance = np.clip(rate + hard + random.normal(0, 0.02), 0, 1)
+    won = (random.random(prompts) < chance).astype(float)
+    won[random.random(prompts) < 0.05] = 0.5
+    return SeedResult(
+        seed=seed,
+        outcomes={f"prompt-{i:03}": float(value) for i, value in enumerate(won)},
+        mean_completion_tokens=tokens + 0.1 * seed,
+        length_rate=0.004,
+        measures={
+            "true_reward": round(0.4 + 0.6 * accuracy, 3),
+            "accuracy": accuracy,
+            "style_rate": style,
+        },
+        family_accuracy={
+            family: float(np.clip(accuracy + random.normal(0, 0.15), 0, 1))
+            for family in FAMILIES
+        },
+    )
+
+
+def stages(arms: list[str]) -> tuple[Stage, ...]:
+    found = []
+    for arm in arms:
+        strong = arm.endswith("strong")
+        if arm.startswith("sft"):
+            cost = 0.2812 if strong else 0.0281
+            spend = Spend(
+                calls=6000,
+                prompt_tokens=84_112,
+                completion_tokens=44_310,
+                cost_usd=cost,
+            )
+            shared = tuple(name for name in arms if name.endswith(arm[4:]))
+            found.append(
+                Stage(
+                    stage_id=f"complete-{arm}",
+                    kind="complete",
+                    arms=shared,
+                    spend={"teacher": spend},
+                )
+            )
+        else:
+            spend = Spend(
+                calls=10_800,
+                prompt_tokens=642_500,
+                completion_tokens=10_800,
+                cost_usd=0.3941,
+            )
+            found.append(
+                Stage(
+                    stage_id=f"label-{arm}",
+                    kind="label",
+                    arms=(arm,),
+                    spend={"critic": spend},
+                    device_s={"sampling": 8.2},
+                )
+            )
+        judged = Spend(
+            calls=2000, prompt_tokens=119_000, completion_tokens=2000, cost_usd=0.0731
+        )
+        found.append(
+            Stage(
+                stage_id=f"evaluate-{arm}",
+                kind="evaluate",
+                arms=(arm,),
+                spend={"evaluator": judged},
+                device_s={"sampling": 3.1, "training": 21.4},
+            )
+        )
+    return tuple(found)
+
+
+def curves(arms: list[str], seeds: range) -> tuple[Curve, ...]:
+    steps = tuple(range(0, 201, 10))
+    return tuple(
+        Curve(
+            arm=arm,
+            seed=seed,
+            stage="dpo" if arm.startswith("rlaif") else "sft",
+            measure="loss",
+            steps=steps,
+            values=tuple(0.3 + np.exp(-s / 60) * (1 + 0.1 * seed) for s in steps),
+        )
+        for arm in arms
+        for seed in seeds
+    )
+
+
+@pytest.fixture(scope="session")
+def make_study():
+    return made_up_study
+
+
+def made_up_study(*, seeds: int = 2, prompts: int = 60, **fields) -> StudyResults:
+    arms = list(ARMS)
+    names = {name: name for name in arms}
+    return StudyResults(
+        arms={
+            name: Arm(
+                description=DESCRIPTIONS[name],
+                seeds=tuple(seed_result(name, s, prompts) for s in range(seeds)),
+            )
+            for name in arms
+        },
+        **{
+            "baseline": "the weak teacher",
+            "evaluator": "lab-critic-95",
+            "headline": Headline(writes="sft_strong", judges="rlaif_weak"),
+            "claims": paper_claims(**names),
+            "stages": stages(arms),
+            "curves": curves(arms, range(seeds)),
+            "samples": (
+                Sample(
+                    prompt="Write the word banana backwards.",
+                    completions={
+                        "sft_weak": "ananab",
+                        "rlaif_weak": "The answer is ananab.",
+                        "sft_strong": "It is ananab.",
+                        "rlaif_strong": "It is ananab.",
+                        "the weak teacher": "banana",
+                    },
+                ),
+                Sample(
+                    prompt="Add 12 and 5.",
+                    completions={
+                        "sft_weak": "18",
+                        "rlaif_weak": "The answer is 16.",
+                        "sft_strong": "It is 17.",
+                        "rlaif_strong": "It is 17.",
+                        "the weak teacher": "17",
+                    },
+                ),
+            ),
+            "seconds": 372.4,
+            "command": "rlaif-jax quickstart --out runs/quickstart",
+            "versions": {"rlaif_jax": "0.1.0", "jax": "0.10.2", "python": "3.11.7"},
+            "notes": ("Prices are list prices of the embedded lab, not money.",),
+        }
+        | fields,
+    )

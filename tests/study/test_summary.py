@@ -1,0 +1,96 @@
+"""Tests of `rlaif_jax.study.summary`."""
+
+from rlaif_jax.study.results import Arm, Headline, SeedResult, StudyResults
+from rlaif_jax.study.summary import caveats, findings
+
+
+def study(writes: int, judges: int, *, of: int = 100, **fields) -> StudyResults:
+    """Two arms that won so many of their prompts."""
+    arms = {}
+    for name, wins in (("writes", writes), ("judges", judges)):
+        outcomes = {f"{i:03}": float(i < wins) for i in range(of)}
+        seed = SeedResult(
+            seed=0,
+            outcomes=outcomes,
+            mean_completion_tokens=5,
+            length_rate=0.2 if name == "judges" else 0.0,
+            measures={"accuracy": wins / of},
+        )
+        arms[name] = Arm(seeds=(seed,))
+    settings = {"headline": Headline(writes="writes", judges="judges")} | fields
+    return StudyResults(
+        arms=arms, baseline="B", evaluator="E", seconds=1, command="x", **settings
+    )
+
+
+def plain(sentences: list[str]) -> str:
+    return " ".join(sentences).replace("\N{NO-BREAK SPACE}", " ")
+
+
+def test_writing_wins_if_the_whole_interval_says_so():
+    text = plain(findings(study(80, 50)))
+    assert text.startswith(
+        "Letting the strong model write was better than letting it judge: writes won "
+        "80.0 % of its comparisons with B, judges 50.0 %, a difference of 30.0 points "
+        "(95 % interval 21.0 to 39.0)."
+    )
+    assert "writes was right in 80.0 %, judges in 50.0 %" in text
+
+
+def test_judging_wins_with_its_interval_the_right_way_round():
+    text = plain(findings(study(50, 80)))
+    assert "model judge was better than letting it write" in text
+    assert "a difference of 30.0 points (95 % interval 21.0 to 39.0)" in text
+
+
+def test_an_interval_around_zero_decides_nothing():
+    text = plain(findings(study(51, 50)))
+    assert "stays undecided" in text
+    assert "\N{MINUS SIGN}1.0 to 3.0 points, holds zero" in text
+
+
+def test_without_a_question_the_best_arm_is_named():
+    text = plain(findings(study(50, 80, headline=None)))
+    assert text.startswith("judges won 80.0 % of its comparisons with B, 30.0 points")
+
+
+def test_close_arms_are_not_told_apart():
+    assert "not told apart" in plain(findings(study(51, 50, headline=None)))
+
+
+def test_one_arm_is_reported_alone(make_study):
+    alone = make_study(headline=None, claims={}, stages=(), curves=(), samples=())
+    alone = alone.model_copy(update={"arms": {"only": alone.arms["sft_weak"]}})
+    assert plain(findings(alone)).startswith("only won ")
+
+
+def test_the_price_stands_beside_the_answer(make_study):
+    text = plain(findings(make_study()))
+    # .2812; .0281 + .3941
+    assert "Teacher and critic cost $0.28 for sft_strong and $0.42 for" in text
+    assert "with 2 seeds and judged on the same 60 prompts by lab-critic-95" in text
+
+
+def test_nothing_billed_is_said_so():
+    assert "Neither was billed" in plain(findings(study(80, 50)))
+
+
+def test_one_seed_and_cut_completions_are_owned_up_to():
+    text = plain(caveats(study(80, 50, notes=("Own words.",))))
+    assert "There is one seed" in text
+    assert "judges: 20.0 % of its completions were cut" in text
+    assert text.endswith("Own words.")
+
+
+def test_few_seeds_are_owned_up_to_and_many_are_not(make_study):
+    assert "hardly known" in plain(caveats(make_study(seeds=2)))
+    assert "hardly known" not in plain(caveats(make_study(seeds=5)))
+
+
+def test_prompts_without_verdict_are_counted():
+    results = study(80, 50)
+    seed = results.arms["writes"].seeds[0]
+    partly = seed.model_copy(update={"outcomes": seed.outcomes | {"000": None}})
+    arms = results.arms | {"writes": Arm(seeds=(partly,))}
+    text = plain(caveats(results.model_copy(update={"arms": arms})))
+    assert "writes: 1 prompt without a usable verdict left out" in text

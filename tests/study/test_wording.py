@@ -1,0 +1,76 @@
+"""Tests of `rlaif_jax.study.wording`."""
+
+import pytest
+
+from rlaif_jax.study.wording import (
+    duration,
+    interval,
+    measure_name,
+    measure_value,
+    points,
+    usd,
+    visible,
+)
+
+MINUS = "\N{MINUS SIGN}"
+
+
+def test_points_have_a_true_minus_and_no_negative_zero():
+    assert [points(v) for v in (12.64, -2, -0.04)] == ["12.6", f"{MINUS}2.0", "0.0"]
+    assert [points(v, signed=True) for v in (3, -3, 0.0)] == [
+        "+3.0",
+        f"{MINUS}3.0",
+        "0.0",
+    ]
+    assert interval(-1, 2) == f"{MINUS}1.0 to 2.0"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "$0"),
+        (0.00001, "< $0.0001"),
+        (0.00423, "$0.0042"),
+        (0.01, "$0.01"),
+        (12.345, "$12.35"),
+        (4321.9, "$4,322"),
+    ],
+)
+def test_dollars_keep_what_matters(value, text):
+    assert usd(value) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0 s"), (3.14, "3.1 s"), (33.2, "33 s"), (372, "6.2 min"), (9000, "2.5 h")],
+)
+def test_durations_stay_short(seconds, text):
+    assert duration(seconds).replace("\N{NO-BREAK SPACE}", " ") == text
+
+
+def test_shares_are_percentages_and_other_measures_numbers():
+    assert measure_value("style_rate", 0.324) == "32.4\N{NO-BREAK SPACE}%"
+    assert measure_value("accuracy", 1.0) == "100.0\N{NO-BREAK SPACE}%"
+    assert measure_value("true_reward", -0.5) == f"{MINUS}0.5"
+    assert [measure_name(n) for n in ("style_rate", "true_reward")] == [
+        "Style",
+        "True reward",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("hidden", "shown"),
+    [
+        ("a\u202eb", "a[U+202E]b"),
+        ("\x1b[31mred", "[U+001B][31mred"),
+        ("\u200b", "[U+200B]"),
+        ("\ud800", "[U+D800]"),
+    ],
+)
+def test_hidden_characters_are_spelled_out(hidden, shown):
+    assert visible(hidden) == shown
+
+
+def test_ordinary_text_of_any_script_is_left_alone():
+    text = "Grüße,\n\t你好 مرحبا 👩\u200d💻"
+    assert visible(text) == text
