@@ -1,6 +1,7 @@
 """`complete`: a teacher writes."""
 
 import asyncio
+from contextlib import aclosing
 from pathlib import Path
 
 from rlaif_jax.commands.console import Console
@@ -10,7 +11,7 @@ from rlaif_jax.config import CompleteConfig
 from rlaif_jax.files import write_json, write_records
 from rlaif_jax.labeling.accounts import Accounts
 from rlaif_jax.labeling.pipeline import complete_all
-from rlaif_jax.records import Completion, content_hash
+from rlaif_jax.records import content_hash
 from rlaif_jax.run_folder import claim
 from rlaif_jax.typing import Json
 
@@ -23,7 +24,6 @@ def run(config: CompleteConfig, out: Path, console: Console) -> Json:
 async def _run(config: CompleteConfig, out: Path, console: Console) -> Json:
     prompts = read_prompts(config.prompts, config.splits)
     accounts = Accounts(total=len(prompts))
-    completions: list[Completion] = []
     async with open_writer(
         config.teacher,
         generator=config.generator,
@@ -32,16 +32,18 @@ async def _run(config: CompleteConfig, out: Path, console: Console) -> Json:
         budget_usd=config.budget_usd,
     ) as writer:
         claim(out, config, inputs=content_hash([p.prompt_id for p in prompts]))
-        async for completion in complete_all(
+        run_of_completions = complete_all(
             prompts,
             teacher=writer.teacher,
             workers=writer.workers,
             stop=writer.stop,
             accounts=accounts,
-        ):
-            completions.append(completion)
-            note = f"{accounts.cost_usd:.2f} USD"
-            console.update("completions", accounts.done, accounts.total, note)
+            progress=lambda now: console.update(
+                "completions", now.done, now.total, f"{now.cost_usd:.2f} USD"
+            ),
+        )
+        async with aclosing(run_of_completions):
+            completions = [one async for one in run_of_completions]
         if writer.ledger is not None:
             accounts.calls = writer.ledger.num_calls
     write_records(out / "completions.jsonl", completions)

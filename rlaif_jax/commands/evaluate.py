@@ -1,6 +1,7 @@
 """`evaluate`: win rate of completions against a baseline."""
 
 import asyncio
+from contextlib import aclosing
 from pathlib import Path
 
 from rlaif_jax.commands.console import Console
@@ -54,17 +55,16 @@ async def _judge(
         config.evaluator, orders=config.orders, out=out, budget_usd=config.budget_usd
     ) as judge:
         claim(out, config, inputs=comparisons_hash(comparisons))
-        labels = []
-        async for label in label_all(
+        run_of_labels = label_all(
             comparisons,
             critic=judge.critic,
             workers=judge.workers,
             stop=judge.stop,
             accounts=accounts,
-        ):
-            labels.append(label)
-            note = f"{accounts.cost_usd:.2f} USD"
-            console.update("verdicts", accounts.done, accounts.total, note)
+            progress=lambda now: console.update("verdicts", now.done, now.total),
+        )
+        async with aclosing(run_of_labels):
+            labels = [label async for label in run_of_labels]
     judged = [
         JudgedCompletion(
             prompt_id=prompt.prompt_id, won=OUTCOMES[label.verdict], label=label

@@ -2,18 +2,20 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import aclosing
 from pathlib import Path
 
 from rlaif_jax.commands.console import Console
 from rlaif_jax.commands.inputs import (
     build_comparisons,
     comparisons_hash,
+    is_finished,
     read_prompts,
 )
 from rlaif_jax.commands.judging import open_judge
 from rlaif_jax.config import LabelConfig
 from rlaif_jax.data.shards import ShardWriter
-from rlaif_jax.files import write_json, write_records
+from rlaif_jax.files import read_records, write_json, write_records
 from rlaif_jax.labeling.accounts import Accounts
 from rlaif_jax.labeling.pipeline import label_all
 from rlaif_jax.records import (
@@ -35,33 +37,40 @@ def run(config: LabelConfig, out: Path, console: Console) -> Json:
 
 async def _run(config: LabelConfig, out: Path, console: Console) -> Json:
     prompts = read_prompts(config.prompts, config.splits)
-    comparisons = build_comparisons(prompts, config.first, config.second)
-    splits = {prompt.prompt_id: prompt.split for prompt in prompts}
+    compared = build_comparisons(prompts, config.first, config.second)
+    # a refusal or an error is no completion: there is nothing to compare
+    comparisons = [
+        one for one in compared if is_finished(one.first) and is_finished(one.second)
+    ]
     accounts = Accounts(total=len(comparisons))
     async with open_judge(
         config.critic, orders=config.orders, out=out, budget_usd=config.budget_usd
     ) as judge:
         claim(out, config, inputs=comparisons_hash(comparisons))
-        run_of_labels = label_all(
-            comparisons,
-            critic=judge.critic,
-            workers=judge.workers,
-            stop=judge.stop,
-            accounts=accounts,
-            progress=lambda now: console.update(
-                "labels", now.done, now.total, _note(now, watch=console.watch)
-            ),
-        )
         with ShardWriter(out) as shards:
+            splits = {prompt.prompt_id: prompt.split for prompt in prompts}
             sealer = _Sealer(shards, config.comparisons_per_shard, splits)
-            labels: list[Label] = []
-            async for label in run_of_labels:
-                sealer.take(comparisons[len(labels)], label)
-                labels.append(label)
+            labels = sealer.sealed_labels()
+            for label in labels:
+                accounts.add_label(label)
+            run_of_labels = label_all(
+                comparisons[len(labels) :],
+                critic=judge.critic,
+                workers=judge.workers,
+                stop=judge.stop,
+                accounts=accounts,
+                progress=lambda now: console.update(
+                    "labels", now.done, now.total, _note(now, watch=console.watch)
+                ),
+            )
+            async with aclosing(run_of_labels):
+                async for label in run_of_labels:
+                    sealer.take(comparisons[len(labels)], label)
+                    labels.append(label)
             sealer.finish()
             manifest = shards.manifest
-    write_records(out / "labels.jsonl", labels)
     result = _result(accounts, pairs=manifest.num_rows, shards=len(manifest.entries))
+    result["unusable"] = len(compared) - len(comparisons)
     write_json(out / "label.json", result)
     return result
 
@@ -69,15 +78,22 @@ async def _run(config: LabelConfig, out: Path, console: Console) -> Json:
 class _Sealer:
     """Seals a shard whenever a block of the input is labeled.
 
-    Blocks that an earlier run sealed are passed over: the ledger gives the same labels.
+    The labels of a block lie beside its shard, in `labels/`. Once it is sealed they
+    are final: a comparison that failed in it is not asked again, or the same shard
+    would mean another thing tomorrow.
     """
 
     def __init__(self, shards: ShardWriter, size: int, splits: dict[str, str]):
         self._shards = shards
         self._size = size
         self._splits = splits
-        self._num_blocks = 0
         self._block: list[tuple[Comparison, Label]] = []
+
+    def sealed_labels(self) -> list[Label]:
+        """The labels of every block that an earlier run sealed."""
+        num_blocks = len(self._shards.manifest.entries)
+        paths = [self._labels_file(block) for block in range(num_blocks)]
+        return [label for path in paths for label in read_records(path, Label)]
 
     def take(self, comparison: Comparison, label: Label) -> None:
         """Adds the next label, in input order."""
@@ -92,10 +108,13 @@ class _Sealer:
         self._shards.finish()
 
     def _seal(self) -> None:
-        if self._num_blocks == len(self._shards.manifest.entries):
-            self._shards.add(decided(self._block, self._splits))
-        self._num_blocks += 1
+        block = len(self._shards.manifest.entries)
+        write_records(self._labels_file(block), [label for _, label in self._block])
+        self._shards.add(decided(self._block, self._splits))
         self._block = []
+
+    def _labels_file(self, block: int) -> Path:
+        return self._shards.manifest.folder / "labels" / f"{block:06d}.jsonl"
 
 
 def decided(

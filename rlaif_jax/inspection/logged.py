@@ -16,9 +16,14 @@ from rlaif_jax.data.shards import read_shard
 from rlaif_jax.data.tokenization import load_tokenizer
 from rlaif_jax.data.tokenizer import Tokenizer
 from rlaif_jax.errors import UsageError
-from rlaif_jax.inspection.log_ratios import LogRatios, NamedPair, log_ratios
+from rlaif_jax.inspection.log_ratios import (
+    LogRatios,
+    NamedPair,
+    PairStrips,
+    log_ratios,
+)
 from rlaif_jax.inspection.runs import DpoRun, load_model, read_metrics
-from rlaif_jax.inspection.scorer import PairScorer
+from rlaif_jax.inspection.scorer import Model, PairScorer
 from rlaif_jax.records import Preference
 from rlaif_jax.training.dpo import encode_preference
 
@@ -50,6 +55,16 @@ def run_log_ratios(run: DpoRun, mesh: Mesh, *, num_strips: int = 4) -> LogRatios
         beta=config.beta,
         num_strips=num_strips,
     )
+
+
+def strip_texts(run: DpoRun, pair: PairStrips) -> tuple[list[str], list[str]]:
+    """The text of each token of a pair's completions, with line breaks visible."""
+    tokenizer = _tokenizer(run)
+    chosen, rejected = (
+        [tokenizer.decode([token]).replace("\n", "\\n") for token in strip.token_ids]
+        for strip in pair
+    )
+    return chosen, rejected
 
 
 def comparable_steps(run: DpoRun) -> list[int]:
@@ -119,7 +134,7 @@ def _named(
     return NamedPair(preference.pair_id, pair)
 
 
-def _load_reference(run: DpoRun, mesh: Mesh):
+def _load_reference(run: DpoRun, mesh: Mesh) -> Model:
     model = run.config.model
     return load_model(
         run.reference, mesh, step=model.step, compute_dtype=model.compute_dtype

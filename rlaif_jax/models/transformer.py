@@ -13,6 +13,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
+from rlaif_jax.models.activations import split_by_rows
 from rlaif_jax.models.attention import Attention, attention_mask
 from rlaif_jax.models.cache import KVCache
 from rlaif_jax.models.config import TransformerConfig
@@ -62,8 +63,8 @@ class Layer(nnx.Module):
         if cache is not None:
             cache = cache.write(index, k, v)
             k, v = cache.read(index)
-        x = x + self.attention.mix(q, k, v, mask)
-        return x + self.mlp(self.mlp_norm(x)), cache
+        x = split_by_rows(x + self.attention.mix(q, k, v, mask))
+        return split_by_rows(x + self.mlp(self.mlp_norm(x))), cache
 
 
 class Transformer(nnx.Module):
@@ -102,7 +103,7 @@ class Transformer(nnx.Module):
         )
         by = rotation(positions, head_dim=config.head_dim, theta=config.rope_theta)
         x = self.embedding[...][token_ids].astype(config.compute_dtype)
-        x, cache = self._run_layers(x, by, mask, cache)
+        x, cache = self._run_layers(split_by_rows(x), by, mask, cache)
         if cache is not None:
             cache = cache._replace(length=cache.length + token_ids.shape[1])
         return HiddenStates(self.final_norm(x), cache)
@@ -160,7 +161,7 @@ def hidden_states(
     segment_ids: Int[Array, "B T"],
     cache: KVCache | None = None,
 ) -> HiddenStates:
-    """Final states of every token; call it inside `jit`.
+    """Final states of every token; call it inside `jit`, on a mesh under `set_mesh`.
 
     Args:
       config: The architecture.

@@ -7,6 +7,7 @@ from pathlib import Path
 from jax.sharding import Mesh
 
 from rlaif_jax.config import CheckpointConfig, OptimizerConfig
+from rlaif_jax.errors import CorruptDataError
 from rlaif_jax.files import read_json, write_json
 from rlaif_jax.models import Params, TransformerConfig
 from rlaif_jax.runtime import distributed
@@ -85,10 +86,18 @@ class TrainResult:
 
 
 def finished_result(out: Path) -> TrainResult | None:
-    """How the run in a folder ended, or None if it has not."""
-    if not (out / _RESULT).is_file():
+    """How the run in a folder ended, or None if it has not.
+
+    Raises:
+      CorruptDataError: If what it left cannot be read.
+    """
+    path = out / _RESULT
+    if not path.is_file():
         return None
-    return TrainResult(**read_json(out / _RESULT, "training result"))
+    try:
+        return TrainResult(**read_json(path, "training result"))
+    except TypeError as error:
+        raise CorruptDataError(f"{path} is not a training result: {error}") from error
 
 
 def write_result(out: Path, result: TrainResult) -> None:

@@ -111,7 +111,7 @@ def _mixed_sums(leaf: Float[Array, "..."]) -> UInt32[Array, " 2"]:
         place = place * np.uint32(size) + jax.lax.broadcasted_iota(
             jnp.uint32, leaf.shape, axis
         )
-    seeds = (0x9E3779B9, 0x7F4A7C15)
+    seeds = (np.uint32(0x9E3779B9), np.uint32(0x7F4A7C15))
     return jnp.stack([jnp.sum(_mixed(bits ^ _mixed(place + s))) for s in seeds])
 
 

@@ -64,7 +64,8 @@ def test_labels_become_sealed_shards_without_ties(
     document = label_document(drawn, written, critic)
     out = tmp_path / "labels"
     result = run(label, LabelConfig, document, out)
-    labels = list(read_records(out / "labels.jsonl", Label))
+    files = sorted((out / "labels").glob("*.jsonl"))
+    labels = [label for file in files for label in read_records(file, Label)]
     assert result["comparisons"] == len(labels) == 30
     assert sum(result["labels"].values()) == 30
     assert result["pairs"] == result["labels"]["first"] + result["labels"]["second"]

@@ -10,6 +10,7 @@ from rlaif_jax.inspection.logged import (
     comparable_steps,
     read_pairs,
     run_log_ratios,
+    strip_texts,
 )
 from rlaif_jax.inspection.runs import find_dpo_run
 
@@ -38,11 +39,13 @@ def test_a_step_whose_weights_are_gone_is_refused(study, one_device):
 
 
 def test_the_table_holds_every_preference_in_the_order_of_the_shards(study, one_device):
-    ratios = run_log_ratios(find_dpo_run(study), one_device, num_strips=1)
+    run = find_dpo_run(study)
+    ratios = run_log_ratios(run, one_device, num_strips=1)
 
     assert ratios.pair_ids == tuple(f"pair-{n}" for n in range(12))
     assert ratios.beta == 0.2
     assert len(ratios.strips) == 1
+    assert strip_texts(run, ratios.strips[0]) == (["0", "</s>"], ["?"])
     # five steps that pull pairs apart
     assert ratios.margins.mean() > 0.0
     assert np.isfinite(ratios.policy).all()

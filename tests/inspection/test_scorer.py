@@ -1,11 +1,12 @@
 """Tests of `rlaif_jax.inspection.scorer`."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from rlaif_jax.config import MeshConfig
-from rlaif_jax.data.rows import Pair, pair_rows
+from rlaif_jax.data.rows import Pair, TokenRows, pair_rows
 from rlaif_jax.inspection.scorer import Model, PairScorer
 from rlaif_jax.models import init_params, logical_axes, preset
 from rlaif_jax.sharding.mesh import build_mesh
@@ -30,9 +31,9 @@ def scored(num_devices, batch_size):
 
 @pytest.mark.parametrize(("num_devices", "batch_size"), [(1, 2), (1, 8), (8, 3)])
 def test_scores_do_not_depend_on_batches_or_devices(num_devices, batch_size):
-    expected = completion_logps(
-        CONFIG, init_params(CONFIG, jax.random.key(0)), pair_rows(PAIRS, 8)
-    )
+    rows = TokenRows(*map(jnp.asarray, pair_rows(PAIRS, 8)))
+    params = init_params(CONFIG, jax.random.key(0))
+    expected = completion_logps(CONFIG, params, rows)
 
     logps, token_logps = scored(num_devices, batch_size)
 

@@ -1,0 +1,50 @@
+"""Tests of `rlaif_jax.training.batches`."""
+
+import numpy as np
+import pytest
+
+from rlaif_jax.data.order import RowStream
+from rlaif_jax.data.row_sources import MemorySource
+from rlaif_jax.data.rows import Example, sft_rows
+from rlaif_jax.errors import CorruptDataError, InternalError
+from rlaif_jax.training.batches import Batches, place_rows
+
+
+def stream():
+    source = MemorySource(list(range(10)), fingerprint="ten")
+    return RowStream(source, batch_size=4, epochs=1, seed=0)
+
+
+def test_the_position_is_after_what_was_handed_out():
+    batches = Batches(stream(), sorted)
+    assert batches.position.row == 0
+    first = next(batches)
+    assert batches.position.row == 4
+    second = next(batches)
+    assert batches.position.row == 8
+    assert len({*first, *second}) == 8
+    assert next(batches, None) is None
+
+
+def test_a_batch_that_fails_to_load_does_not_count():
+    def load(records):
+        raise InternalError("no")
+
+    batches = Batches(stream(), load)
+    with pytest.raises(InternalError):
+        next(batches)
+    assert batches.position.row == 0
+
+
+def test_rows_are_split_over_the_devices(eight_devices):
+    rows = sft_rows([Example([2 + i], [3, 1]) for i in range(8)], 8)
+    placed = place_rows(rows, eight_devices, vocab_size=32)
+    np.testing.assert_array_equal(placed.token_ids, rows.token_ids)
+    assert placed.token_ids.addressable_shards[0].data.shape == (1, 8)
+
+
+def test_ids_outside_the_vocabulary_are_refused(one_device):
+    rows = sft_rows([Example([2], [9, 1])], 8)
+    place_rows(rows, one_device, vocab_size=10)
+    with pytest.raises(CorruptDataError, match=r"token id 9 is outside .* of 9"):
+        place_rows(rows, one_device, vocab_size=9)

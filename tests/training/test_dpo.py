@@ -1,0 +1,216 @@
+"""Tests of `rlaif_jax.training.dpo`."""
+
+import json
+import math
+
+import jax
+import numpy as np
+import pytest
+
+from rlaif_jax.checkpoint import store
+from rlaif_jax.config import TokensConfig
+from rlaif_jax.data.row_sources import ManifestSource
+from rlaif_jax.data.rows import Pair, pair_rows
+from rlaif_jax.data.shards import ShardWriter
+from rlaif_jax.data.tokenization import load_tokenizer
+from rlaif_jax.errors import InternalError, PreemptedError
+from rlaif_jax.lab.vocabulary import write_tokenizer
+from rlaif_jax.records import Message, Preference
+from rlaif_jax.training import reference
+from rlaif_jax.training.dpo import PairEncoder, dpo_objective, train_dpo
+
+
+def preference(n):
+    texts = [chr(97 + n % 20), "b" * (1 + n % 3), "c" * (1 + n % 2)]
+    return Preference(
+        prompt=(Message(role="user", content=texts[0]),),
+        chosen=(Message(role="assistant", content=texts[1]),),
+        rejected=(Message(role="assistant", content=texts[2]),),
+        pair_id=str(n),
+        prompt_id=str(n),
+        chosen_generator="teacher",
+        rejected_generator="student",
+        p_chosen=1.0,
+        verdict_both_orders="first,first",
+        critic="critic",
+        critic_returned_model="critic",
+        template_hash="",
+        label_cost_usd=0.0,
+        chosen_finish_reason="stop",
+        rejected_finish_reason="stop",
+        split="aif",
+    )
+
+
+SHARDS = [[preference(n) for n in range(a, a + 10)] for a in (0, 10)]
+
+
+def to_rows(preferences):
+    """One letter, one id; 1 ends."""
+
+    def ids(message):
+        return [ord(letter) - 95 for letter in message.content]
+
+    return pair_rows(
+        [
+            Pair(ids(p.prompt[0]), [*ids(p.chosen[0]), 1], [*ids(p.rejected[0]), 1])
+            for p in preferences
+        ],
+        8,
+    )
+
+
+@pytest.fixture
+def folder(tmp_path):
+    with ShardWriter(tmp_path / "preferences") as writer:
+        for rows in SHARDS:
+            writer.add(rows)
+        writer.finish()
+    return tmp_path / "preferences"
+
+
+@pytest.fixture
+def run(tiny, start, plan, folder):
+    """Trains in a session on a finished folder, or another source."""
+
+    def go(session, *, source=None, objective=None, **changes):
+        return train_dpo(
+            start,
+            source or ManifestSource(folder, wait_s=0.0),
+            to_rows=to_rows,
+            objective=objective or dpo_objective(tiny, beta=0.1),
+            plan=plan(**changes),
+            session=session,
+        )
+
+    return go
+
+
+def growing(folder, *, shards):
+    """A source that seals the next of `shards` whenever training waits for it."""
+    writer = ShardWriter(folder)
+    waiting = iter(shards)
+
+    def sleep(seconds):
+        rows = next(waiting, None)
+        if rows is not None:
+            writer.add(rows)
+            return
+        writer.finish()
+
+    return ManifestSource(folder, wait_s=1.0, sleep=sleep)
+
+
+def assert_same_run(one, other):
+    metrics = [(run.out / "metrics.jsonl").read_bytes() for run in (one, other)]
+    assert metrics[0] == metrics[1]
+    params = [store.restore_params(store.open_folder(run.out)) for run in (one, other)]
+    jax.tree.map(np.testing.assert_array_equal, *params)
+
+
+def test_the_first_loss_is_log_2_and_then_it_falls(run, session, metrics_of):
+    where = session()
+    result = run(where, epochs=10)
+    first, *_, last = metrics_of(where)
+    assert result.step == last["step"] == 25
+    assert first["loss"] == pytest.approx(math.log(2), rel=1e-6)
+    assert first["rewards/margins"] == pytest.approx(0.0, abs=1e-6)
+    assert last["loss"] < 0.2
+    assert last["rewards/accuracies"] == 1.0
+    assert last["rewards/margins"] == pytest.approx(
+        last["rewards/chosen"] - last["rewards/rejected"], rel=1e-5
+    )
+    assert last["logps/chosen"] > first["logps/chosen"] > last["logps/rejected"]
+
+
+def test_rewards_that_are_equal_count_as_wrong(run, session, metrics_of, tiny):
+    def tied(params, batch):
+        alike = batch._replace(
+            rows=jax.tree.map(lambda part: part[:, [0, 0]], batch.rows),
+            reference=batch.reference._replace(rejected=batch.reference.chosen),
+        )
+        return objective(params, alike)
+
+    objective = dpo_objective(tiny, beta=0.1)
+    run(session(), objective=tied, max_steps=1)
+    assert metrics_of(session())[0]["rewards/accuracies"] == 0.0
+
+
+def test_eight_devices_train_as_one(run, session, eight_devices, metrics_of):
+    alone, together = session("alone"), session("together", mesh=eight_devices)
+    run(alone)
+    run(together)
+    for one, other in zip(metrics_of(alone), metrics_of(together), strict=True):
+        assert other == pytest.approx(one, rel=1e-5, abs=1e-5)
+
+
+@pytest.mark.parametrize("step", [1, 3])
+def test_a_run_that_is_stopped_and_resumed_equals_an_unbroken_one(run, session, step):
+    run(session("whole"))
+    with pytest.raises(PreemptedError):
+        run(session("broken", stop=lambda done: done == step))
+    run(session("broken"))
+    assert_same_run(session("whole"), session("broken"))
+
+
+def test_training_beside_labeling_equals_training_after_it(run, session, tmp_path):
+    ShardWriter(tmp_path / "growing").close()
+    run(session("after"))
+    run(session("beside"), source=growing(tmp_path / "growing", shards=SHARDS))
+    assert_same_run(session("after"), session("beside"))
+
+
+def test_labeling_that_stops_saves_and_goes_on_later(run, session, tmp_path, folder):
+    stalled = tmp_path / "stalled"
+    with ShardWriter(stalled) as writer:
+        writer.add(SHARDS[0])
+    with pytest.raises(PreemptedError, match="has not sealed shard 1"):
+        run(session("broken"), source=ManifestSource(stalled, wait_s=0.0))
+    assert store.latest_step(store.open_folder(session("broken").out)) == 1
+    with ShardWriter(stalled) as writer:
+        writer.add(SHARDS[1])
+        writer.finish()
+    run(session("broken"), source=ManifestSource(stalled, wait_s=0.0))
+    run(session("whole"))
+    assert_same_run(session("whole"), session("broken"))
+
+
+def test_the_reference_scores_each_pair_once(run, session):
+    run(session(), epochs=4)
+    (file,) = (session().out / "reference").iterdir()
+    pairs = [json.loads(line)["pair"] for line in file.read_text().splitlines()]
+    distinct = {str(to_rows([p]).token_ids) for rows in SHARDS for p in rows}
+    assert len(pairs) == len(set(pairs)) == len(distinct)
+
+
+def test_a_reference_that_is_not_the_start_is_refused_at_once(
+    run, session, start, tiny
+):
+    where = session()
+    rows = to_rows([p for shard in SHARDS for p in shard])
+    keys = reference._row_keys(rows)
+    path = where.out / "reference"
+    path.mkdir(parents=True)
+    name = reference.reference_identity(tiny, start.load())
+    lines = [reference._line(key, [-1.0, -9.0]) for key in keys]
+    (path / f"{name}.jsonl").write_text("".join(lines))
+    with pytest.raises(InternalError, match="policy and reference disagree"):
+        run(where)
+    assert not (where.out / "checkpoints").exists()
+
+
+def test_preferences_become_rows_with_the_end_of_what_ended(tmp_path):
+    write_tokenizer(tmp_path)
+    tokenizer = load_tokenizer(tmp_path)
+    tokens = TokensConfig(max_prompt_tokens=30, max_completion_tokens=9)
+    encode = PairEncoder(tokenizer, tokens)
+    whole = preference(1)
+    cut = whole.model_copy(
+        update={"rejected_finish_reason": "length", "pair_id": "cut"}
+    )
+    rows = encode([whole, cut])
+    assert rows.token_ids.shape == (2, 2, 40)
+    num_tokens = rows.completion_mask.sum(-1)
+    assert (num_tokens[0] - num_tokens[1]).tolist() == [0, 1]
+    last = rows.token_ids[rows.completion_mask & (rows.token_ids != 0)]
+    assert (last == tokenizer.eos_token_id).sum() == 3
