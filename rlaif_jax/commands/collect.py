@@ -6,6 +6,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
+from pathlib import Path
 
 from rlaif_jax.commands.stages import Stages
 from rlaif_jax.errors import CorruptDataError
@@ -65,16 +66,26 @@ def collect_results(
     )
 
 
-def study_index(arms: Sequence[ArmStages], stages: Stages) -> Json:
-    """Where every stage of every arm is, for notebooks and scripts."""
+def study_index(arms: Sequence[ArmStages], stages: Stages, out: Path) -> Json:
+    """Where every stage of every arm is, for notebooks and scripts.
+
+    Folders inside the study's are given relative to it, so that it can be moved.
+    """
+
+    def place(stage: Stage) -> str:
+        folder = stages.folder(stage).resolve()
+        root = out.resolve()
+        inside = folder.is_relative_to(root)
+        return str(folder.relative_to(root) if inside else folder)
+
     index: dict[str, list[Json]] = {}
     for arm in arms:
         for stage in arm.all():
             row = {"arm": arm.arm, "seed": arm.seed, "title": stage.title}
-            row["folder"] = str(stages.folder(stage))
+            row["folder"] = place(stage)
             if stage is arm.dpo and arm.label is not None:
-                row["reference"] = str(stages.folder(arm.sft))
-                row["preferences"] = str(stages.folder(arm.label))
+                row["reference"] = place(arm.sft)
+                row["preferences"] = place(arm.label)
             index.setdefault(stage.verb, []).append(row)
     return {"stages": index}
 

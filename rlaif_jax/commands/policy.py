@@ -38,13 +38,18 @@ class Policy:
 def open_devices(mesh: MeshConfig, *, debug: bool = False) -> Mesh:
     """Joins the run's other processes, if any, and lays out the devices.
 
+    The mesh becomes JAX's current one, so that activations are split by rows where
+    models ask for it; without it each device would hold those of the whole batch.
+
     Raises:
       UsageError: If the mesh does not fit the devices.
     """
     platform.configure(debug=debug)
     if not jax.distributed.is_initialized():
         distributed.start()
-    return build_mesh(mesh)
+    devices = build_mesh(mesh)
+    jax.set_mesh(devices)
+    return devices
 
 
 def load_policy(model: ModelConfig, mesh: Mesh) -> Policy:

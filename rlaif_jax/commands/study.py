@@ -33,7 +33,7 @@ def run(config: StudyConfig, out: Path, console: Console) -> Json:
     finally:
         seconds = before + time.monotonic() - started
         write_json(out / _SPENT, {"seconds": seconds})
-    write_json(out / "study.json", study_index(arms, stages))
+    write_json(out / "study.json", study_index(arms, stages, out))
     console.say("drawing the report")
     results = collect_results(config, arms, stages, seconds=seconds)
     write_report(results, out)

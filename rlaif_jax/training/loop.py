@@ -109,10 +109,8 @@ def _asked(stop: Callable[[int], bool], step: int) -> PreemptedError | None:
     """What to raise if the run was asked to stop."""
     if not stop(step):
         return None
-    return PreemptedError(
-        f"stopped after step {step}, which is saved: run the same command again to "
-        "continue"
-    )
+    done = f"after step {step}, which is saved" if step else "before the first step"
+    return PreemptedError(f"stopped {done}: run the same command again to continue")
 
 
 def _deliver(pending: deque[tuple[int, Metrics]], report: Report, *, keep: int) -> None:

@@ -28,7 +28,7 @@ def test_names_that_nothing_has_are_refused():
     arm = {"teacher": "weak", "sft_splits": ["sft"], "critic": "x", "aif_splits": ["a"]}
     with pytest.raises(UsageError, match="unknown critic 'x'"):
         changed(arms={"one": arm}, claims={})
-    claim = {"greater": "SFT weak", "lesser": "nobody"}
+    claim = {"text": "t", "greater": "SFT weak", "lesser": "nobody"}
     with pytest.raises(UsageError, match="unknown arm 'nobody'"):
         changed(claims={"a": claim})
 

@@ -1,0 +1,216 @@
+"""Tests of the training commands, in one chain from prompts to export."""
+
+import json
+
+import jax
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from rlaif_jax.checkpoint import store
+from rlaif_jax.commands import (
+    complete,
+    dpo,
+    export_hf,
+    import_hf,
+    inspect,
+    label,
+    prompts,
+    sample,
+    sft,
+)
+from rlaif_jax.commands.console import Console
+from rlaif_jax.config import (
+    CompleteConfig,
+    DpoConfig,
+    ExportConfig,
+    ImportConfig,
+    InspectConfig,
+    LabelConfig,
+    PromptsConfig,
+    SampleConfig,
+    SftConfig,
+)
+from rlaif_jax.config_file import validate
+from rlaif_jax.errors import CorruptDataError, UsageError
+from rlaif_jax.files import read_records
+from rlaif_jax.records import Completion
+
+TOKENS = {"max_prompt_tokens": 12, "max_completion_tokens": 12}
+OPTIMIZER = {"name": "adamw", "learning_rate": 3e-3, "max_grad_norm": 1}
+
+
+def go(module, kind, document, out):
+    return module.run(validate(kind, document), out, Console(quiet=True))
+
+
+@pytest.fixture(scope="module")
+def study(world, lab, tmp_path_factory):
+    """One of everything: prompts, completions, a policy, samples, labels."""
+    root = tmp_path_factory.mktemp("study")
+    source = {"format": "jsonl", "path": str(world / "prompts.jsonl")}
+    fractions = {"sft": 0.5, "aif": 0.5}
+    document = {"source": source, "limit": 60, "fractions": fractions}
+    go(prompts, PromptsConfig, document, root / "prompts")
+    path = str(root / "prompts" / "prompts.jsonl")
+    endpoint = {"api": "openai", "base_url": f"{lab}/v1", "identity": "lab"}
+    teacher = endpoint | {"model": "lab-teacher-strong"}
+    go(
+        complete,
+        CompleteConfig,
+        {"prompts": path, "teacher": teacher},
+        root / "teacher",
+    )
+    model = {"preset": "lab-tiny", "tokenizer": str(world / "tokenizer")}
+    document = {
+        "model": model,
+        "prompts": path,
+        "splits": ["sft"],
+        "completions": str(root / "teacher" / "completions.jsonl"),
+        "tokens": TOKENS,
+        "optimizer": OPTIMIZER,
+        "batch_size": 8,
+        "epochs": 4,
+    }
+    result = go(sft, SftConfig, document, root / "sft")
+    assert result["step"] == 15  # 30 examples x 4 epochs / 8
+    document = {
+        "model": {"path": str(root / "sft")},
+        "prompts": path,
+        "splits": ["aif"],
+        "tokens": TOKENS,
+        "temperature": 1.0,
+    }
+    go(sample, SampleConfig, document, root / "student")
+    document = {
+        "prompts": path,
+        "splits": ["aif"],
+        "first": str(root / "teacher" / "completions.jsonl"),
+        "second": str(root / "student" / "completions.jsonl"),
+        "critic": endpoint | {"model": "lab-critic-strong"},
+        "comparisons_per_shard": 8,
+    }
+    go(label, LabelConfig, document, root / "labels")
+    return root
+
+
+def dpo_document(study, **changes):
+    return {
+        "model": {"path": str(study / "sft")},
+        "preferences": str(study / "labels"),
+        "tokens": TOKENS,
+        "optimizer": OPTIMIZER | {"learning_rate": 1e-3},
+        "beta": 0.5,
+        "batch_size": 8,
+        "epochs": 3,
+    } | changes
+
+
+def metrics(folder):
+    return [json.loads(s) for s in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_sft_lowers_the_loss_and_leaves_a_model_folder(study):
+    rows = metrics(study / "sft")
+    assert rows[-1]["loss"] < 0.8 * rows[0]["loss"]
+    folder = store.open_folder(study / "sft")
+    assert store.latest_step(folder) == 15
+    assert (folder.tokenizer_dir / "tokenizer.json").is_file()
+
+
+def test_samples_are_one_a_prompt_and_seeded(study, tmp_path):
+    rows = list(read_records(study / "student" / "completions.jsonl", Completion))
+    assert len({row.prompt_id for row in rows}) == len(rows) == 30
+    document = json.loads((study / "student" / "config.json").read_text())
+    go(sample, SampleConfig, document | {"batch_size": 8}, tmp_path / "again")
+    again = read_records(tmp_path / "again" / "completions.jsonl", Completion)
+    assert [row.text for row in again] == [row.text for row in rows]
+
+
+def test_dpo_starts_at_log_2_and_learns(study, tmp_path):
+    result = go(dpo, DpoConfig, dpo_document(study), tmp_path / "dpo")
+    rows = metrics(tmp_path / "dpo")
+    assert rows[0]["loss"] == pytest.approx(np.log(2), rel=1e-4)
+    assert rows[-1]["loss"] < rows[0]["loss"]
+    assert result["step"] == len(rows)
+    inspected = go(
+        inspect,
+        InspectConfig,
+        {
+            "policy": {"path": str(tmp_path / "dpo")},
+            "reference": {"path": str(study / "sft")},
+            "preferences": str(study / "labels"),
+            "tokens": TOKENS,
+            "beta": 0.5,
+        },
+        tmp_path / "inspect",
+    )
+    table = pq.read_table(tmp_path / "inspect" / "log_ratios.parquet")
+    assert table.num_rows == inspected["pairs"]
+    assert inspected["rewards/margins"] > 0
+    assert (tmp_path / "inspect" / "log_ratios.png").stat().st_size > 10_000
+
+
+def test_every_way_to_share_eight_devices_gives_the_same_losses(study, tmp_path):
+    one = json.loads((study / "sft" / "config.json").read_text())
+    meshes = [{"fsdp": 8}, {"data": 2, "fsdp": 4}, {"data": 8, "fsdp": 1}]
+    losses = []
+    for number, mesh in enumerate(meshes):
+        out = tmp_path / str(number)
+        go(sft, SftConfig, one | {"mesh": mesh, "max_steps": 6}, out)
+        losses.append([row["loss"] for row in metrics(out)])
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-5)
+    np.testing.assert_allclose(losses[2], losses[0], rtol=1e-5)
+    assert jax.device_count() == 8
+
+
+def test_a_flipped_byte_in_a_shard_is_refused(study, tmp_path):
+    copy = tmp_path / "labels"
+    copy.mkdir()
+    for path in (study / "labels").iterdir():
+        if path.is_file():
+            (copy / path.name).write_bytes(path.read_bytes())
+    shard = next(copy.glob("shard-000001*"))
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(content)
+    document = dpo_document(study, preferences=str(copy))
+    with pytest.raises(CorruptDataError, match=shard.name):
+        go(dpo, DpoConfig, document, tmp_path / "dpo")
+
+
+def test_what_is_no_model_folder_is_refused(study, tmp_path):
+    document = dpo_document(study, model={"path": str(tmp_path)})
+    with pytest.raises(UsageError, match="no model folder at"):
+        go(dpo, DpoConfig, document, tmp_path / "dpo")
+    with pytest.raises(UsageError, match="no model folder at"):
+        go(export_hf, ExportConfig, {"model": str(tmp_path)}, tmp_path / "hf")
+
+
+def test_a_finished_run_is_not_run_again_and_another_config_is_refused(study):
+    document = json.loads((study / "sft" / "config.json").read_text())
+    before = (study / "sft" / "timing.jsonl").read_bytes()
+    assert go(sft, SftConfig, document, study / "sft")["step"] == 15
+    assert (study / "sft" / "timing.jsonl").read_bytes() == before
+    with pytest.raises(UsageError, match="another seed"):
+        go(sft, SftConfig, document | {"seed": 9}, study / "sft")
+
+
+def test_completions_of_other_prompts_are_refused(study, tmp_path):
+    document = json.loads((study / "sft" / "config.json").read_text())
+    (tmp_path / "none.jsonl").write_text("")
+    document["completions"] = str(tmp_path / "none.jsonl")
+    with pytest.raises(UsageError, match="no usable completion"):
+        go(sft, SftConfig, document, tmp_path / "sft")
+
+
+def test_export_then_import_gives_the_same_weights(study, tmp_path):
+    go(export_hf, ExportConfig, {"model": str(study / "sft")}, tmp_path / "hf")
+    document = {"folder": str(tmp_path / "hf")}
+    result = go(import_hf, ImportConfig, document, tmp_path / "back")
+    before = store.restore_params(store.open_folder(study / "sft"))
+    after = store.restore_params(store.open_folder(tmp_path / "back"))
+    assert result["parameters"] == sum(x.size for x in jax.tree.leaves(before))
+    jax.tree.map(np.testing.assert_array_equal, before, after)
+    with pytest.raises(UsageError, match="is not empty"):
+        go(export_hf, ExportConfig, {"model": str(study / "sft")}, tmp_path / "hf")
