@@ -11,11 +11,9 @@ from typing import Any
 from rlaif_jax.config import Config
 from rlaif_jax.files import file_sha256
 from rlaif_jax.records import content_hash
+from rlaif_jax.run_folder import essence
 from rlaif_jax.study.config import ArmConfig, StudyConfig
 from rlaif_jax.typing import Json
-
-# Left out of a stage's name: they change neither its answers nor its meaning.
-_INCIDENTAL = {"base_url", "api_key_env", "max_in_flight", "timeout_s", "max_attempts"}
 
 
 @dataclass(frozen=True)
@@ -102,20 +100,16 @@ def _stage(
     verb: str, title: str, document: Json, needs: list[Stage | None], **kwargs: bool
 ) -> Stage:
     upstream = frozenset(stage.digest for stage in needs if stage is not None)
-    digest = content_hash(verb, _essence(document))
+    digest = content_hash(verb, _contents(essence(document)))
     return Stage(verb, digest, title, document, upstream, **kwargs)
 
 
-def _essence(document: Any) -> Any:
-    """What a stage's name is made of: input files count by their content."""
+def _contents(document: Any) -> Any:
+    """The document with every input file and folder replaced by its hash."""
     if isinstance(document, dict):
-        return {
-            key: _essence(value)
-            for key, value in sorted(document.items())
-            if key not in _INCIDENTAL and value is not None
-        }
+        return {key: _contents(value) for key, value in document.items()}
     if isinstance(document, list):
-        return [_essence(value) for value in document]
+        return [_contents(value) for value in document]
     if isinstance(document, str) and not document.startswith("stage:"):
         return _content(document)
     return document
