@@ -35,3 +35,5 @@ def configure(*, verbose: bool = False) -> None:
     package.handlers[:] = [handler]
     package.setLevel(logging.DEBUG if verbose else logging.INFO)
     package.propagate = False
+    if not verbose:  # Orbax tells a failed save there, with a traceback of its own
+        logging.getLogger("absl").setLevel(logging.CRITICAL)

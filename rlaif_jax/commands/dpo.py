@@ -13,26 +13,26 @@ from rlaif_jax.typing import Json
 
 def run(config: DpoConfig, out: Path, console: Console) -> Json:
     """Trains on every pair, waiting for shards that are not sealed yet."""
-    mesh = open_devices(config.mesh, debug=config.debug)
-    source = preference_source(config.preferences, wait_s=config.wait_s)
-    policy = load_policy(config.model, mesh)
-    objective = dpo_objective(
-        policy.config, beta=config.beta, label_smoothing=config.label_smoothing
-    )
-    return run_training(
-        config,
-        policy,
-        open_session(out, mesh, console, "dpo"),
-        lambda start, plan, session: train_dpo(
-            start,
-            source,
-            to_rows=PairEncoder(policy.tokenizer, config.tokens),
-            objective=objective,
-            plan=plan,
-            session=session,
-        ),
-        inputs="",  # a growing folder has no hash; the data position holds one
-    )
+    with open_devices(config.mesh, debug=config.debug) as mesh:
+        source = preference_source(config.preferences, wait_s=config.wait_s)
+        policy = load_policy(config.model, mesh)
+        objective = dpo_objective(
+            policy.config, beta=config.beta, label_smoothing=config.label_smoothing
+        )
+        return run_training(
+            config,
+            policy,
+            open_session(out, mesh, console, "dpo"),
+            lambda start, plan, session: train_dpo(
+                start,
+                source,
+                to_rows=PairEncoder(policy.tokenizer, config.tokens),
+                objective=objective,
+                plan=plan,
+                session=session,
+            ),
+            inputs="",  # a growing folder has no hash; the data position holds one
+        )
 
 
 def show(result: Json, out: Path) -> None:

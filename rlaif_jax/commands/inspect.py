@@ -19,32 +19,32 @@ from rlaif_jax.typing import Json
 
 def run(config: InspectConfig, out: Path, console: Console) -> Json:
     """Scores every pair under both models; writes a table and two figures."""
-    mesh = open_devices(config.mesh)
-    policy = load_policy(config.policy, mesh)
-    reference = load_policy(config.reference, mesh)
-    pairs = read_pairs(config.preferences, policy.tokenizer, config.tokens)
-    if not pairs:
-        raise UsageError(f"{config.preferences} has no sealed pair yet")
-    claim(out, config)
-    console.say(f"scoring {len(pairs)} pairs under two models")
-    ratios = log_ratios(
-        Model(policy.config, policy.params),
-        Model(reference.config, reference.params),
-        pairs,
-        scorer=PairScorer(
-            mesh=mesh,
-            length=row_length(config.tokens),
-            batch_size=config.batch_size,
-        ),
-        beta=config.beta,
-        num_strips=0,
-    )
-    ratios.write(out / "log_ratios.parquet")
-    save_figure(histogram(ratios), out / "log_ratios.png")
-    save_figure(margin_by_length(ratios), out / "margin_by_length.png")
-    result = {"pairs": len(pairs), **ratios.means(), "folder": str(out)}
-    write_json(out / "inspect.json", result)
-    return result
+    with open_devices(config.mesh) as mesh:
+        policy = load_policy(config.policy, mesh)
+        reference = load_policy(config.reference, mesh)
+        pairs = read_pairs(config.preferences, policy.tokenizer, config.tokens)
+        if not pairs:
+            raise UsageError(f"{config.preferences} has no sealed pair yet")
+        claim(out, config)
+        console.say(f"scoring {len(pairs)} pairs under two models")
+        ratios = log_ratios(
+            Model(policy.config, policy.params),
+            Model(reference.config, reference.params),
+            pairs,
+            scorer=PairScorer(
+                mesh=mesh,
+                length=row_length(config.tokens),
+                batch_size=config.batch_size,
+            ),
+            beta=config.beta,
+            num_strips=0,
+        )
+        ratios.write(out / "log_ratios.parquet")
+        save_figure(histogram(ratios), out / "log_ratios.png")
+        save_figure(margin_by_length(ratios), out / "margin_by_length.png")
+        result = {"pairs": len(pairs), **ratios.means(), "folder": str(out)}
+        write_json(out / "inspect.json", result)
+        return result
 
 
 def show(result: Json, out: Path) -> None:

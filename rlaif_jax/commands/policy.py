@@ -1,5 +1,7 @@
 """Loads the model that a config names onto the devices of this run."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -35,10 +37,11 @@ class Policy:
     source: Path | None
 
 
-def open_devices(mesh: MeshConfig, *, debug: bool = False) -> Mesh:
+@contextmanager
+def open_devices(mesh: MeshConfig, *, debug: bool = False) -> Iterator[Mesh]:
     """Joins the run's other processes, if any, and lays out the devices.
 
-    The mesh becomes JAX's current one, so that activations are split by rows where
+    Inside, the mesh is JAX's current one, so that activations are split by rows where
     models ask for it; without it each device would hold those of the whole batch.
 
     Raises:
@@ -48,8 +51,8 @@ def open_devices(mesh: MeshConfig, *, debug: bool = False) -> Mesh:
     if not jax.distributed.is_initialized():
         distributed.start()
     devices = build_mesh(mesh)
-    jax.set_mesh(devices)
-    return devices
+    with jax.set_mesh(devices):
+        yield devices
 
 
 def load_policy(model: ModelConfig, mesh: Mesh) -> Policy:

@@ -4,13 +4,15 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from jax.sharding import Mesh
+
 from rlaif_jax.commands.console import Console
 from rlaif_jax.commands.inputs import read_prompts
 from rlaif_jax.commands.policy import Policy, load_policy, open_devices
 from rlaif_jax.config import SampleConfig
 from rlaif_jax.data.tokenization import decode_completion, encode_prompt
 from rlaif_jax.files import write_json, write_records
-from rlaif_jax.records import Completion, Usage, content_hash
+from rlaif_jax.records import Completion, Prompt, Usage, content_hash
 from rlaif_jax.run_folder import claim
 from rlaif_jax.runtime import distributed
 from rlaif_jax.sampling.engine import Request, Sampled, Sampler
@@ -20,16 +22,33 @@ from rlaif_jax.typing import Json
 def run(config: SampleConfig, out: Path, console: Console) -> Json:
     """Completes every prompt once, and writes the completions in prompt order."""
     prompts = read_prompts(config.prompts, config.splits)
-    mesh = open_devices(config.mesh)
-    policy = load_policy(config.model, mesh)
+    with open_devices(config.mesh) as mesh:
+        policy = load_policy(config.model, mesh)
+        if distributed.is_main():
+            claim(out, config, inputs=content_hash([p.prompt_id for p in prompts]))
+        requests = [_request(config, policy, prompt) for prompt in prompts]
+        sampler = _sampler(config, policy, mesh)
+        started = time.monotonic()
+        completions: list[Completion] = []
+        for request, sampled in zip(requests, sampler.sample(requests), strict=True):
+            completions.append(_completion(config, policy, request, sampled))
+            console.update("samples", len(completions), len(requests))
+        seconds = time.monotonic() - started
+    result = _result(completions, seconds=seconds, devices=mesh.size)
+    result["file"] = str(out / "completions.jsonl")
     if distributed.is_main():
-        claim(out, config, inputs=content_hash([p.prompt_id for p in prompts]))
-    encode = policy.tokenizer
-    requests = [
-        Request(p.prompt_id, encode_prompt(encode, p.messages, config.tokens))
-        for p in prompts
-    ]
-    sampler = Sampler(
+        write_records(out / "completions.jsonl", completions)
+        write_json(out / "samples.json", result)
+    return result
+
+
+def _request(config: SampleConfig, policy: Policy, prompt: Prompt) -> Request:
+    token_ids = encode_prompt(policy.tokenizer, prompt.messages, config.tokens)
+    return Request(prompt.prompt_id, token_ids)
+
+
+def _sampler(config: SampleConfig, policy: Policy, mesh: Mesh) -> Sampler:
+    return Sampler(
         policy.config,
         policy.params,
         mesh=mesh,
@@ -42,18 +61,6 @@ def run(config: SampleConfig, out: Path, console: Console) -> Json:
         end_ids=(policy.config.eos_token_id,),
         seed=config.seed,
     )
-    started = time.monotonic()
-    completions: list[Completion] = []
-    for request, sampled in zip(requests, sampler.sample(requests), strict=True):
-        completions.append(_completion(config, policy, request, sampled))
-        console.update("samples", len(completions), len(requests))
-    seconds = time.monotonic() - started
-    result = _result(completions, seconds=seconds, devices=mesh.size)
-    result["file"] = str(out / "completions.jsonl")
-    if distributed.is_main():
-        write_records(out / "completions.jsonl", completions)
-        write_json(out / "samples.json", result)
-    return result
 
 
 def _completion(

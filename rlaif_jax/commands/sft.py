@@ -19,27 +19,29 @@ from rlaif_jax.typing import Json
 
 def run(config: SftConfig, out: Path, console: Console) -> Json:
     """Trains on every usable completion of the chosen prompts."""
-    mesh = open_devices(config.mesh, debug=config.debug)
-    policy = load_policy(config.model, mesh)
-    examples, counts = _examples(config, policy.tokenizer)
-    console.say(f"{len(examples)} examples ({_told(counts)})")
-    fingerprint = content_hash([[list(e.prompt), list(e.completion)] for e in examples])
-    source = MemorySource(examples, fingerprint=fingerprint)
-    result = run_training(
-        config,
-        policy,
-        open_session(out, mesh, console, "sft"),
-        lambda start, plan, session: train_sft(
-            start,
-            source,
-            loss=config.loss,
-            length=row_length(config.tokens),
-            plan=plan,
-            session=session,
-        ),
-        inputs=fingerprint,
-    )
-    return result | {"examples": len(examples), "data": dict(counts)}
+    with open_devices(config.mesh, debug=config.debug) as mesh:
+        policy = load_policy(config.model, mesh)
+        examples, counts = _examples(config, policy.tokenizer)
+        console.say(f"{len(examples)} examples ({_told(counts)})")
+        fingerprint = content_hash(
+            [[list(e.prompt), list(e.completion)] for e in examples]
+        )
+        source = MemorySource(examples, fingerprint=fingerprint)
+        result = run_training(
+            config,
+            policy,
+            open_session(out, mesh, console, "sft"),
+            lambda start, plan, session: train_sft(
+                start,
+                source,
+                loss=config.loss,
+                length=row_length(config.tokens),
+                plan=plan,
+                session=session,
+            ),
+            inputs=fingerprint,
+        )
+        return result | {"examples": len(examples), "data": dict(counts)}
 
 
 def show(result: Json, out: Path) -> None:

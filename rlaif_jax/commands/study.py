@@ -28,6 +28,7 @@ def run(config: StudyConfig, out: Path, console: Console) -> Json:
     arms = build_graph(config)
     stages = Stages(out / "stages", cache_folder() / "stages")
     every = [stage for arm in arms for stage in arm.all()]
+    every.sort(key=lambda stage: not stage.cached)  # base models take longest: first
     try:
         stages.run(every, workers=config.workers, console=console)
     finally:

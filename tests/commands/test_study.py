@@ -1,0 +1,129 @@
+"""Tests of `study` and `quickstart`: two small arms from prompts to the report."""
+
+import json
+
+import pytest
+
+from rlaif_jax.commands import study
+from rlaif_jax.commands.collect import study_index
+from rlaif_jax.commands.console import Console
+from rlaif_jax.commands.quickstart import study_document
+from rlaif_jax.commands.stages import Stages
+from rlaif_jax.config_file import validate
+from rlaif_jax.errors import UsageError
+from rlaif_jax.inspection.runs import find_dpo_run
+from rlaif_jax.study.config import QuickstartConfig, StudyConfig
+from rlaif_jax.study.graph import build_graph
+
+ARMS = ("SFT weak", "SFT weak 10% + AI feedback")
+
+
+@pytest.fixture(scope="module")
+def document(world, lab):
+    """The lab's study, cut down to two arms, 40 prompts and a few steps."""
+    config = QuickstartConfig(seeds=(0,), workers=1)
+    document = study_document(config, world=world, url=lab)
+    document["prompts"]["limit"] = 40
+    document["prompts"]["fractions"] = {"sft": 0.4, "aif": 0.6}
+    document["base"]["pretrain"]["max_steps"] = 5
+    document["base"]["pretrain"]["optimizer"]["warmup_steps"] = 1
+    document["sft"] |= {"batch_size": 8, "epochs": 1}
+    document["dpo"] |= {"batch_size": 8, "epochs": 2}
+    document["arms"] = {name: document["arms"][name] for name in ARMS}
+    del document["headline"]
+    document["claims"] = {"a": document["claims"]["a"]}
+    return document
+
+
+@pytest.fixture(scope="module")
+def finished(document, tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RLAIF_JAX_CACHE", str(tmp_path_factory.mktemp("cache")))
+        out = tmp_path_factory.mktemp("study")
+        config = validate(StudyConfig, document)
+        result = study.run(config, out, Console(quiet=True))
+        yield config, out, result
+
+
+def test_the_result_has_every_arm_difference_and_claim(finished):
+    _, out, result = finished
+    assert set(result["arms"]) == set(ARMS)
+    assert all(arm["n"] == 20 for arm in result["arms"].values())
+    (difference,) = result["differences"]
+    rates = [result["arms"][name]["win_rate"] for name in ARMS]
+    assert difference["difference"] == pytest.approx(rates[0] - rates[1])
+    assert difference["low"] <= difference["difference"] <= difference["high"]
+    assert result["claims"]["a"] in {"supported", "not supported", "undecided"}
+    page = (out / "report.html").read_text()
+    assert all(name in page for name in ARMS)
+
+
+def test_figures_follow_from_the_raw_outcomes(finished):
+    _, out, result = finished
+    raw = json.loads((out / "results.json").read_text())["study"]["arms"]
+    for name in ARMS:
+        won = list(raw[name]["seeds"][0]["outcomes"].values())
+        assert result["arms"][name]["win_rate"] == pytest.approx(
+            100 * sum(won) / len(won)
+        )
+        assert 0 <= raw[name]["seeds"][0]["measures"]["accuracy"] <= 1
+
+
+def test_the_bill_counts_a_shared_stage_once(finished):
+    _, out, result = finished
+    stages = json.loads((out / "results.json").read_text())["study"]["stages"]
+    teacher = [s for s in stages if s["kind"] == "complete" and len(s["arms"]) == 2]
+    assert len(teacher) == 2  # the weak teacher's training completions, the baseline
+    paid = sum(
+        spend["cost_usd"] for stage in stages for spend in stage["spend"].values()
+    )
+    assert result["cost_usd"] == pytest.approx(paid)
+    assert paid < sum(arm["cost_usd"] for arm in result["arms"].values())
+
+
+def test_running_again_runs_nothing(finished):
+    config, out, result = finished
+    ledgers = {p: p.read_bytes() for p in out.rglob("ledger.jsonl")}
+    again = study.run(config, out, Console(quiet=True))
+    assert again | {"seconds": 0} == result | {"seconds": 0}
+    assert {p: p.read_bytes() for p in out.rglob("ledger.jsonl")} == ledgers
+
+
+def test_a_lost_stage_is_made_again_with_the_same_numbers(finished):
+    config, out, result = finished
+    (arm,) = [arm for arm in build_graph(config) if arm.dpo is not None]
+    folder = Stages(out / "stages", study.cache_folder() / "stages").folder(arm.sample)
+    (folder / "done.json").unlink()
+    again = study.run(config, out, Console(quiet=True))
+    assert again["arms"] == result["arms"]
+
+
+def test_notebooks_find_the_dpo_run(finished):
+    config, out, _ = finished
+    run = find_dpo_run(out)
+    assert run.arm == ARMS[1]
+    assert (run.folder / "metrics.jsonl").is_file()
+    index = study_index(
+        build_graph(config),
+        Stages(out / "stages", study.cache_folder() / "stages"),
+        out,
+    )
+    assert all(not row["folder"].startswith("/") for row in index["stages"]["dpo"])
+
+
+def test_a_failing_stage_ends_the_study_with_its_own_error(
+    document, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("RLAIF_JAX_CACHE", str(tmp_path / "cache"))
+    bad = json.loads(json.dumps(document))
+    bad["teachers"]["weak"]["model"] = "lab-teacher-lazy"
+    with pytest.raises(UsageError, match="lab-teacher-lazy"):
+        study.run(validate(StudyConfig, bad), tmp_path, Console(quiet=True))
+
+
+def test_the_quickstart_points_every_endpoint_at_the_running_lab(world):
+    config = QuickstartConfig(variant="undertrained")
+    document = study_document(config, world=world, url="http://127.0.0.1:9")
+    assert "8765" not in json.dumps(document)
+    assert document["base"]["pretrain"]["max_steps"] == 800
+    validate(StudyConfig, document)

@@ -1,0 +1,14 @@
+"""One config gives the same losses on one device and on eight."""
+
+import pytest
+
+
+def test_sft_on_eight_devices(rlaif, study, tmp_path, losses):
+    document = study.sft(mesh={"data": 2, "fsdp": 4})
+    eight = rlaif.run("sft", document, tmp_path / "sft", devices=8)
+    assert losses(eight) == pytest.approx(losses(study.base), rel=1e-5)
+
+
+def test_dpo_on_eight_devices(rlaif, study, dpo_alone, tmp_path, losses):
+    eight = rlaif.run("dpo", study.dpo(), tmp_path / "dpo", devices=8)
+    assert losses(eight) == pytest.approx(losses(dpo_alone), rel=1e-5)

@@ -1,0 +1,69 @@
+"""Training, killed or preempted at any step, ends bit by bit as if it had not been."""
+
+import random
+import signal
+
+import jax
+import numpy as np
+import pytest
+
+from rlaif_jax.checkpoint import store
+
+EVERY = {"every_steps": 25}
+
+
+def num_lines(out):
+    path = out / "metrics.jsonl"
+    return path.read_bytes().count(b"\n") if path.is_file() else 0
+
+
+@pytest.fixture
+def interrupt(rlaif, wait_until):
+    """Runs until some more steps were reported, then signals; gives the exit code."""
+
+    def run(verb, document, out, *, steps, number):
+        wanted = num_lines(out) + steps
+        process = rlaif.start(verb, document, out)
+        wait_until(lambda: num_lines(out) >= wanted, process)
+        process.send_signal(number)
+        return process.wait(timeout=60)
+
+    return run
+
+
+def assert_same_end(one, other):
+    assert (one / "metrics.jsonl").read_bytes() == (
+        other / "metrics.jsonl"
+    ).read_bytes()
+    ours, theirs = (
+        store.restore_params(store.open_folder(folder)) for folder in (one, other)
+    )
+    jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+
+
+def test_sft_killed_three_times_and_preempted_once(rlaif, study, tmp_path, interrupt):
+    document = study.sft(epochs=16, checkpoint=EVERY)  # 120 steps
+    unbroken = rlaif.run("sft", document, tmp_path / "unbroken")
+    assert num_lines(unbroken) == 120
+    broken, draw = tmp_path / "broken", random.Random(1)
+    for _ in range(3):
+        steps = draw.randrange(1, 30)
+        code = interrupt("sft", document, broken, steps=steps, number=signal.SIGKILL)
+        assert code == -signal.SIGKILL
+    steps = draw.randrange(1, 30)
+    assert interrupt("sft", document, broken, steps=steps, number=signal.SIGTERM) == 75
+    stopped_at = num_lines(broken)
+    assert store.latest_step(store.open_folder(broken)) == stopped_at < 120
+    rlaif.run("sft", document, broken)
+    assert_same_end(unbroken, broken)
+
+
+def test_dpo_killed_and_preempted(rlaif, study, tmp_path, interrupt):
+    document = study.dpo(epochs=24, checkpoint=EVERY)
+    unbroken = rlaif.run("dpo", document, tmp_path / "unbroken")
+    broken = tmp_path / "broken"
+    code = interrupt("dpo", document, broken, steps=33, number=signal.SIGKILL)
+    assert code == -signal.SIGKILL
+    assert interrupt("dpo", document, broken, steps=14, number=signal.SIGTERM) == 75
+    rlaif.run("dpo", document, broken)
+    assert_same_end(unbroken, broken)
