@@ -41,25 +41,27 @@ if [[ "${DRY_RUN:-0}" == 1 ]]; then
   exit 0
 fi
 
-pids=()
+declare -A running=()
 for ((id = 0; id < num_processes; id++)); do
   if ((id == 0)); then
     RLAIF_PROCESS_ID=0 "$python" -m rlaif_jax "$@" &
   else
     RLAIF_PROCESS_ID=$id "$python" -m rlaif_jax "$@" >"$logs/process-$id.log" 2>&1 &
   fi
-  pids+=($!)
+  running[$!]=$id
 done
-trap 'kill -TERM "${pids[@]}" 2>/dev/null || true' TERM INT
+trap 'kill -TERM "${!running[@]}" 2>/dev/null || true' TERM INT
 
 code=0
-for _ in "${pids[@]}"; do
-  ended=0
-  wait -n "${pids[@]}" || ended=$?
+while ((${#running[@]})); do
+  ended=0 pid=
+  wait -n -p pid "${!running[@]}" || ended=$?
+  [[ -n "$pid" ]] || continue # a signal was passed on: the processes end by themselves
+  unset "running[$pid]"
   if ((ended != 0 && code == 0)); then
     code=$ended
     if ((ended != 75)); then # preempted processes save together; others must not wait
-      kill -KILL "${pids[@]}" 2>/dev/null || true
+      kill -KILL "${!running[@]}" 2>/dev/null || true
     fi
   fi
 done

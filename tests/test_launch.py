@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,8 @@ def test_a_dry_run_prints_and_runs_nothing(cloud):
         assert "gcloud compute tpus" in done.stdout
     pod = launch("local_pod.sh", "3", "sft", "x.yaml", DRY_RUN="1")
     assert pod.stdout.count("-m rlaif_jax sft x.yaml") == 3
+    data = launch("debug_data.sh", DRY_RUN="1")
+    assert "-m rlaif_jax label" in data.stdout
     gpu = launch("gpu_debug.sh", "dpo", "x.yaml", DRY_RUN="1")
     assert "debug=true" in gpu.stdout
     assert not Path(cloud["CALLS"]).exists()
@@ -130,6 +133,30 @@ def test_local_pod_ends_with_the_first_bad_exit_code_and_stops_the_others(tmp_pa
     python.chmod(0o755)
     done = launch("local_pod.sh", "2", "sft", PYTHON=str(python), LOGS=str(tmp_path))
     assert done.returncode == 65
+
+
+def test_local_pod_passes_a_preemption_on_and_waits_for_the_processes(tmp_path):
+    python = tmp_path / "python"
+    python.write_text(
+        "#!/usr/bin/env bash\n"
+        f"trap 'sleep 0.3; touch {tmp_path}/saved$RLAIF_PROCESS_ID; exit 75' TERM\n"
+        f"touch {tmp_path}/ready$RLAIF_PROCESS_ID\nwhile :; do sleep 0.05; done\n"
+    )
+    python.chmod(0o755)
+    pod = subprocess.Popen(
+        ["bash", str(LAUNCH / "local_pod.sh"), "2", "sft"],
+        env={"PATH": os.environ["PATH"], "PYTHON": str(python), "LOGS": str(tmp_path)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not all((tmp_path / f"ready{i}").exists() for i in range(2)):
+        assert pod.poll() is None
+        time.sleep(0.02)
+    pod.terminate()
+    _, stderr = pod.communicate(timeout=60)
+    assert pod.returncode == 75, stderr
+    assert all((tmp_path / f"saved{i}").exists() for i in range(2))
+    assert "wait" not in stderr
 
 
 @pytest.mark.parametrize("count", ["0", "two"])

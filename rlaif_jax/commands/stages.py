@@ -3,21 +3,26 @@
 import fcntl
 import importlib
 import os
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait as wait_for_any
 from pathlib import Path
 
 from rlaif_jax.cli import config_of
 from rlaif_jax.commands.console import Console
 from rlaif_jax.config_file import validate
+from rlaif_jax.errors import PreemptedError
 from rlaif_jax.files import read_json, write_json
 from rlaif_jax.study.graph import Stage, resolve
 from rlaif_jax.typing import Json
 
 _DONE = "done.json"
+_STOP_S = 30.0  # for a stage to save, once the study is gone
 
 
 class Stages:
@@ -113,6 +118,17 @@ def _submitter(
 def _start_worker(threads: int) -> None:
     """Divides the cores among the workers; must run before JAX starts."""
     os.environ["NPROC"] = str(threads)
+    threading.Thread(target=_follow_parent, daemon=True).start()
+
+
+def _follow_parent() -> None:
+    """Stops this worker when the study is gone: it would wait for work for ever."""
+    parent = parent_process()
+    assert parent is not None  # a worker has one
+    wait_for_any([parent.sentinel])
+    os.kill(os.getpid(), signal.SIGTERM)  # the stage saves what it has
+    time.sleep(_STOP_S)
+    os._exit(PreemptedError.exit_code)
 
 
 def run_stage(verb: str, document: Json, folder: Path) -> None:
