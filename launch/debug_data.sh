@@ -11,7 +11,7 @@ python="${PYTHON:-python}"
 out=runs/debug
 rlaif() { run "$python" -m rlaif_jax "$@"; }
 
-if [[ -f "$out/labels/label.json" ]]; then
+if [[ "${DRY_RUN:-0}" != 1 && -f "$out/labels/label.json" ]]; then
   echo "$out is complete"
   exit 0
 fi

@@ -54,9 +54,9 @@ trap 'kill -TERM "${!running[@]}" 2>/dev/null || true' TERM INT
 
 code=0
 while ((${#running[@]})); do
-  ended=0 pid=
+  ended=0
   wait -n -p pid "${!running[@]}" || ended=$?
-  [[ -n "$pid" ]] || continue # a signal was passed on: the processes end by themselves
+  [[ -n "${pid:-}" ]] || continue # a signal was passed on: the processes end by themselves
   unset "running[$pid]"
   if ((ended != 0 && code == 0)); then
     code=$ended

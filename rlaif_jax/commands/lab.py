@@ -31,6 +31,6 @@ def run(config: LabConfig, out: Path, console: Console) -> Json:
 
 
 def show(result: Json, out: Path) -> None:
-    """Says where the world was written."""
+    """Says which folder was written to."""
     del out
-    print(f"world: {result['folder']}")
+    print(f"{result['variant']} lab: {result['folder']}")
