@@ -28,6 +28,10 @@ RESULTS = Path(__file__).parent / "results" / "lab_sweep.json"
 
 def main(folder: Path) -> None:
     """Runs the sweep and writes what every setting won."""
+    out = folder.with_name(f"{folder.name}-sweep")  # the study's results stay its own
+    out.mkdir(exist_ok=True)
+    if not (out / "stages").exists():
+        (out / "stages").symlink_to((folder / "stages").resolve())
     log.configure()
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
     rows = []
@@ -40,7 +44,7 @@ def main(folder: Path) -> None:
             document["dpo"]["beta"] = beta
             document["evaluation"]["split"] = "validation"
             config = validate(StudyConfig, document)
-            result = study.run(config, folder, Console())
+            result = study.run(config, out, Console())
             rates = {
                 name: arm["win_rate"]
                 for name, arm in result["arms"].items()

@@ -6,7 +6,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 from typer.core import TyperCommand
@@ -18,41 +18,56 @@ from rlaif_jax.config_file import config_keys, load_config
 from rlaif_jax.errors import CommandError
 from rlaif_jax.typing import Json
 
-# Each verb is a module of `commands` (dashes become underscores) with run and show.
-VERBS = {
-    "quickstart": "The whole study on the embedded lab: CPU, minutes, no keys.",
-    "study": "A YAML of arms x seeds: every stage, tables, figures, report.",
-    "prompts": "Read, filter and split prompts.",
-    "complete": "A teacher writes completions through an API.",
-    "sft": "Supervised fine-tuning on completions.",
-    "sample": "A checkpoint writes completions.",
-    "label": "A critic judges comparisons: sealed preference shards.",
-    "dpo": "DPO on preference shards, finished or still growing.",
-    "evaluate": "Win rate of completions against a baseline.",
-    "bandit": "The paper's Figure 6.",
-    "import-hf": "A Hugging Face folder becomes a model folder.",
-    "export-hf": "A model folder becomes a Hugging Face folder.",
-    "lab": "Serve the embedded teachers and critics, or write their world.",
-    "inspect": "Log-ratios of a policy to its reference on shards.",
-    "doctor": "Check this machine.",
-}
 
-_CONFIGS = {  # where each verb's config is defined; imported when it runs
-    "quickstart": "study.config:QuickstartConfig",
-    "study": "study.config:StudyConfig",
-    "prompts": "config:PromptsConfig",
-    "complete": "config:CompleteConfig",
-    "sft": "config:SftConfig",
-    "sample": "config:SampleConfig",
-    "label": "config:LabelConfig",
-    "dpo": "config:DpoConfig",
-    "evaluate": "config:EvaluateConfig",
-    "bandit": "config:BanditConfig",
-    "import-hf": "config:ImportConfig",
-    "export-hf": "config:ExportConfig",
-    "lab": "config:LabConfig",
-    "inspect": "config:InspectConfig",
-    "doctor": "config:DoctorConfig",
+class Verb(NamedTuple):
+    """A module of `commands`, of the verb's name with underscores for dashes."""
+
+    config: str  # module:class of its config; imported when it runs
+    summary: str
+    is_watchable: bool = False  # has live statistics
+
+
+VERBS = {
+    "quickstart": Verb(
+        "study.config:QuickstartConfig",
+        "The whole study on the embedded lab: CPU, minutes, no keys.",
+    ),
+    "study": Verb(
+        "study.config:StudyConfig",
+        "A YAML of arms x seeds: every stage, tables, figures, report.",
+    ),
+    "prompts": Verb("config:PromptsConfig", "Read, filter and split prompts."),
+    "complete": Verb(
+        "config:CompleteConfig", "A teacher writes completions through an API."
+    ),
+    "sft": Verb("config:SftConfig", "Supervised fine-tuning on completions."),
+    "sample": Verb("config:SampleConfig", "A checkpoint writes completions."),
+    "label": Verb(
+        "config:LabelConfig",
+        "A critic judges comparisons: sealed preference shards.",
+        is_watchable=True,
+    ),
+    "dpo": Verb(
+        "config:DpoConfig", "DPO on preference shards, finished or still growing."
+    ),
+    "evaluate": Verb(
+        "config:EvaluateConfig", "Win rate of completions against a baseline."
+    ),
+    "bandit": Verb("config:BanditConfig", "The paper's Figure 6."),
+    "import-hf": Verb(
+        "config:ImportConfig", "A Hugging Face folder becomes a model folder."
+    ),
+    "export-hf": Verb(
+        "config:ExportConfig", "A model folder becomes a Hugging Face folder."
+    ),
+    "lab": Verb(
+        "config:LabConfig",
+        "Serve the embedded teachers and critics, or write their world.",
+    ),
+    "inspect": Verb(
+        "config:InspectConfig", "Log-ratios of a policy to its reference on shards."
+    ),
+    "doctor": Verb("config:DoctorConfig", "Check this machine."),
 }
 
 app = typer.Typer(
@@ -63,8 +78,6 @@ app = typer.Typer(
     help="Is AI feedback worth it, for your model, teacher and critic? "
     "Each verb takes a YAML file, then key.path=value overrides.",
 )
-
-_WATCHABLE = {"label"}
 
 Arguments = Annotated[
     list[str] | None, typer.Argument(metavar="[CONFIG.yaml] [KEY=VALUE ...]")
@@ -141,7 +154,7 @@ def _complain(message: str, debug: bool) -> None:
         print(f"rlaif-jax: {log.redact(' '.join(message.split()))}", file=sys.stderr)
 
 
-def _add_verb(verb: str, summary: str) -> None:
+def _add_verb(verb: str) -> None:
     """Registers one verb; its module is imported only when it runs."""
 
     def command(
@@ -167,13 +180,13 @@ def _add_verb(verb: str, summary: str) -> None:
         def get_help(self, ctx: Any) -> str:
             return f"{super().get_help(ctx)}\n\n{_key_help(verb)}"
 
-    callback = watched if verb in _WATCHABLE else command
-    app.command(verb, help=summary, cls=_Help)(callback)
+    callback = watched if VERBS[verb].is_watchable else command
+    app.command(verb, help=VERBS[verb].summary, cls=_Help)(callback)
 
 
 def config_of(verb: str) -> type[Config]:
     """The config type of a verb."""
-    module, _, name = _CONFIGS[verb].partition(":")
+    module, _, name = VERBS[verb].config.partition(":")
     return getattr(importlib.import_module(f"rlaif_jax.{module}"), name)
 
 
@@ -202,5 +215,5 @@ def _dispatch(
         command.show(result, folder)
 
 
-for _verb, _summary in VERBS.items():
-    _add_verb(_verb, _summary)
+for _verb in VERBS:
+    _add_verb(_verb)

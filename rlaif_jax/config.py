@@ -22,6 +22,15 @@ def config_hash(config: Config) -> str:
     return content_hash(type(config).__name__, config.model_dump(mode="json"))
 
 
+# --- what may be chosen in several places -------------------------------------
+
+Orders = Literal["both", "hashed"]  # of a comparison; hashed: one, as in the paper
+SftLoss = Literal["sequence_sum", "token_mean"]  # over a completion's tokens
+LabVariant = Literal[
+    "default", "poorer_strong_teacher", "weak_critic", "undertrained", "no_style"
+]
+
+
 # --- the pieces ---------------------------------------------------------------
 
 
@@ -40,6 +49,8 @@ class MeshConfig(Config):
             raise ValueError(f"only one axis may be -1: {sizes}")
         if any(size < 1 and size != -1 for size in sizes):
             raise ValueError(f"an axis needs at least one device: {sizes}")
+        if self.expert != 1:
+            raise ValueError(f"no model here has experts to spread: {self.expert}")
         return self
 
 
@@ -60,6 +71,10 @@ class ModelConfig(Config):
             raise ValueError("give either model.path or model.preset")
         if self.preset is not None and self.tokenizer is None:
             raise ValueError("model.preset needs model.tokenizer, a tokenizer folder")
+        if self.preset is not None and self.step is not None:
+            raise ValueError("model.step goes with model.path")
+        if self.path is not None and (self.tokenizer or self.init_seed):
+            raise ValueError("tokenizer and init_seed go with model.preset")
         return self
 
 
@@ -191,7 +206,7 @@ class SftConfig(Config):
     tokens: TokensConfig = TokensConfig()
     optimizer: OptimizerConfig
     mesh: MeshConfig = MeshConfig()
-    loss: Literal["sequence_sum", "token_mean"] = "sequence_sum"  # the paper's is sum
+    loss: SftLoss = "sequence_sum"  # the paper's is sum
     batch_size: int = Field(default=8, ge=1)  # examples of one step, over all devices
     epochs: int = Field(default=1, ge=1)
     max_steps: int | None = Field(default=None, ge=1)
@@ -243,9 +258,20 @@ class LabelConfig(Config):
     second: Path
     splits: tuple[str, ...] = ()
     critic: ChatConfig
-    orders: Literal["both", "hashed"] = "both"  # hashed: one order, as in the paper
+    orders: Orders = "both"  # hashed: one order, as in the paper
     comparisons_per_shard: int = Field(default=512, ge=1)
     budget_usd: float | None = Field(default=None, ge=0)
+
+    @model_validator(mode="after")
+    def _orders_are_asked(self) -> "LabelConfig":
+        _require_orders(self.critic, self.orders)
+        return self
+
+
+def _require_orders(critic: EndpointConfig | RecordedConfig, orders: Orders) -> None:
+    """Refuses to promise an order that recorded judgments do not have."""
+    if isinstance(critic, RecordedConfig) and orders != "both":
+        raise ValueError("orders is for critics that are asked: leave it out")
 
 
 class EvaluateConfig(Config):
@@ -257,7 +283,7 @@ class EvaluateConfig(Config):
     candidate: Path | None = None  # completion records
     baseline: Path | None = None
     evaluator: ChatConfig | None = None
-    orders: Literal["both", "hashed"] = "both"
+    orders: Orders = "both"
     against: Path | None = None  # another's run folder or annotations: paired test
     budget_usd: float | None = Field(default=None, ge=0)
 
@@ -270,6 +296,8 @@ class EvaluateConfig(Config):
             )
         if self.recorded is not None and any(part is not None for part in judged):
             raise ValueError("recorded=FILE stands alone: it already holds verdicts")
+        if self.evaluator is not None:
+            _require_orders(self.evaluator, self.orders)
         return self
 
 
@@ -300,9 +328,7 @@ class ExportConfig(Config):
 class LabConfig(Config):
     """`lab`: serve the embedded world, or write its files."""
 
-    variant: Literal[
-        "default", "poorer_strong_teacher", "weak_critic", "undertrained", "no_style"
-    ] = "default"
+    variant: LabVariant = "default"
     host: str = "127.0.0.1"
     port: int = Field(default=8765, ge=0, le=65535)  # 0: any free port
     write: Path | None = None  # write the world's files there and stop

@@ -72,6 +72,29 @@ def read_json(path: Path, what: str) -> Json:
     return document
 
 
+def read_json_list(path: Path, what: str) -> list[Json]:
+    """Reads a JSON list of objects, unpacked if the name ends in `.gz`.
+
+    Raises:
+      UsageError: If the file is missing.
+      CorruptDataError: If it is not JSON, not a list, or an item is not an object.
+    """
+    try:
+        document = json.loads(read_text(require_file(path, what)))
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise CorruptDataError(f"{path} is not valid JSON: {error}") from error
+    if not isinstance(document, list):
+        raise CorruptDataError(
+            f"{path} holds {type(document).__name__}, not a list: is it the {what}?"
+        )
+    for number, item in enumerate(document):
+        if not isinstance(item, dict):
+            raise CorruptDataError(
+                f"{path} row {number} is {type(item).__name__}, not an object"
+            )
+    return document
+
+
 def file_sha256(path: Path) -> str:
     """The SHA-256 of a file's bytes, in hex."""
     with path.open("rb") as file:

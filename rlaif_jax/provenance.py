@@ -5,16 +5,14 @@ Holds neither the command line nor the environment: both may carry secrets.
 
 import platform
 import subprocess
-from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from rlaif_jax import __version__
+from rlaif_jax.config import Config, config_hash
 from rlaif_jax.files import write_json
-from rlaif_jax.typing import Json
 
-_PACKAGES = (
+PACKAGES = (  # that results depend on
     "jax",
     "jaxlib",
     "flax",
@@ -29,37 +27,38 @@ _PACKAGES = (
 )
 
 
-def write_run_info(
-    path: Path, config_document: Json, extra: Mapping[str, Any] | None = None
-) -> None:
+def write_run_info(path: Path, config: Config) -> None:
     """Writes `config.json` and `run.json` into a run folder.
 
     Of several processes that share the folder, one calls this.
 
     Args:
       path: The run folder, made if it is missing.
-      config_document: The resolved config as JSON.
-      extra: More facts for `run.json`, such as the config's hash.
+      config: The run's, resolved.
     """
-    write_json(path / "config.json", config_document)
+    write_json(path / "config.json", config.model_dump(mode="json"))
     facts = {
+        "config_hash": config_hash(config),
         "rlaif_jax": __version__,
         "python": platform.python_version(),
         "packages": package_versions(),
         "commit": source_commit(Path(__file__).parent),
     }
-    write_json(path / "run.json", facts | dict(extra or {}))
+    write_json(path / "run.json", facts)
 
 
 def package_versions() -> dict[str, str]:
     """The installed versions of the packages that results depend on."""
-    versions = {}
-    for name in _PACKAGES:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return versions
+    versions = ((name, installed_version(name)) for name in PACKAGES)
+    return {name: version for name, version in versions if version is not None}
+
+
+def installed_version(package: str) -> str | None:
+    """The version of an installed package; None if it is not installed."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def source_commit(folder: Path) -> str | None:

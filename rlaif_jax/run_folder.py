@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from rlaif_jax.config import Config, config_hash
+from rlaif_jax.config import Config
 from rlaif_jax.errors import UsageError
 from rlaif_jax.files import read_json, write_json
 from rlaif_jax.provenance import write_run_info
@@ -37,8 +37,7 @@ def claim(out: Path, config: Config, *, inputs: str = "") -> None:
     Raises:
       UsageError: If the folder is another run's; the message names what differs.
     """
-    document = config.model_dump(mode="json")
-    wanted = essence(document) | {"inputs": inputs}
+    wanted = essence(config.model_dump(mode="json")) | {"inputs": inputs}
     path = out / _CLAIM
     if path.is_file():
         found = read_json(path, "claim of a run folder")
@@ -50,7 +49,7 @@ def claim(out: Path, config: Config, *, inputs: str = "") -> None:
                 f"{out} belongs to a run with another {', '.join(sorted(keys))}: choose"
                 " another --out, or delete the folder"
             )
-    write_run_info(out, document, {"config_hash": config_hash(config)})
+    write_run_info(out, config)
     write_json(path, wanted)
 
 

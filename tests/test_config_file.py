@@ -2,7 +2,7 @@
 
 import pytest
 
-from rlaif_jax.config import EvaluateConfig, SftConfig
+from rlaif_jax.config import EvaluateConfig, LabelConfig, SftConfig
 from rlaif_jax.config_file import config_keys, load_config, read_yaml
 from rlaif_jax.errors import UsageError
 
@@ -62,6 +62,9 @@ def test_bad_yaml_is_named(tmp_path, text, message):
         ("modle.path=x", "'modle'; did you mean 'model'"),
         ("batch_size=zero", "batch_size.*got 'zero'"),
         ("model.preset=lab-tiny", "either model.path or model.preset"),
+        ("model.init_seed=1", "go with model.preset"),
+        ("mesh.expert=2", "no model here has experts"),
+        ("mesh.data=0", "at least one device"),
         ("model.path.x=1", "model.path|path is 'runs/base'"),
     ],
 )
@@ -82,6 +85,12 @@ def test_a_missing_key_and_a_missing_file_are_named(sft, tmp_path):
 def test_recorded_stands_alone():
     with pytest.raises(UsageError, match="stands alone"):
         load_config(EvaluateConfig, ["recorded=x", "prompts=y"])
+
+
+def test_recorded_judgments_have_no_order_to_choose():
+    critic = ["critic.api=recorded", "critic.file=x", "orders=hashed"]
+    with pytest.raises(UsageError, match="orders is for critics that are asked"):
+        load_config(LabelConfig, ["prompts=p", "first=a", "second=b", *critic])
 
 
 def test_every_key_of_a_config_is_told_with_its_comment():

@@ -5,23 +5,31 @@ import subprocess
 
 import jax
 
-from rlaif_jax.provenance import package_versions, source_commit, write_run_info
+from rlaif_jax.config import BanditConfig, config_hash
+from rlaif_jax.provenance import (
+    installed_version,
+    package_versions,
+    source_commit,
+    write_run_info,
+)
 
 
 def test_a_run_folder_tells_its_config_and_versions(tmp_path, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-canary-0123456789")
-    write_run_info(tmp_path / "run", {"seed": 3}, {"config_hash": "abc"})
+    bandit = BanditConfig(seeds=(3,))
+    write_run_info(tmp_path / "run", bandit)
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     text = (tmp_path / "run" / "run.json").read_text()
     facts = json.loads(text)
-    assert config == {"seed": 3}
-    assert facts["config_hash"] == "abc"
+    assert BanditConfig.model_validate(config) == bandit
+    assert facts["config_hash"] == config_hash(bandit)
     assert facts["packages"]["jax"] == jax.__version__
     assert facts["python"].startswith("3.")
     assert "canary" not in text
 
 
 def test_a_package_that_is_not_installed_has_no_version():
+    assert installed_version("no-such-package") is None
     assert all(package_versions().values())
 
 

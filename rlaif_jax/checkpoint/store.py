@@ -26,7 +26,6 @@ from rlaif_jax.checkpoint.steps import (
 )
 from rlaif_jax.errors import InternalError, UsageError
 from rlaif_jax.files import read_json, write_json
-from rlaif_jax.provenance import write_run_info
 from rlaif_jax.sharding.placement import require_divisible
 from rlaif_jax.typing import Json
 
@@ -39,7 +38,6 @@ __all__ = [
     "restore_params",
     "restore_state",
     "save",
-    "write_run_info",
 ]
 
 _log = log.logger(__name__)

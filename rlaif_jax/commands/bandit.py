@@ -5,6 +5,7 @@ from pathlib import Path
 from rlaif_jax.commands.console import Console
 from rlaif_jax.config import BanditConfig
 from rlaif_jax.files import write_json
+from rlaif_jax.provenance import write_run_info
 from rlaif_jax.typing import Json
 
 _FIGURE = "bandit.png"
@@ -14,6 +15,7 @@ def run(config: BanditConfig, out: Path, console: Console) -> Json:
     """Fits every seed at once, and writes the numbers and the figure."""
     from rlaif_jax.study.bandit import draw_bandit, run_bandit
 
+    write_run_info(out, config)
     console.say(f"fitting {len(config.seeds)} seeds of {config.sizes} sizes")
     result = run_bandit(config.sizes, config.seeds, beta=config.beta)
     draw_bandit(result, out / _FIGURE)

@@ -19,7 +19,6 @@ from rlaif_jax.study.graph import ArmStages, Stage
 from rlaif_jax.study.results import (
     Arm,
     Curve,
-    Headline,
     Sample,
     SeedResult,
     StudyResults,
@@ -29,6 +28,16 @@ from rlaif_jax.typing import Json
 _NUM_SAMPLES = 12  # evaluation prompts shown side by side
 _MAX_POINTS = 200  # of a curve
 _SCORER_TIMEOUT_S = 60.0
+_ROLES: dict[str, bill.Role] = {  # whom a verb pays
+    "complete": "teacher",
+    "label": "critic",
+    "evaluate": "evaluator",
+}
+_USES: dict[str, bill.DeviceUse] = {  # what a verb needs devices for
+    "sft": "training",
+    "dpo": "training",
+    "sample": "sampling",
+}
 _CURVES = ("loss", "rewards/margins", "rewards/accuracies")
 
 
@@ -40,7 +49,6 @@ def collect_results(
     Raises:
       CorruptDataError: If a stage's files do not fit together.
     """
-    headline = config.headline
     return StudyResults(
         title=config.title,
         arms={
@@ -54,7 +62,7 @@ def collect_results(
         },
         baseline=config.baseline,
         evaluator=getattr(config.evaluation.evaluator, "model", "recorded"),
-        headline=None if headline is None else Headline(**headline.model_dump()),
+        headline=config.headline,
         claims=config.claims,
         stages=tuple(_bill_stages(config, arms, stages)),
         curves=tuple(curve for arm in arms for curve in _curves(stages, arm)),
@@ -189,24 +197,14 @@ def _bill_stages(
 
 def _bill_stage(stage: Stage, arms: list[str], stages: Stages) -> bill.Stage:
     result = stages.result(stage) or {}
-    roles: dict[str, bill.Role] = {
-        "complete": "teacher",
-        "label": "critic",
-        "evaluate": "evaluator",
-    }
-    uses: dict[str, bill.DeviceUse] = {
-        "sft": "training",
-        "dpo": "training",
-        "sample": "sampling",
-    }
     spend: dict[bill.Role, bill.Spend] = {}
-    if stage.verb in roles:
+    if stage.verb in _ROLES:
         fields = bill.Spend.model_fields
         amounts = {name: result[name] for name in fields}
-        spend[roles[stage.verb]] = bill.Spend(**amounts)
+        spend[_ROLES[stage.verb]] = bill.Spend(**amounts)
     device: dict[bill.DeviceUse, float] = {}
-    if stage.verb in uses:
-        device[uses[stage.verb]] = float(result["device_seconds"])
+    if stage.verb in _USES:
+        device[_USES[stage.verb]] = float(result["device_seconds"])
     return bill.Stage(
         stage_id=stage.folder,
         kind=stage.verb,

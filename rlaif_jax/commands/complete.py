@@ -50,10 +50,7 @@ async def _run(config: CompleteConfig, out: Path, console: Console) -> Json:
     result = {
         "completions": accounts.done,
         "finish_reasons": dict(sorted(accounts.states.items())),
-        "calls": accounts.calls,
-        "prompt_tokens": accounts.prompt_tokens,
-        "completion_tokens": accounts.completion_tokens,
-        "cost_usd": accounts.cost_usd,
+        **accounts.spent(),
         "file": str(out / "completions.jsonl"),
     }
     write_json(out / "completions.json", result)

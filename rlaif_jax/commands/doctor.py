@@ -4,25 +4,14 @@ import os
 import platform
 import shutil
 import sys
-from importlib import metadata
 from pathlib import Path
 
 from rlaif_jax.commands.console import Console
 from rlaif_jax.config import DoctorConfig
+from rlaif_jax.provenance import PACKAGES, installed_version
 from rlaif_jax.typing import Json
 
-_PACKAGES = (
-    "jax",
-    "jaxlib",
-    "flax",
-    "optax",
-    "orbax-checkpoint",
-    "transformers",
-    "datasets",
-    "tensorflow-datasets",
-    "openai",
-    "anthropic",
-)
+_PACKAGES = (*PACKAGES, "datasets", "tensorflow-datasets")
 _KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "HF_TOKEN")
 _LOW_DISK_BYTES = 10 * 2**30
 
@@ -42,7 +31,7 @@ def run(config: DoctorConfig, out: Path, console: Console) -> Json:
         "system": platform.platform(),
         "cores": os.cpu_count(),
         "free_disk_bytes": free,
-        "packages": {name: _version(name) for name in _PACKAGES},
+        "packages": {name: installed_version(name) or "missing" for name in _PACKAGES},
         "keys_present": {key: bool(os.environ.get(key)) for key in _KEYS},
         "accelerators": accelerators.describe(),
         "notes": notes,
@@ -61,10 +50,3 @@ def show(result: Json, out: Path) -> None:
             print(f"{key:24} {value}")
     for note in result["notes"]:
         print(f"note: {note}")
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "missing"

@@ -18,6 +18,7 @@ from rlaif_jax.evaluation.win_rate import OUTCOMES, from_annotations, from_outco
 from rlaif_jax.files import read_records, write_json, write_records
 from rlaif_jax.labeling.accounts import Accounts
 from rlaif_jax.labeling.pipeline import label_all
+from rlaif_jax.provenance import write_run_info
 from rlaif_jax.records import JudgedCompletion
 from rlaif_jax.run_folder import claim
 from rlaif_jax.typing import Json
@@ -26,13 +27,14 @@ from rlaif_jax.typing import Json
 def run(config: EvaluateConfig, out: Path, console: Console) -> Json:
     """Judges every completion against the baseline's, or reads recorded verdicts."""
     if config.recorded is not None:
+        write_run_info(out, config)
         result: Json = from_annotations(config.recorded).model_dump()
         won = {} if config.against is None else read_outcomes(config.recorded)
     else:
         judged, accounts = asyncio.run(_judge(config, out, console))
         write_records(out / "verdicts.jsonl", judged)
         won = {one.prompt_id: one.won for one in judged}
-        result = from_outcomes(won.values()).model_dump() | _spent(accounts)
+        result = from_outcomes(won.values()).model_dump() | accounts.spent()
     if config.against is not None:
         test = paired_test(won, _outcomes(config.against))
         result["against"] = {"folder": str(config.against), **test.model_dump()}
@@ -80,15 +82,6 @@ def _outcomes(path: Path) -> dict[str, float | None]:
         return read_outcomes(path)
     judged = read_records(path / "verdicts.jsonl", JudgedCompletion)
     return {one.prompt_id: one.won for one in judged}
-
-
-def _spent(accounts: Accounts) -> Json:
-    return {
-        "calls": accounts.calls,
-        "prompt_tokens": accounts.prompt_tokens,
-        "completion_tokens": accounts.completion_tokens,
-        "cost_usd": accounts.cost_usd,
-    }
 
 
 def show(result: Json, out: Path) -> None:

@@ -40,9 +40,14 @@ def read_completions(path: Path) -> dict[str, list[Completion]]:
     return by_prompt
 
 
-def is_finished(completion: Completion) -> bool:
-    """Whether it was written, to its end or up to a limit: no refusal, no error."""
-    return completion.finish_reason in ("stop", "length")
+def is_usable(completion: Completion) -> bool:
+    """Whether something was written, to its end or up to a limit.
+
+    A refusal, an error and a blank text teach a model to say nothing.
+    """
+    return completion.finish_reason in ("stop", "length") and bool(
+        completion.text.strip()
+    )
 
 
 def build_comparisons(

@@ -2,12 +2,12 @@
 
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-from rlaif_jax.config import EndpointConfig, RecordedConfig
+from rlaif_jax.config import EndpointConfig, Orders, RecordedConfig
+from rlaif_jax.labeling.asking import Asker
 from rlaif_jax.labeling.critic import ChatCritic, Critic
 from rlaif_jax.labeling.ledger import Ledger
 from rlaif_jax.labeling.recorded import RecordedCritic, RecordedTeacher, read_judgments
@@ -41,7 +41,7 @@ class Writer:
 async def open_judge(
     config: EndpointConfig | RecordedConfig,
     *,
-    orders: Literal["both", "hashed"],
+    orders: Orders,
     out: Path,
     budget_usd: float | None,
 ) -> AsyncIterator[Judge]:
@@ -49,12 +49,7 @@ async def open_judge(
     if isinstance(config, RecordedConfig):
         yield Judge(RecordedCritic.from_file(config.file), _RECORDED_WORKERS, Stop())
         return
-    async with open_asker(
-        config,
-        api_key=api_key(config),
-        ledger=out / "ledger.jsonl",
-        budget_usd=budget_usd,
-    ) as asker:
+    async with _open_asker(config, out, budget_usd) as asker:
         critic = ChatCritic(asker=asker, orders=orders)
         yield Judge(critic, config.max_in_flight, asker.stop)
 
@@ -78,16 +73,15 @@ async def open_writer(
         )
         yield Writer(teacher, _RECORDED_WORKERS, Stop())
         return
-    async with open_asker(
-        config,
-        api_key=api_key(config),
-        ledger=out / "ledger.jsonl",
-        budget_usd=budget_usd,
-    ) as asker:
+    async with _open_asker(config, out, budget_usd) as asker:
         chat = ChatTeacher(asker=asker, generator=generator, seed=seed)
         yield Writer(chat, config.max_in_flight, asker.stop, asker.ledger)
 
 
-def api_key(config: EndpointConfig) -> str | None:
-    """The key of an endpoint, from the variable that the config names."""
-    return os.environ.get(config.api_key_env) if config.api_key_env else None
+def _open_asker(
+    config: EndpointConfig, out: Path, budget_usd: float | None
+) -> AbstractAsyncContextManager[Asker]:
+    """An asker with its ledger in the run folder, and the key that the config names."""
+    key = os.environ.get(config.api_key_env) if config.api_key_env else None
+    ledger = out / "ledger.jsonl"
+    return open_asker(config, api_key=key, ledger=ledger, budget_usd=budget_usd)

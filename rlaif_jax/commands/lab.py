@@ -7,14 +7,12 @@ from rlaif_jax.commands.console import Console
 from rlaif_jax.config import LabConfig
 from rlaif_jax.files import write_json
 from rlaif_jax.lab.server import serve
-from rlaif_jax.lab.variants import variant_named
 from rlaif_jax.lab.world import write_world
 from rlaif_jax.typing import Json
 
 
 def run(config: LabConfig, out: Path, console: Console) -> Json:
     """Writes the world's files, or answers requests until it is interrupted."""
-    variant_named(config.variant)
     if config.write is not None:
         console.say(f"writing the {config.variant} world to {config.write}")
         write_world(config.write, variant=config.variant)

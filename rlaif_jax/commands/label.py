@@ -9,7 +9,7 @@ from rlaif_jax.commands.console import Console
 from rlaif_jax.commands.inputs import (
     build_comparisons,
     comparisons_hash,
-    is_finished,
+    is_usable,
     read_prompts,
 )
 from rlaif_jax.commands.judging import open_judge
@@ -38,9 +38,8 @@ def run(config: LabelConfig, out: Path, console: Console) -> Json:
 async def _run(config: LabelConfig, out: Path, console: Console) -> Json:
     prompts = read_prompts(config.prompts, config.splits)
     compared = build_comparisons(prompts, config.first, config.second)
-    # a refusal or an error is no completion: there is nothing to compare
     comparisons = [
-        one for one in compared if is_finished(one.first) and is_finished(one.second)
+        one for one in compared if is_usable(one.first) and is_usable(one.second)
     ]
     accounts = Accounts(total=len(comparisons))
     async with open_judge(
@@ -179,10 +178,7 @@ def _result(accounts: Accounts, *, pairs: int, shards: int) -> Json:
         "states": dict(sorted(accounts.states.items())),
         "pairs": pairs,
         "shards": shards,
-        "calls": accounts.calls,
-        "prompt_tokens": accounts.prompt_tokens,
-        "completion_tokens": accounts.completion_tokens,
-        "cost_usd": accounts.cost_usd,
+        **accounts.spent(),
     }
 
 

@@ -4,7 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 from rlaif_jax.commands.console import Console
-from rlaif_jax.commands.inputs import is_finished, read_completions, read_prompts
+from rlaif_jax.commands.inputs import is_usable, read_completions, read_prompts
 from rlaif_jax.commands.policy import load_policy, open_devices
 from rlaif_jax.commands.training import open_session, run_training, show_training
 from rlaif_jax.config import SftConfig
@@ -65,7 +65,7 @@ def _examples(
     examples: list[Example] = []
     for prompt in prompts:
         for completion in completions.get(prompt.prompt_id, ()):
-            if is_finished(completion) and completion.text.strip():
+            if is_usable(completion):
                 examples.append(encoder.encode(prompt, completion))
             else:
                 num_unusable += 1

@@ -10,6 +10,7 @@ from rlaif_jax.commands.collect import collect_results, study_index
 from rlaif_jax.commands.console import Console
 from rlaif_jax.commands.stages import Stages
 from rlaif_jax.files import read_json, write_json
+from rlaif_jax.provenance import write_run_info
 from rlaif_jax.study.config import StudyConfig
 from rlaif_jax.study.graph import build_graph
 from rlaif_jax.study.report import write_report
@@ -24,7 +25,7 @@ def run(config: StudyConfig, out: Path, console: Console) -> Json:
     """Runs what is not done yet, then writes results.json, figures and report."""
     started = time.monotonic()
     before = _seconds_before(out)
-    write_json(out / "config.json", config.model_dump(mode="json"))
+    write_run_info(out, config)
     arms = build_graph(config)
     stages = Stages(out / "stages", cache_folder() / "stages")
     every = [stage for arm in arms for stage in arm.all()]

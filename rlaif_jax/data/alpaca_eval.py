@@ -5,8 +5,8 @@ from pathlib import Path
 
 from rlaif_jax.config import SourceConfig
 from rlaif_jax.data.conversations import Exchange
-from rlaif_jax.data.json_lists import read_json_list
 from rlaif_jax.errors import CorruptDataError
+from rlaif_jax.files import read_json_list
 from rlaif_jax.records import Message
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, get_args
 
+from rlaif_jax.data.splits import HELD_OUT
 from rlaif_jax.records import Message, Role
 
 ROLES: frozenset[str] = frozenset(get_args(Role))
@@ -21,7 +22,7 @@ class Exchange(NamedTuple):
 
 def kept_split(name: str) -> str:
     """`test` and `validation` of a data set stay so; all else may be drawn from."""
-    return name if name in ("test", "validation") else "train"
+    return name if name in HELD_OUT else "train"
 
 
 def is_unicode(text: str) -> bool:

@@ -6,8 +6,8 @@ from typing import Any
 
 from rlaif_jax.config import SourceConfig
 from rlaif_jax.data.conversations import Exchange, is_unicode
-from rlaif_jax.data.json_lists import read_json_list
 from rlaif_jax.errors import CorruptDataError
+from rlaif_jax.files import read_json_list
 from rlaif_jax.records import Message
 
 GENERATOR = "sharegpt"

@@ -10,7 +10,7 @@ from rlaif_jax.data import sharegpt
 from rlaif_jax.data.alpaca_eval import read_alpaca_eval
 from rlaif_jax.data.conversations import Exchange, is_unicode
 from rlaif_jax.data.tables import read_huggingface, read_parquet, read_tfds
-from rlaif_jax.errors import CorruptDataError, UsageError
+from rlaif_jax.errors import CorruptDataError
 from rlaif_jax.files import read_records
 from rlaif_jax.records import Completion, Prompt
 
@@ -55,24 +55,6 @@ def read_prompts(source: SourceConfig) -> PromptsRead:
     return PromptsRead(
         tuple(prompts.values()), tuple(completions), num_read, dict(dropped)
     )
-
-
-def read_completions(source: SourceConfig) -> tuple[Completion, ...]:
-    """The answers that a source itself holds, at most one for each of its prompts.
-
-    ShareGPT's were written by the assistant that its users talked to: a teacher's
-    completions that are already paid for.
-
-    Raises:
-      UsageError: If the source holds none.
-    """
-    completions = read_prompts(source).completions
-    if not completions:
-        raise UsageError(
-            f"{source.path} ({source.format}) holds no completions: read sharegpt,"
-            " or let a teacher write them with `complete`"
-        )
-    return completions
 
 
 def _read_jsonl(source: SourceConfig) -> Iterator[Exchange]:

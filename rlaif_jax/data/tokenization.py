@@ -9,18 +9,10 @@ from rlaif_jax.data.templates import PromptText, render_prompt
 from rlaif_jax.data.tokenizer import (
     Tokenizer,
     leading_ids,
-    load_tokenizer,
     special_texts,
 )
 from rlaif_jax.errors import CorruptDataError, UsageError
 from rlaif_jax.records import Message
-
-__all__ = [
-    "decode_completion",
-    "encode_completion",
-    "encode_prompt",
-    "load_tokenizer",
-]
 
 
 class _Token(NamedTuple):

@@ -1,17 +1,16 @@
 """Verdicts read from the annotation files of AlpacaEval."""
 
-import json
 from pathlib import Path
-from typing import Any
 
 import pydantic
 
 from rlaif_jax.errors import CorruptDataError
-from rlaif_jax.files import read_text, require_file
+from rlaif_jax.files import read_json_list
+from rlaif_jax.labeling.recorded import recorded_preference
 from rlaif_jax.records import Message, Prompt
 from rlaif_jax.typing import Json, Number
 
-_MISSING = -1  # what AlpacaEval stores where its annotator gave no answer
+_WHAT = "annotation file"
 
 
 def is_preference(value: Number) -> bool:
@@ -25,14 +24,15 @@ def outcome(preference: Number | None) -> float | None:
 
 
 def read_preferences(path: Path) -> list[float | None]:
-    """The preference of every row: 0, 1 to 2, or None where there is no verdict.
+    """The preference of every row: 1 to 2, or None where there is no verdict.
 
     Raises:
       UsageError: If there is no such file.
       CorruptDataError: If it is not an annotation file; the message names the row.
     """
     return [
-        _preference(path, number, row) for number, row in enumerate(_read_rows(path))
+        recorded_preference(path, number, row)
+        for number, row in enumerate(read_json_list(path, _WHAT))
     ]
 
 
@@ -47,28 +47,12 @@ def read_outcomes(path: Path) -> dict[str, float | None]:
       CorruptDataError: If it is not an annotation file, or repeats an instruction.
     """
     outcomes: dict[str, float | None] = {}
-    for number, row in enumerate(_read_rows(path)):
+    for number, row in enumerate(read_json_list(path, _WHAT)):
         prompt_id = _prompt_id(path, number, row)
         if prompt_id in outcomes:
             raise CorruptDataError(f"{path} row {number} repeats an instruction")
-        outcomes[prompt_id] = outcome(_preference(path, number, row))
+        outcomes[prompt_id] = outcome(recorded_preference(path, number, row))
     return outcomes
-
-
-def _read_rows(path: Path) -> list[Json]:
-    """The rows of a file that holds a list of JSON objects."""
-    text = read_text(require_file(path, "annotation file"))
-    try:
-        rows = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise CorruptDataError(f"{path} is not valid JSON: {error}") from error
-    if not isinstance(rows, list):
-        raise CorruptDataError(f"{path} holds {type(rows).__name__}, not a list")
-    for number, row in enumerate(rows):
-        if not isinstance(row, dict):
-            kind = type(row).__name__
-            raise CorruptDataError(f"{path} row {number} is {kind}, not an object")
-    return rows
 
 
 def _prompt_id(path: Path, number: int, row: Json) -> str:
@@ -80,18 +64,3 @@ def _prompt_id(path: Path, number: int, row: Json) -> str:
             f"{path} row {number}: instruction is {row.get('instruction')!r}, not text"
         ) from error
     return Prompt.create((message,), source=str(path)).prompt_id
-
-
-def _preference(path: Path, number: int, row: Json) -> float | None:
-    """One row's preference, checked."""
-    if "preference" not in row:
-        raise CorruptDataError(f"{path} row {number} has no preference")
-    value: Any = row["preference"]
-    if value is None or (value == _MISSING and not isinstance(value, bool)):
-        return None
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not is_preference(value):
-        raise CorruptDataError(
-            f"{path} row {number}: preference is {value!r}, not 0, 1 to 2 or null"
-        )
-    return float(value)

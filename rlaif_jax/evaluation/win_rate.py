@@ -1,17 +1,17 @@
 """The win rate of a candidate against a baseline, as AlpacaEval counts it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from rlaif_jax.errors import CorruptDataError, UsageError
+from rlaif_jax.errors import UsageError
 from rlaif_jax.evaluation.annotations import (
     is_preference,
     outcome,
     read_preferences,
 )
-from rlaif_jax.records import Label, Record, Verdict
+from rlaif_jax.records import Record, Verdict
 from rlaif_jax.typing import Number
 
 # What the candidate, always shown as `second`, wins of one comparison.
@@ -90,40 +90,3 @@ def from_annotations(path: Path) -> WinRate:
       CorruptDataError: If a row is not an annotation; the message names the row.
     """
     return win_rate(read_preferences(path))
-
-
-def from_labels(labels: Iterable[Label]) -> WinRate:
-    """The win rate of the completions that were shown as `second`.
-
-    Raises:
-      UsageError: If fewer than two labels hold a usable verdict.
-    """
-    return from_outcomes(OUTCOMES[label.verdict] for label in labels)
-
-
-def outcomes_by_prompt(
-    labels: Iterable[Label], prompt_ids: Mapping[str, str]
-) -> dict[str, float | None]:
-    """What the candidate won on each prompt: 1, 0.5, 0, or None without a verdict.
-
-    Args:
-      labels: One a prompt; the candidate was shown as `second`.
-      prompt_ids: The prompt of every `pair_id`.
-
-    Raises:
-      CorruptDataError: If a label belongs to no prompt, or a prompt has two.
-    """
-    outcomes: dict[str, float | None] = {}
-    for label in labels:
-        if label.pair_id not in prompt_ids:
-            raise CorruptDataError(
-                f"label of pair {label.pair_id!r} belongs to no comparison: the "
-                "verdicts and the comparisons are of different runs"
-            )
-        prompt_id = prompt_ids[label.pair_id]
-        if prompt_id in outcomes:
-            raise CorruptDataError(
-                f"prompt {prompt_id!r} has two labels: evaluate one completion a prompt"
-            )
-        outcomes[prompt_id] = OUTCOMES[label.verdict]
-    return outcomes

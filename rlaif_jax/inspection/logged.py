@@ -13,8 +13,7 @@ from rlaif_jax.data.order import RowStream
 from rlaif_jax.data.row_sources import ManifestSource
 from rlaif_jax.data.rows import row_length
 from rlaif_jax.data.shards import read_shard
-from rlaif_jax.data.tokenization import load_tokenizer
-from rlaif_jax.data.tokenizer import Tokenizer
+from rlaif_jax.data.tokenizer import Tokenizer, load_tokenizer
 from rlaif_jax.errors import UsageError
 from rlaif_jax.inspection.log_ratios import (
     LogRatios,

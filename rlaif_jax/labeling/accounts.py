@@ -63,13 +63,9 @@ class Accounts:
                 f" ({dict(self.states)}): please report this"
             )
 
-    def to_json(self) -> Json:
-        """The totals as plain numbers."""
+    def spent(self) -> Json:
+        """Calls, tokens and their price, as a command's result tells them."""
         return {
-            "total": self.total,
-            "done": self.done,
-            "states": dict(sorted(self.states.items())),
-            "verdicts": dict(sorted(self.verdicts.items())),
             "calls": self.calls,
             "prompt_tokens": self.prompt_tokens,
             "completion_tokens": self.completion_tokens,

@@ -5,6 +5,7 @@ import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
+from rlaif_jax import log
 from rlaif_jax.errors import PreemptedError, RefusedError, UsageError
 from rlaif_jax.labeling.backoff import Backoff
 from rlaif_jax.labeling.budget import Budget, Prices
@@ -13,11 +14,10 @@ from rlaif_jax.labeling.ledger import Ledger, question_key
 from rlaif_jax.labeling.limits import Limits
 from rlaif_jax.labeling.outcome import Outcome, State
 from rlaif_jax.labeling.stop import Stop, StoppedError
-from rlaif_jax.log import logger
 from rlaif_jax.records import Message, Usage
 from rlaif_jax.typing import Json
 
-log = logger(__name__)
+_log = log.logger(__name__)
 
 _MAX_FAILED_IN_A_ROW = 20  # questions without an answer before the run is stopped
 
@@ -222,7 +222,7 @@ class Asker:
 
     async def _back_off(self, attempt: int, error: TransientError) -> None:
         """Waits before the next attempt, and makes all calls wait if asked to."""
-        log.debug("attempt %d failed: %s", attempt, error)
+        _log.debug("attempt %d failed: %s", attempt, error)
         if error.retry_after_s is not None:
             self.limits.pause(error.retry_after_s)
         if attempt < self.backoff.max_attempts:
@@ -239,5 +239,6 @@ class Asker:
         if self._failed_in_a_row >= _MAX_FAILED_IN_A_ROW:
             raise RefusedError(
                 f"{self._failed_in_a_row} questions in a row got no usable answer,"
-                f" each after {outcome.attempts} attempts; the last: {outcome.error}"
+                f" each after {outcome.attempts} attempts; check the endpoint, then run"
+                f" the same command again; the last: {outcome.error}"
             )

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from rlaif_jax.config import Orders
 from rlaif_jax.labeling.asking import Asker
-from rlaif_jax.labeling.order import Orders, shown_orders
+from rlaif_jax.labeling.order import shown_orders
 from rlaif_jax.labeling.outcome import Outcome
 from rlaif_jax.labeling.prompts import TEMPLATE_HASH, instruction_text, judge_messages
 from rlaif_jax.labeling.verdicts import parse_choice

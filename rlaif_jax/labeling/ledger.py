@@ -16,13 +16,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from rlaif_jax import log
 from rlaif_jax.errors import CorruptDataError, InternalError, UsageError
 from rlaif_jax.files import sync_folder
-from rlaif_jax.log import logger
 from rlaif_jax.records import Message
 from rlaif_jax.typing import Json
 
-log = logger(__name__)
+_log = log.logger(__name__)
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 _VERSION = 1  # of the key
@@ -209,7 +209,7 @@ class Ledger:
                 f"{self.path}:{number} is not a ledger record: restore the file, or"
                 " move it away to ask everything again"
             )
-        log.warning("cut a torn line of %d bytes off %s", len(line), self.path)
+        _log.warning("cut a torn line of %d bytes off %s", len(line), self.path)
         os.ftruncate(self._file, self._size)
 
 

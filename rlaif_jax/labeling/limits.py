@@ -5,11 +5,11 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+from rlaif_jax import log
 from rlaif_jax.errors import PreemptedError
 from rlaif_jax.labeling.stop import Stop
-from rlaif_jax.log import logger
 
-log = logger(__name__)
+_log = log.logger(__name__)
 
 
 class Limits:
@@ -71,5 +71,5 @@ class Limits:
             )
         resume_at = self._clock() + seconds
         if resume_at > self._resume_at + 1.0:  # not once for every call it refused
-            log.info("the server asks for a pause of %.1f s", seconds)
+            _log.info("the server asks for a pause of %.1f s", seconds)
         self._resume_at = max(self._resume_at, resume_at)

@@ -1,9 +1,8 @@
 """Which completion is shown first."""
 
 import random
-from typing import Literal
 
-Orders = Literal["both", "hashed"]
+from rlaif_jax.config import Orders
 
 
 def is_switched(instruction: str) -> bool:

@@ -1,12 +1,11 @@
 """Judgments and completions replayed from AlpacaEval annotation files."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from rlaif_jax.errors import CorruptDataError, UsageError
-from rlaif_jax.files import read_text, require_file
+from rlaif_jax.files import read_json_list
 from rlaif_jax.labeling.critic import identical_label
 from rlaif_jax.labeling.prompts import instruction_text
 from rlaif_jax.records import (
@@ -19,6 +18,7 @@ from rlaif_jax.records import (
 )
 from rlaif_jax.typing import Json
 
+_NO_VERDICT = -1  # what AlpacaEval stores where its annotator gave no answer
 _LONGEST_QUOTE = 80  # characters of an instruction that a message shows
 
 
@@ -54,13 +54,35 @@ def read_judgments(path: Path) -> list[Judgment]:
       UsageError: If there is no such file.
       CorruptDataError: If it is not one; the message names the row.
     """
-    try:
-        rows = json.loads(read_text(require_file(path, "annotation file")))
-    except (ValueError, RecursionError) as error:
-        raise CorruptDataError(f"{path} is not valid JSON: {error}") from error
-    if not isinstance(rows, list):
-        raise CorruptDataError(f"{path} holds {type(rows).__name__}, not a list")
+    rows = read_json_list(path, "annotation file")
     return [_judgment(path, number, row) for number, row in enumerate(rows)]
+
+
+def recorded_preference(path: Path, number: int, row: Json) -> float | None:
+    """The preference of one row, from 1 to 2, or None where there is no verdict.
+
+    Args:
+      path: The annotation file, for messages.
+      number: Of the row, likewise.
+      row: With `preference`: 1 if `output_1` is better, 2 if `output_2`, 0 or 1.5 for
+        a draw, in between for an uncertain verdict, null or -1 for none.
+
+    Raises:
+      CorruptDataError: If it has none, or one off that scale.
+    """
+    if "preference" not in row:
+        raise CorruptDataError(f"{path} row {number} has no preference")
+    value = row["preference"]
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if value is None or (is_number and value == _NO_VERDICT):
+        return None
+    if is_number and value == 0:  # how older files write a draw
+        return 1.5
+    if is_number and 1 <= value <= 2:
+        return float(value)
+    raise CorruptDataError(
+        f"{path} row {number}: preference is {value!r}, not 0, 1 to 2 or null"
+    )
 
 
 class RecordedCritic:
@@ -183,12 +205,8 @@ class RecordedTeacher:
         return Completion.create(prompt.prompt_id, text, generator=writer)
 
 
-def _judgment(path: Path, number: int, row: object) -> Judgment:
+def _judgment(path: Path, number: int, row: Json) -> Judgment:
     """One row, checked."""
-    if not isinstance(row, dict):
-        raise CorruptDataError(
-            f"{path} row {number} is {type(row).__name__}, not an object"
-        )
     texts: dict[str, str] = {}
     for name in ("instruction", "output_1", "output_2"):
         value: Any = row.get(name)
@@ -201,24 +219,8 @@ def _judgment(path: Path, number: int, row: object) -> Judgment:
         generator_1=str(row.get("generator_1") or "output_1"),
         generator_2=str(row.get("generator_2") or "output_2"),
         annotator=str(row.get("annotator") or "recorded"),
-        preference=_preference(path, number, row),
+        preference=recorded_preference(path, number, row),
         cost_usd=price if isinstance(price, float) and price >= 0 else 0.0,
-    )
-
-
-def _preference(path: Path, number: int, row: Json) -> float | None:
-    """One row's preference from 1 to 2, or None without a verdict."""
-    if "preference" not in row:
-        raise CorruptDataError(f"{path} row {number} has no preference")
-    value = row["preference"]
-    if value is None or value == -1:
-        return None
-    if value == 0:  # how older files write a draw
-        return 1.5
-    if isinstance(value, int | float) and 1 <= value <= 2:
-        return float(value)
-    raise CorruptDataError(
-        f"{path} row {number}: preference is {value!r}, not 0, 1 to 2 or null"
     )
 
 

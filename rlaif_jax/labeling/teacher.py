@@ -7,7 +7,6 @@ from rlaif_jax.labeling.asking import Asker
 from rlaif_jax.records import Completion, Prompt, content_hash
 
 _NO_TEMPLATE = content_hash("the prompt's own messages")
-_USABLE = {"stop", "length"}
 
 
 @runtime_checkable
@@ -17,11 +16,6 @@ class Teacher(Protocol):
     async def complete(self, prompt: Prompt) -> Completion:
         """Returns what the teacher wrote; its finish reason says if it is usable."""
         ...
-
-
-def is_usable(completion: Completion) -> bool:
-    """Whether a completion may be trained on or compared: written, and not blank."""
-    return completion.finish_reason in _USABLE and bool(completion.text.strip())
 
 
 @dataclass(frozen=True, kw_only=True)

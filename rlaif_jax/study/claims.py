@@ -63,6 +63,13 @@ class ClaimConfig(Config):
         return f"{gain} {sign} {other}{short}"
 
 
+class Headline(Config):
+    """The two arms of the study's question: what should the strong model do?"""
+
+    writes: str  # the strong model writes completions for this one
+    judges: str  # and judges comparisons for this one
+
+
 class ClaimVerdict(StrEnum):
     """What the data say of a claim."""
 
@@ -76,42 +83,6 @@ class ClaimResult(Record):
 
     verdict: ClaimVerdict
     contrast: Estimate  # positive where the claim is right
-
-
-def paper_claims(
-    *, sft_weak: str, rlaif_weak: str, sft_strong: str, rlaif_strong: str
-) -> dict[str, ClaimConfig]:
-    """The paper's three claims about four arms (arXiv:2402.12366).
-
-    Args:
-      sft_weak: The arm trained on the weak teacher's completions.
-      rlaif_weak: The one that starts so and then learns from a strong critic.
-      sft_strong: The arm trained on the strong teacher's completions.
-      rlaif_strong: The one that starts so and whose critic is that teacher.
-    """
-    return {
-        "a": ClaimConfig(
-            text="With a critic stronger than the teacher, AI feedback beats "
-            "fine-tuning on the teacher alone.",
-            greater=rlaif_weak,
-            lesser=sft_weak,
-        ),
-        "b": ClaimConfig(
-            text="Fine-tuning on the strong model's completions is at least as "
-            "good as AI feedback from it on a weak teacher's.",
-            greater=sft_strong,
-            lesser=rlaif_weak,
-            relation=">=",
-        ),
-        "c": ClaimConfig(
-            text="AI feedback gains less over fine-tuning where teacher and "
-            "critic are the same model.",
-            greater=rlaif_weak,
-            lesser=sft_weak,
-            minus_greater=rlaif_strong,
-            minus_lesser=sft_strong,
-        ),
-    }
 
 
 def require_arms(claims: Mapping[str, ClaimConfig], arms: Collection[str]) -> None:

@@ -1,7 +1,6 @@
 """What a study compares: arms as data, and the recipe that all of them share."""
 
 from pathlib import Path
-from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -9,13 +8,16 @@ from rlaif_jax.config import (
     ChatConfig,
     CheckpointConfig,
     Config,
+    LabVariant,
     MeshConfig,
     ModelConfig,
     OptimizerConfig,
+    Orders,
     PromptsConfig,
+    SftLoss,
     TokensConfig,
 )
-from rlaif_jax.study.claims import ClaimConfig
+from rlaif_jax.study.claims import ClaimConfig, Headline
 
 
 class ArmConfig(Config):
@@ -51,7 +53,7 @@ class PretrainConfig(Config):
     tokens: TokensConfig = TokensConfig()
     optimizer: OptimizerConfig
     mesh: MeshConfig = MeshConfig()
-    loss: Literal["sequence_sum", "token_mean"] = "token_mean"
+    loss: SftLoss = "token_mean"
     batch_size: int = Field(default=64, ge=1)
     epochs: int = Field(default=1, ge=1)
     max_steps: int | None = Field(default=None, ge=1)
@@ -75,7 +77,7 @@ class SftRecipe(Config):
 
     optimizer: OptimizerConfig
     mesh: MeshConfig = MeshConfig()
-    loss: Literal["sequence_sum", "token_mean"] = "sequence_sum"
+    loss: SftLoss = "sequence_sum"
     batch_size: int = Field(default=8, ge=1)
     epochs: int = Field(default=1, ge=1)
     checkpoint: CheckpointConfig = CheckpointConfig()
@@ -109,15 +111,8 @@ class EvaluationConfig(Config):
     evaluator: ChatConfig
     split: str = "test"  # of the prompts
     sampling: SamplingRecipe = SamplingRecipe()
-    orders: Literal["both", "hashed"] = "both"
+    orders: Orders = "both"
     scorer_url: str | None = None  # POST of completions -> a mapping of figures each
-
-
-class HeadlineConfig(Config):
-    """The two arms of the study's question: what should the strong model do?"""
-
-    writes: str  # the strong model writes completions for this one
-    judges: str  # and judges comparisons for this one
 
 
 class StudyConfig(Config):
@@ -136,11 +131,11 @@ class StudyConfig(Config):
     sft: SftRecipe
     dpo: DpoRecipe | None = None
     student_sampling: SamplingRecipe = SamplingRecipe(temperature=1.0)
-    label_orders: Literal["both", "hashed"] = "both"
+    label_orders: Orders = "both"
     evaluation: EvaluationConfig
     arms: dict[str, ArmConfig] = Field(min_length=1)
     claims: dict[str, ClaimConfig] = Field(default_factory=dict)
-    headline: HeadlineConfig | None = None
+    headline: Headline | None = None
     workers: int = Field(default=1, ge=1)  # processes that run stages side by side
 
     @model_validator(mode="after")
@@ -165,8 +160,6 @@ class StudyConfig(Config):
 class QuickstartConfig(Config):
     """`quickstart`: the study on the embedded lab."""
 
-    variant: Literal[
-        "default", "poorer_strong_teacher", "weak_critic", "undertrained", "no_style"
-    ] = "default"
+    variant: LabVariant = "default"
     seeds: tuple[int, ...] = Field(default=(0, 1), min_length=1)
     workers: int = Field(default=2, ge=1)  # processes; two cores are enough

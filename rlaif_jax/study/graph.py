@@ -133,11 +133,9 @@ def _plain(config: Config) -> Json:
 def _arm_stages(config: StudyConfig, name: str, arm: ArmConfig, seed: int) -> ArmStages:
     prompts = _prompts(config, seed)
     base = _base(config, seed)
-    model = _plain(config.base.model) if config.base.model else None
-    start = model or {"path": base.output() if base else ""}
     baseline = _complete(config, config.baseline, _prompts(config, config.seeds[0]))
     teacher = _complete(config, arm.teacher, prompts, seed=seed)
-    sft = _sft(config, arm, seed, start=start, needs=[base, prompts, teacher])
+    sft = _sft(config, arm, seed, base=base, prompts=prompts, teacher=teacher)
     student = label = dpo = None
     if arm.critic is not None:
         student = _sample(config, sft, prompts, seed=seed, splits=arm.aif_splits)
@@ -203,12 +201,12 @@ def _sft(
     arm: ArmConfig,
     seed: int,
     *,
-    start: Json,
-    needs: list[Stage | None],
+    base: Stage | None,
+    prompts: Stage,
+    teacher: Stage,
 ) -> Stage:
-    _, prompts, teacher = needs
-    assert prompts is not None
-    assert teacher is not None
+    given = config.base.model
+    start = _plain(given) if given else {"path": base.output() if base else ""}
     document = _plain(config.sft) | {
         "model": start,
         "prompts": prompts.output("prompts.jsonl"),
@@ -220,7 +218,8 @@ def _sft(
     if arm.sft_epochs is not None:
         document["epochs"] = arm.sft_epochs
     part = "+".join(arm.sft_splits)
-    return _stage("sft", f"SFT on {arm.teacher} ({part}), seed {seed}", document, needs)
+    title = f"SFT on {arm.teacher} ({part}), seed {seed}"
+    return _stage("sft", title, document, [base, prompts, teacher])
 
 
 def _sample(

@@ -14,7 +14,13 @@ from rlaif_jax.evaluation.paired import (
 )
 from rlaif_jax.records import Record
 from rlaif_jax.study.bill import Bill, Stage, arm_bill, total_bill
-from rlaif_jax.study.claims import ClaimConfig, ClaimResult, judge, require_arms
+from rlaif_jax.study.claims import (
+    ClaimConfig,
+    ClaimResult,
+    Headline,
+    judge,
+    require_arms,
+)
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -105,13 +111,6 @@ class Sample(Record):
 
     prompt: str
     completions: dict[str, str]  # arm, or any other writer -> text
-
-
-class Headline(Record):
-    """The two arms of the study's question."""
-
-    writes: str  # the strong model writes completions for this one
-    judges: str  # and judges comparisons for this one
 
 
 class Difference(Record):

@@ -1,7 +1,8 @@
 """What a study found, in sentences made from its figures."""
 
 from rlaif_jax.evaluation.paired import Estimate, pooled_difference
-from rlaif_jax.study.results import Headline, StudyResults
+from rlaif_jax.study.claims import Headline
+from rlaif_jax.study.results import StudyResults
 from rlaif_jax.study.wording import duration, interval, percent, points, usd
 
 _MANY_CUT = 0.05  # share of completions cut at the limit that deserves a word

@@ -4,7 +4,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, TypeVar
 
 import jax
+import numpy as np
 from jax.sharding import Mesh
+from jaxtyping import Shaped
 
 from rlaif_jax.data.order import Position, RowStream
 from rlaif_jax.data.rows import TokenRows
@@ -66,7 +68,7 @@ def place_rows(rows: TokenRows, mesh: Mesh, *, vocab_size: int) -> TokenRows:
     return place_batch(TokenRows(*map(own_block, rows)), mesh)
 
 
-def own_block(rows):
+def own_block(rows: Shaped[np.ndarray, "..."]) -> Shaped[np.ndarray, "..."]:
     """The rows of a batch that this process provides."""
     mine = host_rows(len(rows), jax.process_index(), jax.process_count())
     return rows[mine]

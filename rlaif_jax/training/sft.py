@@ -2,12 +2,12 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from rlaif_jax.config import TokensConfig
+from rlaif_jax.config import SftLoss, TokensConfig
 from rlaif_jax.data.order import Source
 from rlaif_jax.data.rows import Example, TokenRows, sft_rows
 from rlaif_jax.data.tokenization import encode_completion, encode_prompt
@@ -27,7 +27,6 @@ from rlaif_jax.training.run import Task, train
 from rlaif_jax.training.scoring import completion_token_logps
 from rlaif_jax.training.step import LossFn, Metrics
 
-SftLoss = Literal["sequence_sum", "token_mean"]
 _ExampleLoss = Callable[[Float[Array, "B T"], Bool[Array, "B T"]], Float[Array, " B"]]
 
 LOSSES: dict[SftLoss, _ExampleLoss] = {

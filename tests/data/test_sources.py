@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rlaif_jax.config import SourceConfig
-from rlaif_jax.data.sources import read_completions, read_prompts
+from rlaif_jax.data.sources import read_prompts
 from rlaif_jax.errors import CorruptDataError, UsageError
 from rlaif_jax.files import write_records
 from rlaif_jax.records import Message, Prompt
@@ -54,8 +54,7 @@ def test_prompts_completions_and_reasons_come_together(tmp_path):
         "not_unicode": 1,
         "special_token_text": 1,
     }
-    (completion,) = read_completions(source)
-    assert completion == read.completions[0]
+    (completion,) = read.completions
     assert completion.prompt_id == read.prompts[0].prompt_id
     assert (completion.text, completion.generator) == ("answer 1", "sharegpt")
 
@@ -104,13 +103,6 @@ def test_the_same_text_has_the_same_id_from_any_format(tmp_path):
         sharegpt(tmp_path / "s.json", ["one", "x"]),
     ]
     assert len({read_prompts(one).prompts[0].prompt_id for one in sources}) == 1
-
-
-def test_a_source_without_completions_says_where_to_get_some(tmp_path):
-    (tmp_path / "a.json").write_text(json.dumps([{"instruction": "one"}]))
-    source = SourceConfig(format="alpaca_eval", path=str(tmp_path / "a.json"))
-    with pytest.raises(UsageError, match="holds no completions"):
-        read_completions(source)
 
 
 @pytest.mark.parametrize("kind", ["sharegpt", "alpaca_eval", "jsonl", "parquet"])

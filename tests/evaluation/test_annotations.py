@@ -25,7 +25,7 @@ def row(preference, instruction="Say hi."):
 
 def test_every_kind_of_verdict_is_read(write):
     path = write([row(value) for value in (0, 1, 2.0, 1.5, 1.25, None, -1)])
-    assert read_preferences(path) == [0, 1, 2, 1.5, 1.25, None, None]
+    assert read_preferences(path) == [1.5, 1, 2, 1.5, 1.25, None, None]
 
 
 def test_a_draw_is_half_a_win():

@@ -6,27 +6,14 @@ import math
 
 import pytest
 
-from rlaif_jax.errors import CorruptDataError, UsageError
+from rlaif_jax.errors import UsageError
 from rlaif_jax.evaluation.win_rate import (
+    OUTCOMES,
     from_annotations,
-    from_labels,
-    outcomes_by_prompt,
+    from_outcomes,
     win_rate,
 )
-from rlaif_jax.records import Label, Verdict
-
-
-def label(pair_id: str, verdict: Verdict) -> Label:
-    return Label(
-        pair_id=pair_id,
-        verdict=verdict,
-        p_first=None,
-        verdict_both_orders="",
-        state="labeled",
-        critic="critic",
-        critic_returned_model="critic",
-        template_hash="",
-    )
+from rlaif_jax.records import Verdict
 
 
 def test_hand_worked_win_rate():
@@ -76,27 +63,11 @@ def test_plain_and_gzipped_annotations_agree(tmp_path):
 
 def test_the_second_completion_is_the_candidate():
     verdicts = [Verdict.SECOND, Verdict.SECOND, Verdict.FIRST, Verdict.TIE]
-    labels = [label(str(i), verdict) for i, verdict in enumerate(verdicts)]
-    assert from_labels(labels).win_rate == pytest.approx(62.5)
+    result = from_outcomes(OUTCOMES[verdict] for verdict in verdicts)
+    assert result.win_rate == pytest.approx(62.5)
 
 
-def test_failed_labels_are_dropped_and_counted():
+def test_failed_verdicts_are_dropped_and_counted():
     verdicts = [Verdict.SECOND, Verdict.FAILED, Verdict.FIRST]
-    result = from_labels(label(str(i), verdict) for i, verdict in enumerate(verdicts))
+    result = from_outcomes(OUTCOMES[verdict] for verdict in verdicts)
     assert (result.win_rate, result.n_total, result.n_dropped) == (50.0, 2, 1)
-
-
-def test_outcomes_are_keyed_by_prompt():
-    labels = [label("x", Verdict.SECOND), label("y", Verdict.FAILED)]
-    assert outcomes_by_prompt(labels, {"x": "p", "y": "q"}) == {"p": 1.0, "q": None}
-
-
-def test_a_label_without_comparison_is_corrupt():
-    with pytest.raises(CorruptDataError, match="'x' belongs to no comparison"):
-        outcomes_by_prompt([label("x", Verdict.TIE)], {})
-
-
-def test_two_labels_of_a_prompt_are_corrupt():
-    labels = [label("x", Verdict.TIE), label("y", Verdict.TIE)]
-    with pytest.raises(CorruptDataError, match="'p' has two labels"):
-        outcomes_by_prompt(labels, {"x": "p", "y": "p"})

@@ -18,7 +18,7 @@ from rlaif_jax.config import (
     TokensConfig,
 )
 from rlaif_jax.data.shards import ShardWriter
-from rlaif_jax.data.tokenization import load_tokenizer
+from rlaif_jax.data.tokenizer import load_tokenizer
 from rlaif_jax.files import write_json
 from rlaif_jax.models import init_params, preset
 from rlaif_jax.records import Message, Preference

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rlaif_jax.data.tokenization import load_tokenizer
+from rlaif_jax.data.tokenizer import load_tokenizer
 from rlaif_jax.errors import UsageError
 from rlaif_jax.inspection.logged import (
     batch_log_ratios,

@@ -31,11 +31,10 @@ def test_labels_add_up():
         accounts.check()
     accounts.add_label(label("refused", Verdict.FAILED))
     accounts.check()
-    assert accounts.to_json() == {
-        "total": 3,
-        "done": 3,
-        "states": {"labeled": 2, "refused": 1},
-        "verdicts": {"failed": 1, "first": 1, "tie": 1},
+    assert accounts.done == 3
+    assert accounts.states == {"labeled": 2, "refused": 1}
+    assert accounts.verdicts == {"failed": 1, "first": 1, "tie": 1}
+    assert accounts.spent() == {
         "calls": 6,
         "prompt_tokens": 30,
         "completion_tokens": 6,

@@ -3,7 +3,7 @@
 import pytest
 
 from rlaif_jax.labeling.session import open_asker
-from rlaif_jax.labeling.teacher import ChatTeacher, is_usable
+from rlaif_jax.labeling.teacher import ChatTeacher
 from rlaif_jax.records import Completion, Usage
 
 pytestmark = pytest.mark.anyio
@@ -46,23 +46,16 @@ async def test_the_models_name_is_the_default_writer(completed, prompt):
 
 
 @pytest.mark.parametrize(
-    ("fault", "finish_reason", "usable"),
+    ("fault", "finish_reason"),
     [
-        ("length", "length", True),
-        ("refusal", "refusal", False),
-        ("content_filter", "content_filter", False),
-        ("too-long", "too_long", False),
-        ("500", "failed", False),
+        ("length", "length"),
+        ("refusal", "refusal"),
+        ("content_filter", "content_filter"),
+        ("too-long", "too_long"),
+        ("500", "failed"),
     ],
 )
-async def test_every_end_is_told(
-    completed, prompt, server, fault, finish_reason, usable
-):
+async def test_every_end_is_told(completed, prompt, server, fault, finish_reason):
     server.faults.append(fault)
     completion = await completed(prompt())
     assert completion.finish_reason == finish_reason
-    assert is_usable(completion) is usable
-
-
-def test_a_blank_completion_is_not_usable():
-    assert not is_usable(Completion.create("p", " \n", generator="g"))

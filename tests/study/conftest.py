@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 
 from rlaif_jax.study.bill import Spend, Stage
-from rlaif_jax.study.claims import paper_claims
+from rlaif_jax.study.claims import ClaimConfig, Headline
 from rlaif_jax.study.results import (
     Arm,
     Curve,
-    Headline,
     Sample,
     SeedResult,
     StudyResults,
@@ -126,9 +125,34 @@ def make_study():
     return made_up_study
 
 
+# the paper's three (arXiv:2402.12366)
+CLAIMS = {
+    "a": ClaimConfig(
+        text="With a critic stronger than the teacher, AI feedback beats "
+        "fine-tuning on the teacher alone.",
+        greater="rlaif_weak",
+        lesser="sft_weak",
+    ),
+    "b": ClaimConfig(
+        text="Fine-tuning on the strong model's completions is at least as "
+        "good as AI feedback from it on a weak teacher's.",
+        greater="sft_strong",
+        lesser="rlaif_weak",
+        relation=">=",
+    ),
+    "c": ClaimConfig(
+        text="AI feedback gains less over fine-tuning where teacher and "
+        "critic are the same model.",
+        greater="rlaif_weak",
+        lesser="sft_weak",
+        minus_greater="rlaif_strong",
+        minus_lesser="sft_strong",
+    ),
+}
+
+
 def made_up_study(*, seeds: int = 2, prompts: int = 60, **fields) -> StudyResults:
     arms = list(ARMS)
-    names = {name: name for name in arms}
     return StudyResults(
         arms={
             name: Arm(
@@ -141,7 +165,7 @@ def made_up_study(*, seeds: int = 2, prompts: int = 60, **fields) -> StudyResult
             "baseline": "the weak teacher",
             "evaluator": "lab-critic-95",
             "headline": Headline(writes="sft_strong", judges="rlaif_weak"),
-            "claims": paper_claims(**names),
+            "claims": CLAIMS,
             "stages": stages(arms),
             "curves": curves(arms, range(seeds)),
             "samples": (

@@ -4,9 +4,9 @@ from html.parser import HTMLParser
 
 import pytest
 
-from rlaif_jax.study.claims import ClaimConfig
+from rlaif_jax.study.claims import ClaimConfig, Headline
 from rlaif_jax.study.report import write_report, write_side_by_side
-from rlaif_jax.study.results import Headline, Sample
+from rlaif_jax.study.results import Sample
 from rlaif_jax.study.results_file import read_results
 
 PAYLOADS = (

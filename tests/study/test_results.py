@@ -5,8 +5,8 @@ import pytest
 
 from rlaif_jax.errors import UsageError
 from rlaif_jax.study.bill import Stage
-from rlaif_jax.study.claims import ClaimConfig
-from rlaif_jax.study.results import Arm, Curve, Headline, SeedResult, StudyResults
+from rlaif_jax.study.claims import ClaimConfig, Headline
+from rlaif_jax.study.results import Arm, Curve, SeedResult, StudyResults
 
 
 def seed_result(seed, won, **fields):

@@ -1,6 +1,7 @@
 """Tests of `rlaif_jax.study.summary`."""
 
-from rlaif_jax.study.results import Arm, Headline, SeedResult, StudyResults
+from rlaif_jax.study.claims import Headline
+from rlaif_jax.study.results import Arm, SeedResult, StudyResults
 from rlaif_jax.study.summary import caveats, findings
 
 

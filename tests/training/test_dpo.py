@@ -12,7 +12,7 @@ from rlaif_jax.config import TokensConfig
 from rlaif_jax.data.row_sources import ManifestSource
 from rlaif_jax.data.rows import Pair, pair_rows
 from rlaif_jax.data.shards import ShardWriter
-from rlaif_jax.data.tokenization import load_tokenizer
+from rlaif_jax.data.tokenizer import load_tokenizer
 from rlaif_jax.errors import InternalError, PreemptedError
 from rlaif_jax.lab.vocabulary import write_tokenizer
 from rlaif_jax.records import Message, Preference

@@ -7,7 +7,7 @@ import pytest
 from rlaif_jax.config import TokensConfig
 from rlaif_jax.data.row_sources import MemorySource
 from rlaif_jax.data.rows import Example, sft_rows
-from rlaif_jax.data.tokenization import load_tokenizer
+from rlaif_jax.data.tokenizer import load_tokenizer
 from rlaif_jax.errors import CorruptDataError
 from rlaif_jax.lab.vocabulary import write_tokenizer
 from rlaif_jax.records import Completion, Message, Prompt
