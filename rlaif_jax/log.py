@@ -1,6 +1,7 @@
 """The package's logger, and its one handler on stderr."""
 
 import logging
+import os
 import re
 import sys
 
@@ -35,5 +36,7 @@ def configure(*, verbose: bool = False) -> None:
     package.handlers[:] = [handler]
     package.setLevel(logging.DEBUG if verbose else logging.INFO)
     package.propagate = False
+    # it warns, when imported, of every framework that is not installed
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     if not verbose:  # Orbax tells a failed save there, with a traceback of its own
         logging.getLogger("absl").setLevel(logging.CRITICAL)

@@ -58,7 +58,11 @@ class Console:
 
     def say(self, text: str) -> None:
         """One line of news."""
-        if not self._quiet:
+        if self._quiet:
+            return
+        if self._rich is not None:
+            self._rich.console.print(text, highlight=False, markup=False)
+        else:
             _log.info(text)
 
     def update(

@@ -62,12 +62,17 @@ class Stages:
         folders = {s.digest: self.folder(s) for s in stages}
         count = len({s.digest for s in stages})
         ended = count - len(todo)
-        for stage in self._execute(todo, folders, workers):
+        console.say(f"{len(todo)} of {count} stages to run, {workers} at a time")
+        for _ in self._execute(todo, folders, workers, console):
             ended += 1
-            console.update("stages", ended, count, stage.title)
+            console.update("stages", ended, count)
 
     def _execute(
-        self, todo: dict[str, Stage], folders: dict[str, Path], workers: int
+        self,
+        todo: dict[str, Stage],
+        folders: dict[str, Path],
+        workers: int,
+        console: Console,
     ) -> Iterator[Stage]:
         """Yields each stage when it has ended."""
         with _submitter(workers) as submit:
@@ -78,6 +83,7 @@ class Stages:
                     if len(running) == workers:
                         break
                     del todo[stage.digest]
+                    console.say(stage.title)
                     document = resolve(stage.document, folders)
                     folder = folders[stage.digest]
                     running[submit(stage.verb, document, folder)] = stage
