@@ -1,5 +1,7 @@
-"""A study's arms as a table for the terminal."""
+"""A study's arms as tables for the terminal."""
 
+from rich import box
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -14,29 +16,49 @@ from rlaif_jax.study.wording import (
     visible,
 )
 
+_ARMS_IN_A_ROW = 4  # fit 80 columns
 
-def results_table(results: StudyResults) -> Table:
-    """Win rate, measures, price and device time of every arm."""
-    shared = set.intersection(*(set(arm.measures) for arm in results.arms.values()))
-    first = next(iter(results.arms.values()))
-    measures = [name for name in first.measures if name in shared]
-    table = Table(title=Text(visible(results.title)), title_justify="left")
-    table.add_column("Arm")
-    heads = ["Win rate", "95 % interval", *map(measure_name, measures)]
-    for head in [*heads, "Tokens each", "Calls", "Price", "Device"]:
-        table.add_column(Text(visible(head)), justify="right")
-    bills, rates = results.bills(), results.win_rates()
-    for name, arm in results.arms.items():
-        rate, bill = rates[name], bills[name]
-        cells = [
-            name,
-            points(rate.value),
-            interval(rate.low, rate.high),
-            *(measure_value(measure, arm.measures[measure]) for measure in measures),
-            f"{arm.mean_completion_tokens:.1f}",
-            f"{bill.all_roles.calls:,}",
-            usd(bill.all_roles.cost_usd),
-            duration(bill.total_device_s),
-        ]
-        table.add_row(*(Text(visible(cell)) for cell in cells))
+
+def results_table(results: StudyResults) -> Group:
+    """Win rate, measures, calls, price and device time; an arm is a column."""
+    names = list(results.arms)
+    tables = [
+        _table(results, names[start : start + _ARMS_IN_A_ROW])
+        for start in range(0, len(names), _ARMS_IN_A_ROW)
+    ]
+    return Group(Text(visible(results.title), style="bold"), *tables)
+
+
+def _table(results: StudyResults, names: list[str]) -> Table:
+    """The figures of a few arms."""
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("")
+    for name in names:
+        table.add_column(Text(visible(name)), justify="right", overflow="fold")
+    columns = [_figures(results, name) for name in names]
+    for head in columns[0]:
+        table.add_row(head, *(Text(column[head]) for column in columns))
     return table
+
+
+def _figures(results: StudyResults, name: str) -> dict[str, str]:
+    """What is told of one arm, in order."""
+    shared = set.intersection(*(set(arm.measures) for arm in results.arms.values()))
+    arm, rate, bill = (
+        results.arms[name],
+        results.win_rates()[name],
+        results.bills()[name],
+    )
+    return {
+        "Win rate, %": points(rate.value),
+        "95 % interval": interval(rate.low, rate.high),
+        **{
+            visible(measure_name(measure)): measure_value(measure, value)
+            for measure, value in arm.measures.items()
+            if measure in shared
+        },
+        "Tokens each": f"{arm.mean_completion_tokens:.1f}",
+        "Calls": f"{bill.all_roles.calls:,}",
+        "Price": usd(bill.all_roles.cost_usd),
+        "Device": duration(bill.total_device_s),
+    }
