@@ -8,13 +8,13 @@ import inspect
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from types import UnionType
+from typing import Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
 
 import pydantic
 from pydantic import BaseModel
-from pydantic.fields import FieldInfo
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from rlaif_jax.config import Config
 from rlaif_jax.errors import UsageError
@@ -61,9 +61,12 @@ def read_yaml(path: Path) -> Json:
         document = YAML(typ="safe", pure=True).load(
             read_text(require_file(path, "config"))
         )
+    except MarkedYAMLError as error:
+        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
+        reason = error.problem or "it does not parse"
+        raise UsageError(f"{path}{line} is not valid YAML: {reason}") from error
     except YAMLError as error:
-        reason = " ".join(str(error).split())
-        raise UsageError(f"{path} is not valid YAML: {reason}") from error
+        raise UsageError(f"{path} is not valid YAML: {error}") from error
     if document is None:
         return {}
     if not isinstance(document, dict):
@@ -102,36 +105,65 @@ def _explain(kind: type[BaseModel], error: pydantic.ValidationError) -> str:
     """One line for the first thing that is wrong."""
     # an unknown key explains a missing one, so it is told first
     first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
-    where = ".".join(
+    parts = [
         str(part)
         for i, part in enumerate(first["loc"])
         if not i or part not in _UNION_TAGS
-    )
-    if first["type"] == "extra_forbidden":
-        name = str(first["loc"][-1])
-        near = difflib.get_close_matches(name, _known_keys(kind, first["loc"]), n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        return f"unknown config key {where!r}{hint}"
-    if first["type"] == "missing":
-        return f"config key {where!r} is missing: add it to the YAML or as {where}=..."
+    ]
+    where = ".".join(parts)
+    match first["type"]:
+        case "extra_forbidden":
+            known = _known_keys(kind, first["loc"])
+            near = difflib.get_close_matches(parts[-1], known, n=1)
+            meant = ".".join([*parts[:-1], *near])
+            hint = f"; did you mean {meant!r}?" if near else _listed(known)
+            return f"unknown config key {where!r}{hint}"
+        case "missing":
+            return (
+                f"config key {where!r} is missing: add it to the YAML or as {where}=..."
+            )
+        case "union_tag_not_found" | "union_tag_invalid":
+            tag = str(first.get("ctx", {})["discriminator"]).strip("'")
+            models = _models_at(kind, first["loc"])
+            names = ", ".join(name for model in models for name in _choices(model, tag))
+            given = first.get("ctx", {}).get("tag")
+            shown = "it is missing" if given is None else f"got {given!r}"
+            return f"config {where}.{tag} must be one of {names} ({shown})"
     value = first.get("input")
     shown = "" if isinstance(value, dict) else f" (got {value!r})"
     message = first["msg"].removeprefix("Value error, ")
     return f"config {where}: {message}{shown}" if where else f"config: {message}"
 
 
-def _known_keys(kind: Any, location: tuple[int | str, ...]) -> list[str]:
+def _listed(known: list[str]) -> str:
+    return f"; the keys there are {', '.join(known)}" if known else ""
+
+
+def _known_keys(kind: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
     """Field names at the place where an unknown key was found."""
+    models = _models_at(kind, location[:-1])
+    return sorted({name for model in models for name in model.model_fields})
+
+
+def _models_at(
+    kind: type[BaseModel], location: tuple[int | str, ...]
+) -> list[type[BaseModel]]:
+    """The config types that may stand at a place."""
     kinds = [kind]
-    for part in location[:-1]:
+    for part in location:
         children = [
             candidate
             for known in kinds
             if str(part) in known.model_fields
             for candidate in _models_in(known.model_fields[str(part)].annotation)
         ]
-        kinds = children or kinds  # a union's tag appears in the location too
-    return sorted({name for known in kinds for name in known.model_fields})
+        # a union's tag appears in the location too
+        kinds = children or [k for k in kinds if _has_choice(k, part)] or kinds
+    return kinds
+
+
+def _has_choice(model: type[BaseModel], choice: int | str) -> bool:
+    return any(choice in _choices(model, name) for name in model.model_fields)
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:
@@ -140,6 +172,11 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
         return [annotation]
     inner = getattr(annotation, "__args__", ())
     return [model for part in inner for model in _models_in(part)]
+
+
+def _choices(model: type[BaseModel], name: str) -> tuple[str, ...]:
+    """The literals that a field takes."""
+    return get_args(model.model_fields[name].annotation)
 
 
 class ConfigKey(NamedTuple):
@@ -154,17 +191,33 @@ def config_keys(kind: type[BaseModel], prefix: str = "") -> list[ConfigKey]:
     comments = _comments(kind)
     rows: list[ConfigKey] = []
     for name, field in kind.model_fields.items():
-        models = _models_in(field.annotation)
-        mapping = str(field.annotation).startswith("dict")
-        if models and not mapping and len(models) <= 2:
-            for model in models:
-                rows += config_keys(model, f"{prefix}{name}.")
+        if models := _models_in(field.annotation):
+            is_mapping = get_origin(field.annotation) is dict
+            place = f"{prefix}{name}.NAME." if is_mapping else f"{prefix}{name}."
+            rows += _keys_of_any(models, place)
             continue
-        default = "required" if field.is_required() else f"= {field.default!r}"
+        default = field.get_default(call_default_factory=True)
+        shown = "required" if field.is_required() else f"= {_plain(default)}"
         note = f"  # {comments[name]}" if name in comments else ""
-        rows.append(ConfigKey(prefix + name, f"{_type_name(field)} {default}{note}"))
-    seen: set[str] = set()
-    return [row for row in rows if not (row.key in seen or seen.add(row.key))]
+        text = f"{_type_name(field.annotation)} {shown}{note}"
+        rows.append(ConfigKey(prefix + name, text))
+    return rows
+
+
+def _keys_of_any(models: list[type[BaseModel]], prefix: str) -> list[ConfigKey]:
+    """The keys of a config, or those of several between which a tag chooses."""
+    if len(models) == 1:
+        return config_keys(models[0], prefix)
+    tag = next(name for name in models[0].model_fields if _choices(models[0], name))
+    chosen = {model: " | ".join(_choices(model, tag)) for model in models}
+    rows = {prefix + tag: f"{' | '.join(chosen.values())} required"}
+    for model in models:
+        for row in config_keys(model, prefix):
+            name = row.key.removeprefix(prefix).partition(".")[0]
+            has = [other for other in models if name in other.model_fields]
+            only = "" if has == models else f"[{chosen[model]}] "
+            rows.setdefault(row.key, only + row.text)
+    return [ConfigKey(*row) for row in rows.items()]
 
 
 def _comments(kind: type[BaseModel]) -> dict[str, str]:
@@ -174,9 +227,28 @@ def _comments(kind: type[BaseModel]) -> dict[str, str]:
     return dict(found)
 
 
-def _type_name(field: FieldInfo) -> str:
+def _type_name(annotation: Any) -> str:
     """The type as a user would write it."""
-    name = getattr(field.annotation, "__name__", "")
-    text = name if name in {"int", "float", "str", "bool", "Path"} else ""
-    plain = str(field.annotation).replace("typing.", "").replace("pathlib._local.", "")
-    return text or plain.replace("pathlib.", "").replace("NoneType", "None")
+    if get_origin(annotation) is Literal:
+        return " | ".join(map(str, get_args(annotation)))
+    if get_origin(annotation) in (Union, UnionType):
+        return " | ".join(map(_type_name, get_args(annotation)))
+    if get_origin(annotation) is dict:
+        return "mapping of {} to {}".format(*map(_type_name, get_args(annotation)))
+    if get_origin(annotation) is tuple:
+        return f"list of {_type_name(get_args(annotation)[0])}"
+    names = {str: "text", type(None): "null", Path: "path", bool: "true | false"}
+    return names.get(annotation, getattr(annotation, "__name__", str(annotation)))
+
+
+def _plain(value: Any) -> str:
+    """A default as YAML would have it."""
+    match value:
+        case None | bool():
+            return {None: "null", True: "true", False: "false"}[value]
+        case str():
+            return value
+        case tuple():
+            return str(list(value))
+        case _:
+            return str(value)

@@ -2,9 +2,16 @@
 
 import pytest
 
-from rlaif_jax.config import EvaluateConfig, LabelConfig, SftConfig
+from rlaif_jax.config import (
+    DpoConfig,
+    EvaluateConfig,
+    LabelConfig,
+    PromptsConfig,
+    SftConfig,
+)
 from rlaif_jax.config_file import config_keys, load_config, read_yaml
 from rlaif_jax.errors import UsageError
+from rlaif_jax.study.config import StudyConfig
 
 SFT = """
 model: {path: runs/base}
@@ -42,7 +49,7 @@ def test_no_is_a_string(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a: 1\na: 2\n", "duplicate key"),
+        ("a: 1\na: 2\n", r"x\.yaml:2 .*duplicate key"),
         ("- 1\n", "list, not a mapping"),
         ("a: [1\n", "not valid YAML"),
     ],
@@ -57,8 +64,9 @@ def test_bad_yaml_is_named(tmp_path, text, message):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("optimizer.lerning_rate=1", "'optimizer.lerning_rate'.*'learning_rate'"),
-        ("optimizer.b1=0.9", "unknown config key 'optimizer.b1'"),
+        ("optimizer.lerning_rate=1", "lerning_rate'.*'optimizer.learning_rate'"),
+        ("optimizer.b1=0.9", "'optimizer.b1'; the keys there are decay, end_fr"),
+        ("optimizer.name=adam", r"one of adamw, rmsprop \(got 'adam'\)"),
         ("modle.path=x", "'modle'; did you mean 'model'"),
         ("batch_size=zero", "batch_size.*got 'zero'"),
         ("model.preset=lab-tiny", "either model.path or model.preset"),
@@ -98,3 +106,21 @@ def test_every_key_of_a_config_is_told_with_its_comment():
     assert rows["optimizer.max_grad_norm"].endswith("# global L2 norm")
     assert "required" in rows["prompts"]
     assert {"mesh.fsdp", "tokens.template", "checkpoint.keep"} <= rows.keys()
+
+
+def test_a_missing_choice_is_told_with_what_there_is(tmp_path):
+    document = ["model.path=x", "preferences=y", "optimizer.learning_rate=1"]
+    with pytest.raises(UsageError, match=r"optimizer\.name must be one of adamw, rmsp"):
+        load_config(DpoConfig, document)
+
+
+def test_help_tells_what_belongs_to_which_alternative():
+    rows = {row.key: row.text for row in config_keys(LabelConfig)}
+    assert rows["critic.api"] == "openai | anthropic | recorded required"
+    assert rows["critic.file"].startswith("[recorded] path required")
+    assert rows["orders"].startswith("both | hashed = both")
+    rows = {row.key: row.text for row in config_keys(PromptsConfig)}
+    assert rows["fractions"].startswith("mapping of text to float = {'sft': 0.1")
+    assert rows["limit"].startswith("int | null = null")
+    rows = {row.key: row.text for row in config_keys(StudyConfig)}
+    assert rows["teachers.NAME.base_url"].startswith("[openai | anthropic] text req")
