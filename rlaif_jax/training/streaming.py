@@ -1,15 +1,22 @@
 """Preferences of a folder that labeling may still be filling, for all processes."""
 
+import math
 import time
 from functools import partial
 from pathlib import Path
 
 import jax
 
+from rlaif_jax import log
 from rlaif_jax.checkpoint.agreement import on_first_process
+from rlaif_jax.data.manifest import FILE_NAME
 from rlaif_jax.data.row_sources import ManifestSource, manifest_head
 from rlaif_jax.errors import PreemptedError
 from rlaif_jax.runtime import distributed
+
+_FIRST_WAIT_S = 60.0  # for a `label` that was started beside this run
+
+_log = log.logger(__name__)
 
 
 def preference_source(
@@ -23,9 +30,10 @@ def preference_source(
       poll_every_s: Between two looks at the manifest.
 
     Raises:
-      UsageError: If there is no manifest.
+      UsageError: If no manifest appears, within a minute and `wait_s`.
       CorruptDataError: If it is damaged.
     """
+    _await_manifest(folder, min(wait_s, _FIRST_WAIT_S), poll_every_s)
     return ManifestSource(
         folder,
         wait_s=wait_s,
@@ -33,6 +41,16 @@ def preference_source(
         poll_every_s=poll_every_s,
         sleep=_sleep,
     )
+
+
+def _await_manifest(folder: Path, wait_s: float, poll_every_s: float) -> None:
+    """Gives labeling the time to begin; whether it has is for the source to say."""
+    for attempt in range(math.ceil(wait_s / poll_every_s)):
+        if (folder / FILE_NAME).is_file():
+            return
+        if not attempt:
+            _log.info("no %s in %s yet: waiting %g s", FILE_NAME, folder, wait_s)
+        _sleep(poll_every_s)
 
 
 def _agreed_head(folder: Path) -> tuple[int, bool]:

@@ -7,9 +7,8 @@ def test_dpo_beside_label_gives_the_metrics_of_dpo_after_it(
     labels, out = tmp_path / "labels", tmp_path / "beside"
     document = study.dpo(preferences=str(labels), batch_size=4)
     lab.held_after = 48  # of 96: labeling cannot end before DPO has begun
-    labeling = rlaif.start("label", study.label(max_in_flight=2), labels)
-    wait_until((labels / "manifest.jsonl").exists, labeling)
     training = rlaif.start("dpo", document, out)
+    labeling = rlaif.start("label", study.label(max_in_flight=2), labels)
 
     def has_step():
         path = out / "metrics.jsonl"
@@ -27,8 +26,8 @@ def test_dpo_beside_label_gives_the_metrics_of_dpo_after_it(
     ).read_bytes()
 
 
-def test_dpo_before_the_first_shard_says_what_is_missing(rlaif, study, tmp_path):
-    document = study.dpo(preferences=str(tmp_path / "nothing"))
+def test_dpo_without_labeling_says_what_is_missing(rlaif, study, tmp_path):
+    document = study.dpo(preferences=str(tmp_path / "nothing"), wait_s=1.0)
     process = rlaif.start("dpo", document, tmp_path / "dpo")
     assert process.wait(timeout=60) == 2
     assert "manifest" in process.log.read_text()
