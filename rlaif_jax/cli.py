@@ -16,6 +16,7 @@ from rlaif_jax import __version__, log
 from rlaif_jax.config import Config, config_hash
 from rlaif_jax.config_file import config_keys, load_config
 from rlaif_jax.errors import CommandError
+from rlaif_jax.files import require_writable
 from rlaif_jax.typing import Json
 
 
@@ -70,6 +71,8 @@ VERBS = {
     "doctor": Verb("config:DoctorConfig", "Check this machine."),
 }
 
+_INTERRUPTED = 130
+
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
@@ -98,23 +101,20 @@ def run(argv: list[str]) -> int:
     debug = "--debug" in argv
     log.configure(verbose=debug)
     try:
-        app(args=argv, standalone_mode=False)
-    except typer.Exit as error:
-        return error.exit_code
+        code = app(args=argv, standalone_mode=False)
     except typer.BadParameter as error:
         error.show()
         return 2
     except TyperException as error:
         _complain(str(error), debug)
         return 2
-    except (KeyboardInterrupt, typer.Abort):
-        _complain("interrupted: run the same command again to continue", debug)
-        return 130
     except BaseException as error:
         if isinstance(error, SystemExit):
             raise
         return _failed(error, debug)
-    return 0
+    if code == _INTERRUPTED:  # typer turns KeyboardInterrupt into this
+        _complain("interrupted: run the same command again to continue", debug)
+    return code or 0
 
 
 @app.callback(invoke_without_command=True)
@@ -206,6 +206,7 @@ def _dispatch(
 
     config = load_config(config_of(verb), arguments)
     folder = out or Path("runs") / f"{verb}-{config_hash(config)[:8]}"
+    require_writable(folder)
     command = importlib.import_module(f"rlaif_jax.commands.{verb.replace('-', '_')}")
     with Console(watch=watch) as console:
         result: Json = command.run(config, folder, console)

@@ -23,9 +23,26 @@ def require_file(path: Path, what: str) -> Path:
     Raises:
       UsageError: If there is none; `what` says what was looked for.
     """
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder, and a {what} is a file: name the file")
     if not path.is_file():
         raise UsageError(f"no {what} at {path}: check the path")
     return path
+
+
+def require_writable(folder: Path) -> None:
+    """Makes sure that a folder is there, or can be made, and takes files.
+
+    Raises:
+      UsageError: If it is a file or may not be written.
+    """
+    place = folder
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not place.is_dir():
+        raise UsageError(f"--out {folder}: {place} is a file: choose a folder")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise UsageError(f"--out {folder}: may not write in {place}: choose another")
 
 
 def sync_folder(folder: Path) -> None:

@@ -45,3 +45,12 @@ def test_a_bug_is_exit_code_70_and_secrets_are_blanked(capsys):
 def test_version(capsys):
     assert cli.run(["--version"]) == 0
     assert capsys.readouterr().out.strip().count(".") == 2
+
+
+def test_an_interrupt_before_the_run_is_told(monkeypatch, capsys):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "load_config", interrupted)
+    assert cli.run(["doctor"]) == 130
+    assert "run the same command again" in capsys.readouterr().err

@@ -12,6 +12,8 @@ from rlaif_jax.files import (
     read_json_list,
     read_records,
     read_text,
+    require_file,
+    require_writable,
     write_atomic,
     write_json,
     write_records,
@@ -127,3 +129,16 @@ def test_a_truncated_packed_list_is_corrupt_data(tmp_path):
     path.write_bytes(gzip.compress(b"[]" + b" " * 100)[:-9])
     with pytest.raises(CorruptDataError, match="cannot read"):
         read_json_list(path, "file")
+
+
+def test_an_output_folder_that_cannot_be_written_is_refused(tmp_path):
+    require_writable(tmp_path / "new" / "run")
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "file", tmp_path / "file" / "run"):
+        with pytest.raises(UsageError, match="file is a file: choose a folder"):
+            require_writable(path)
+
+
+def test_a_folder_where_a_file_is_wanted_is_told(tmp_path):
+    with pytest.raises(UsageError, match="is a folder, and a config is a file"):
+        require_file(tmp_path, "config")

@@ -9,13 +9,13 @@ from rlaif_jax.data.sources import read_prompts
 from rlaif_jax.data.splits import assign_splits, filter_prompts
 from rlaif_jax.errors import UsageError
 from rlaif_jax.files import write_json, write_records
-from rlaif_jax.provenance import write_run_info
+from rlaif_jax.records import content_hash
+from rlaif_jax.run_folder import claim
 from rlaif_jax.typing import Json
 
 
 def run(config: PromptsConfig, out: Path, console: Console) -> Json:
     """Writes prompts.jsonl, the source's own completions if it has some, and counts."""
-    write_run_info(out, config)
     console.say(f"reading {config.source.format} {config.source.path}")
     read = read_prompts(config.source)
     kept = filter_prompts(
@@ -28,6 +28,7 @@ def run(config: PromptsConfig, out: Path, console: Console) -> Json:
     )
     if not prompts:
         raise UsageError(f"{config.source.path} leaves no prompt after the filters")
+    claim(out, config, inputs=content_hash([p.prompt_id for p in prompts]))
     write_records(out / "prompts.jsonl", prompts)
     if read.completions:
         ids = {prompt.prompt_id for prompt in prompts}
