@@ -37,8 +37,8 @@ LabVariant = Literal[
 class MeshConfig(Config):
     """How many devices along each mesh axis; one of them may be -1 for the rest."""
 
-    data: int = 1
-    fsdp: int = -1
+    data: int = 1  # -1 on one axis: all devices that the others leave
+    fsdp: int = -1  # shards parameters, gradients and optimizer states
     tensor: int = 1
     expert: int = 1
 
@@ -193,6 +193,7 @@ class CompleteConfig(Config):
     teacher: ChatConfig
     generator: str | None = None  # the writer's name in records; the model's else
     seed: int = 0  # sent to OpenAI-compatible endpoints
+    max_unanswered: int = Field(default=0, ge=0)  # prompts left out at most
     budget_usd: float | None = Field(default=None, ge=0)
 
 
@@ -260,6 +261,7 @@ class LabelConfig(Config):
     critic: ChatConfig
     orders: Orders = "both"  # hashed: one order, as in the paper
     comparisons_per_shard: int = Field(default=512, ge=1)
+    max_unanswered: int = Field(default=0, ge=0)  # comparisons left out at most
     budget_usd: float | None = Field(default=None, ge=0)
 
     @model_validator(mode="after")
@@ -285,6 +287,7 @@ class EvaluateConfig(Config):
     evaluator: ChatConfig | None = None
     orders: Orders = "both"
     against: Path | None = None  # another's run folder or annotations: paired test
+    max_unanswered: int = Field(default=0, ge=0)  # prompts left out at most
     budget_usd: float | None = Field(default=None, ge=0)
 
     @model_validator(mode="after")

@@ -17,6 +17,7 @@ _INCIDENTAL = {
     "debug",
     "max_attempts",
     "max_in_flight",
+    "max_unanswered",
     "mesh",
     "timeout_s",
     "wait_s",

@@ -23,7 +23,7 @@ def run(config: CompleteConfig, out: Path, console: Console) -> Json:
 
 async def _run(config: CompleteConfig, out: Path, console: Console) -> Json:
     prompts = read_prompts(config.prompts, config.splits)
-    accounts = Accounts(total=len(prompts))
+    accounts = Accounts(total=len(prompts), max_unanswered=config.max_unanswered)
     async with open_writer(
         config.teacher,
         generator=config.generator,

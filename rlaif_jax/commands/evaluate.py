@@ -19,7 +19,7 @@ from rlaif_jax.files import read_records, write_json, write_records
 from rlaif_jax.labeling.accounts import Accounts
 from rlaif_jax.labeling.pipeline import label_all
 from rlaif_jax.provenance import write_run_info
-from rlaif_jax.records import JudgedCompletion
+from rlaif_jax.records import JudgedCompletion, Verdict
 from rlaif_jax.run_folder import claim
 from rlaif_jax.typing import Json
 
@@ -35,6 +35,7 @@ def run(config: EvaluateConfig, out: Path, console: Console) -> Json:
         write_records(out / "verdicts.jsonl", judged)
         won = {one.prompt_id: one.won for one in judged}
         result = from_outcomes(won.values()).model_dump() | accounts.spent()
+        result["n_failed"] = accounts.verdicts[Verdict.FAILED.value]
     if config.against is not None:
         test = paired_test(won, _outcomes(config.against))
         result["against"] = {"folder": str(config.against), **test.model_dump()}
@@ -52,7 +53,7 @@ async def _judge(
     assert config.evaluator is not None
     prompts = read_prompts(config.prompts, config.splits)
     comparisons = build_comparisons(prompts, config.baseline, config.candidate)
-    accounts = Accounts(total=len(comparisons))
+    accounts = Accounts(total=len(comparisons), max_unanswered=config.max_unanswered)
     async with open_judge(
         config.evaluator, orders=config.orders, out=out, budget_usd=config.budget_usd
     ) as judge:
@@ -91,7 +92,22 @@ def show(result: Json, out: Path) -> None:
         f" {result['standard_error']:.2f}), {result['n_wins']} wins and"
         f" {result['n_draws']} draws of {result['n_total']}"
     )
+    if result.get("n_failed"):
+        print(f"{result['n_failed']} without a verdict, left out")
     if "against" in result:
-        test = result["against"]
-        print("against: " + ", ".join(f"{k} {v}" for k, v in test.items()))
+        _show_test(result["against"])
     print(f"written to {out / 'win_rate.json'}")
+
+
+def _show_test(test: Json) -> None:
+    difference = test["difference"]
+    print(
+        f"against {test['folder']}: {test['win_rate_a']:.2f} % to"
+        f" {test['win_rate_b']:.2f} %, difference {difference['value']:+.2f}"
+        f" ({difference['low']:+.2f} to {difference['high']:+.2f}, 95 %) points on"
+        f" {difference['n_prompts']} prompts"
+    )
+    print(
+        f"better on {test['n_better']}, worse on {test['n_worse']}: p ="
+        f" {test['p_value']:.2g}, exact sign test"
+    )

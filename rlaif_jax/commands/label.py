@@ -41,7 +41,7 @@ async def _run(config: LabelConfig, out: Path, console: Console) -> Json:
     comparisons = [
         one for one in compared if is_usable(one.first) and is_usable(one.second)
     ]
-    accounts = Accounts(total=len(comparisons))
+    accounts = Accounts(total=len(comparisons), max_unanswered=config.max_unanswered)
     async with open_judge(
         config.critic, orders=config.orders, out=out, budget_usd=config.budget_usd
     ) as judge:
@@ -64,7 +64,8 @@ async def _run(config: LabelConfig, out: Path, console: Console) -> Json:
             )
             async with aclosing(run_of_labels):
                 async for label in run_of_labels:
-                    sealer.take(comparisons[len(labels)], label)
+                    if not accounts.is_short:  # else a later run seals from here on
+                        sealer.take(comparisons[len(labels)], label)
                     labels.append(label)
             sealer.finish()
             manifest = shards.manifest

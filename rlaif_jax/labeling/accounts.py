@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
-from rlaif_jax.errors import InternalError
+from rlaif_jax.errors import InternalError, PreemptedError
 from rlaif_jax.records import Completion, Label
 from rlaif_jax.typing import Json
 
@@ -14,6 +14,7 @@ class Accounts:
 
     Attributes:
       total: Items to do; None if that is not known in advance.
+      max_unanswered: Items that may end without an answer.
       states: Items by how they ended.
       verdicts: Labels by verdict.
       calls: Calls sent.
@@ -23,6 +24,7 @@ class Accounts:
     """
 
     total: int | None = None
+    max_unanswered: int = 0
     states: Counter[str] = field(default_factory=Counter)
     verdicts: Counter[str] = field(default_factory=Counter)
     calls: int = 0
@@ -34,6 +36,11 @@ class Accounts:
     def done(self) -> int:
         """Items that have ended."""
         return self.states.total()
+
+    @property
+    def is_short(self) -> bool:
+        """Whether more items than allowed got no answer after every attempt."""
+        return self.states["failed"] > self.max_unanswered
 
     def add_label(self, label: Label) -> None:
         """Counts a label."""
@@ -52,15 +59,23 @@ class Accounts:
         self.cost_usd += completion.cost_usd
 
     def check(self) -> None:
-        """Makes sure that nothing was lost or counted twice.
+        """Makes sure that nothing was lost, counted twice or left unanswered.
 
         Raises:
           InternalError: If the states do not sum to the total.
+          PreemptedError: If more items than allowed got no answer.
         """
         if self.total is not None and self.done != self.total:
             raise InternalError(
                 f"{self.done} of {self.total} items are accounted for"
                 f" ({dict(self.states)}): please report this"
+            )
+        if self.is_short:
+            unanswered = self.states["failed"]
+            raise PreemptedError(
+                f"{unanswered} of {self.done} got no answer after every attempt: run"
+                " the same command again to ask only these, or leave them out with"
+                f" max_unanswered={unanswered}"
             )
 
     def spent(self) -> Json:

@@ -113,11 +113,11 @@ class AnthropicChat:
                 usage=_usage(body.get("usage")),
                 request_id=request_id or str(body.get("id") or ""),
             )
-        except UNUSABLE as error:
-            garbage = self._target.garbage(error)
+        except UNUSABLE:
+            garbage = self._target.garbage(content)
         else:
             return answer
-        raise garbage
+        raise garbage  # out here: what broke is no news, what was sent is told
 
 
 def _usage(usage: object) -> Usage | None:

@@ -1,6 +1,7 @@
 """The one path on which labels, completions and evaluations are paid for."""
 
 import asyncio
+import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -136,7 +137,7 @@ class Asker:
         finally:
             del self._under_way[key]
             done.set()
-        self._watch(outcome)
+        self._watch(question, outcome)
         return outcome
 
     async def _close(self, question: "_Question") -> Outcome:
@@ -230,14 +231,16 @@ class Asker:
             await (self.sleep or self.stop.sleep)(delay_s)
             self.stop.check()
 
-    def _watch(self, outcome: Outcome) -> None:
-        """Stops a run that gets nothing but failures."""
+    def _watch(self, question: "_Question", outcome: Outcome) -> None:
+        """Tells of failures, and stops a run that gets nothing else."""
         if outcome.state != "failed":
             self._failed_in_a_row = 0
             return
+        level = logging.DEBUG if self._failed_in_a_row else logging.WARNING
+        _log.log(level, "no answer about %s: %s", question.item, outcome.error)
         self._failed_in_a_row += 1
         if self._failed_in_a_row >= _MAX_FAILED_IN_A_ROW:
-            raise RefusedError(
+            raise PreemptedError(
                 f"{self._failed_in_a_row} questions in a row got no usable answer,"
                 f" each after {outcome.attempts} attempts; check the endpoint, then run"
                 f" the same command again; the last: {outcome.error}"

@@ -1,16 +1,20 @@
 """Models that judge comparisons."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from rlaif_jax.config import Orders
+from rlaif_jax.errors import RefusedError
 from rlaif_jax.labeling.asking import Asker
 from rlaif_jax.labeling.order import shown_orders
 from rlaif_jax.labeling.outcome import Outcome
 from rlaif_jax.labeling.prompts import TEMPLATE_HASH, instruction_text, judge_messages
 from rlaif_jax.labeling.verdicts import parse_choice
 from rlaif_jax.records import Comparison, Label, Usage, Verdict
+
+_MAX_UNPARSABLE_IN_A_ROW = 20  # comparisons, before the run is stopped
+_LONGEST_QUOTE = 80  # characters of an answer that a message shows
 
 _P_FIRST = {Verdict.FIRST: 1.0, Verdict.SECOND: 0.0}
 
@@ -48,7 +52,7 @@ def identical_label(comparison: Comparison, *, critic: Critic) -> Label:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class ChatCritic:
     """A chat model that judges, in one order or in both.
 
@@ -60,6 +64,7 @@ class ChatCritic:
 
     asker: Asker
     orders: Orders = "both"
+    _unparsable_in_a_row: int = field(default=0, init=False)
 
     @property
     def name(self) -> str:
@@ -76,6 +81,10 @@ class ChatCritic:
 
         Two equal texts are a tie without a call. The first order that yields no
         verdict fails the comparison, and the other is not paid for.
+
+        Raises:
+          StoppedError: If the run is stopping.
+          CommandError: If the model cannot be asked, or answers without verdicts.
         """
         if comparison.first.text == comparison.second.text:
             return identical_label(comparison, critic=self)
@@ -95,7 +104,22 @@ class ChatCritic:
                 answered = outcome.state == "answered"
                 state = "unparsable" if answered else outcome.state
                 break
+        self._watch(state, outcomes[-1])
         return self._label(comparison, state, verdicts, outcomes)
+
+    def _watch(self, state: str, outcome: Outcome) -> None:
+        """Stops a run whose model answers, but gives no verdicts."""
+        if state != "unparsable":
+            self._unparsable_in_a_row = 0
+            return
+        self._unparsable_in_a_row += 1
+        if self._unparsable_in_a_row >= _MAX_UNPARSABLE_IN_A_ROW:
+            words = " ".join(outcome.text.split())[:_LONGEST_QUOTE]
+            raise RefusedError(
+                f"{self._unparsable_in_a_row} answers of {self.name!r} in a row are no"
+                f" verdict; the last ({outcome.finish_reason}): {words!r}: choose a"
+                " critic that follows instructions, or give it more max_tokens"
+            )
 
     def _label(
         self,

@@ -51,11 +51,12 @@ class Target:
         shown = redact(text.replace(self.secret, "[redacted]"))
         return " ".join(shown.split())[:_LONGEST_QUOTE]
 
-    def garbage(self, error: BaseException) -> TransientError:
-        """The failure of a call whose answer could not be read."""
-        words = self.quote(f"{type(error).__name__} {error}")
+    def garbage(self, content: bytes) -> TransientError:
+        """The failure of a call whose answer's body is not what the API promises."""
+        words = self.quote(content.decode("utf-8", "replace")) or "nothing"
         return TransientError(
-            f"garbage answer from {self.host}: {words}", may_be_billed=True
+            f"garbage answer from {self.host} (check base_url and api): {words}",
+            may_be_billed=True,
         )
 
 

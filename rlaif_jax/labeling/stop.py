@@ -37,9 +37,13 @@ class Stop:
         """Begins the stop; of several reasons the first one is kept."""
         if self.error is None:
             self.error = error
-        elif isinstance(error, PreemptedError):
-            self.impatient.set()
         self._requested.set()
+
+    def interrupt(self, error: CommandError) -> None:
+        """Begins the stop because of a signal; the second one ends the waiting too."""
+        if self.is_requested:
+            self.impatient.set()
+        self.request(error)
 
     def check(self) -> None:
         """Raises `StoppedError` if the run is stopping."""
@@ -69,7 +73,7 @@ def stop_on_signals(stop: Stop) -> Iterator[None]:
     loop = asyncio.get_running_loop()
     previous = {number: signal.getsignal(number) for number in _SIGNALS}
     for number in _SIGNALS:
-        loop.add_signal_handler(number, stop.request, _preempted(number))
+        loop.add_signal_handler(number, stop.interrupt, _preempted(number))
     try:
         yield
     finally:

@@ -9,8 +9,10 @@ from rlaif_jax.commands import complete, evaluate, label, prompts
 from rlaif_jax.config import CompleteConfig, EvaluateConfig, LabelConfig, PromptsConfig
 from rlaif_jax.data.manifest import read_manifest
 from rlaif_jax.data.shards import read_shard
-from rlaif_jax.errors import RefusedError, UsageError
+from rlaif_jax.errors import PreemptedError, RefusedError, UsageError
 from rlaif_jax.files import read_records
+from rlaif_jax.lab.faults import Faults
+from rlaif_jax.lab.server import run_in_thread
 from rlaif_jax.records import Completion, JudgedCompletion, Label, Prompt
 
 
@@ -208,3 +210,63 @@ def test_recorded_preferences_are_replayed(tmp_path, run):
     result = run(label, LabelConfig, document, tmp_path / "l")
     assert result["labels"] == {"first": 1, "second": 2, "tie": 1, "failed": 1}
     assert result["pairs"] == 3
+
+
+@pytest.fixture
+def flaky(endpoint):
+    """The lab, with an error for every tenth request."""
+    with run_in_thread(faults=Faults(server_error=0.1, seed=1)) as url:
+        yield lambda model: endpoint(model, base_url=f"{url}/v1", max_attempts=1)
+
+
+def test_labels_wait_for_answers_that_did_not_come(
+    drawn, written, tmp_path, run, endpoint, flaky
+):
+    document = label_document(drawn, written, flaky("lab-critic-strong"))
+    out, unbroken = tmp_path / "flaky", tmp_path / "unbroken"
+    with pytest.raises(PreemptedError, match="got no answer"):
+        run(label, LabelConfig, document, out)
+    assert not read_manifest(out).is_final
+    assert not (out / "label.json").exists()
+    document["critic"] = endpoint("lab-critic-strong")
+    again = run(label, LabelConfig, document, out)
+    assert again["labels"] == run(label, LabelConfig, document, unbroken)["labels"]
+    assert [entry.sha256 for entry in read_manifest(out).entries] == [
+        entry.sha256 for entry in read_manifest(unbroken).entries
+    ]
+
+
+def test_unanswered_questions_may_be_left_out(drawn, written, tmp_path, run, flaky):
+    document = label_document(drawn, written, flaky("lab-critic-strong"))
+    document["max_unanswered"] = 30
+    result = run(label, LabelConfig, document, tmp_path / "labels")
+    assert 0 < result["states"]["failed"] == result["labels"]["failed"] < 15
+    assert read_manifest(tmp_path / "labels").is_final
+
+
+def test_no_win_rate_and_no_completions_without_all_answers(
+    drawn, written, tmp_path, run, flaky, endpoint
+):
+    document = {
+        "prompts": str(drawn),
+        "candidate": str(written["strong"]),
+        "baseline": str(written["weak"]),
+        "evaluator": flaky("lab-evaluator"),
+    }
+    with pytest.raises(PreemptedError, match="got no answer"):
+        run(evaluate, EvaluateConfig, document, tmp_path / "e")
+    assert not (tmp_path / "e" / "win_rate.json").exists()
+    document["evaluator"] = endpoint("lab-evaluator")
+    assert run(evaluate, EvaluateConfig, document, tmp_path / "e")["n_total"] == 70
+    document = {"prompts": str(drawn), "teacher": flaky("lab-teacher-weak")}
+    with pytest.raises(PreemptedError, match="got no answer"):
+        run(complete, CompleteConfig, document, tmp_path / "c")
+    assert not (tmp_path / "c" / "completions.jsonl").exists()
+
+
+def test_prompts_keep_out_of_another_runs_folder(drawn, world, tmp_path, run):
+    source = {"format": "jsonl", "path": str(world / "prompts.jsonl")}
+    before = drawn.read_bytes()
+    with pytest.raises(UsageError, match="another fractions, inputs, limit"):
+        run(prompts, PromptsConfig, {"source": source, "limit": 5}, drawn.parent)
+    assert drawn.read_bytes() == before

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rlaif_jax.errors import InternalError
+from rlaif_jax.errors import InternalError, PreemptedError
 from rlaif_jax.labeling.accounts import Accounts
 from rlaif_jax.records import Completion, Label, Usage, Verdict
 
@@ -53,3 +53,14 @@ def test_completions_are_counted_by_their_end():
     accounts.check()
     assert accounts.states == {"stop": 2, "length": 1}
     assert accounts.cost_usd == 1.5
+
+
+def test_a_run_without_enough_answers_is_not_over():
+    accounts = Accounts(total=3, max_unanswered=1)
+    accounts.add_label(label("failed", Verdict.FAILED))
+    accounts.add_label(label("unparsable", Verdict.FAILED))  # an answer, of a kind
+    assert not accounts.is_short
+    accounts.add_label(label("failed", Verdict.FAILED))
+    assert accounts.is_short
+    with pytest.raises(PreemptedError, match=r"2 of 3 .*max_unanswered=2"):
+        accounts.check()

@@ -236,7 +236,7 @@ async def test_nothing_but_failures_breaks_the_circuit(build):
     asker, _ = build(ScriptedChat(*[TransientError("garbage")] * 99), max_attempts=1)
     for number in range(19):
         assert (await ask(asker, f"q{number}")).state == "failed"
-    with pytest.raises(RefusedError, match=r"20 questions in a row.*garbage"):
+    with pytest.raises(PreemptedError, match=r"20 questions in a row.*garbage"):
         await ask(asker, "q19")
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from rlaif_jax.errors import RefusedError
 from rlaif_jax.labeling.critic import ChatCritic
 from rlaif_jax.labeling.prompts import TEMPLATE_HASH
 from rlaif_jax.labeling.session import open_asker
@@ -108,3 +109,21 @@ async def test_a_comparison_that_is_too_long_does_not_end_the_run(
 async def test_what_a_candidate_writes_does_not_decide(judged, comparison, text):
     label = await judged(comparison(0, "good", text))
     assert label.verdict is Verdict.FIRST
+
+
+async def test_a_model_that_only_talks_is_given_up(
+    server, endpoint, comparison, tmp_path
+):
+    server.answer = lambda text: "Both have their merits."
+    async with open_asker(
+        endpoint(), api_key=None, ledger=tmp_path / "l.jsonl", budget_usd=None
+    ) as asker:
+        critic = ChatCritic(asker=asker)
+        for number in range(19):
+            assert (await critic.judge(comparison(number))).state == "unparsable"
+        with pytest.raises(RefusedError, match=r"20 answers of 'judge-1'.*merits"):
+            await critic.judge(comparison(19))
+        server.answer = lambda text: "Output (a)"
+        await critic.judge(comparison(20))
+        server.answer = lambda text: "Both have their merits."
+        assert (await critic.judge(comparison(21))).state == "unparsable"

@@ -180,11 +180,12 @@ async def test_work_refused_while_stopping_is_no_error_of_its_own():
 
 @pytest.fixture
 async def label(server, endpoint, comparison, tmp_path):
-    async def run(number, *, api="openai", budget_usd=None, **fields):
+    async def run(number, *, api="openai", budget_usd=None, max_unanswered=0, **fields):
         prices = dict.fromkeys(
             ("usd_per_million_input_tokens", "usd_per_million_output_tokens"), 1.0
         )
-        accounts, shown = Accounts(total=number), []
+        accounts = Accounts(total=number, max_unanswered=max_unanswered)
+        shown = []
         async with open_asker(
             endpoint(api, **(prices | fields)),
             api_key="planted-key-9f8e7d",
@@ -252,18 +253,19 @@ async def test_a_wrong_key_stops_at_once_and_shows_nothing(
         assert "planted-key" not in text
 
 
-async def test_garbage_for_some_is_failure_and_for_all_is_refused(label, server):
+async def test_garbage_for_some_is_failure_and_for_all_stops_the_run(label, server):
     server.every_fault = "html"
-    labels, accounts = await label(5, max_attempts=2)
+    labels, accounts = await label(5, max_attempts=2, max_unanswered=5)
     assert accounts.states == {"failed": 5} and accounts.calls == 10
     assert {one.verdict for one in labels} == {Verdict.FAILED}
-    with pytest.raises(RefusedError, match="20 questions in a row"):
+    with pytest.raises(PreemptedError, match="20 questions in a row"):
         await label(200, max_attempts=1)
 
 
 async def test_failures_of_one_run_are_asked_again_by_the_next(label, server):
     server.every_fault = "500"
-    await label(5, max_attempts=1)
+    with pytest.raises(PreemptedError, match=r"5 of 5 got no answer.*run the same"):
+        await label(5, max_attempts=1)
     server.every_fault = None
     labels, _ = await label(5)
     assert {one.verdict for one in labels} == {Verdict.FIRST}
