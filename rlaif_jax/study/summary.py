@@ -6,7 +6,7 @@ from rlaif_jax.study.results import StudyResults
 from rlaif_jax.study.wording import duration, interval, percent, points, usd
 
 _MANY_CUT = 0.05  # share of completions cut at the limit that deserves a word
-_FEW_SEEDS = 5
+FEW_SEEDS = 5  # fewer tell little of the spread between them
 
 
 def findings(results: StudyResults) -> list[str]:
@@ -141,7 +141,7 @@ def _seed_caveat(seeds: int) -> str:
         "The 95\N{NO-BREAK SPACE}% intervals cover the choice of prompts and of "
         f"{seeds} seeds"
     )
-    if seeds < _FEW_SEEDS:
+    if seeds < FEW_SEEDS:
         return (
             f"{text}, but the spread between so few seeds is itself hardly known: "
             "where it outweighs the spread between prompts, they are too narrow (with "
