@@ -8,7 +8,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from rlaif_jax.models.config import TransformerConfig
-from rlaif_jax.models.layers import kernel
+from rlaif_jax.models.layers import RMSNorm, bias, kernel
 from rlaif_jax.models.rotary import Rotation, rotate
 
 
@@ -54,20 +54,42 @@ class Attention(nnx.Module):
     """
 
     def __init__(self, config: TransformerConfig, *, rngs: nnx.Rngs):
-        heads = ("kv_heads", "q_groups", "head_dim")
+        self.config = config
+        heads, kv_heads = ("kv_heads", "q_groups", "head_dim"), ("kv_heads", "head_dim")
         self.q = kernel(config, ("embed",), heads, rngs)
-        self.k = kernel(config, ("embed",), ("kv_heads", "head_dim"), rngs)
-        self.v = kernel(config, ("embed",), ("kv_heads", "head_dim"), rngs)
+        self.k = kernel(config, ("embed",), kv_heads, rngs)
+        self.v = kernel(config, ("embed",), kv_heads, rngs)
         self.o = kernel(config, heads, ("embed",), rngs)
+        if config.qkv_bias:
+            self.q_bias = bias(config, heads)
+            self.k_bias = bias(config, kv_heads)
+            self.v_bias = bias(config, kv_heads)
+        if config.out_bias:
+            self.o_bias = bias(config, ("embed",))
+        if config.qk_norm:
+            self.q_norm = RMSNorm(config, "head_dim")
+            self.k_norm = RMSNorm(config, "head_dim")
 
-    def project(self, x: Float[Array, "B T D"], by: Rotation) -> Projections:
-        """Queries, keys and values of the normalized residual stream."""
+    def project(self, x: Float[Array, "B T D"], by: Rotation | None) -> Projections:
+        """Queries, keys and values of the normalized residual stream.
+
+        Args:
+          x: The stream.
+          by: Each position's rotation; None where positions are embedded.
+        """
         q, k, v = (weight[...].astype(x.dtype) for weight in (self.q, self.k, self.v))
-        return Projections(
-            rotate(jnp.einsum("btd,dkgh->btkgh", x, q), by),
-            rotate(jnp.einsum("btd,dkh->btkh", x, k), by),
-            jnp.einsum("btd,dkh->btkh", x, v),
-        )
+        q = jnp.einsum("btd,dkgh->btkgh", x, q)
+        k = jnp.einsum("btd,dkh->btkh", x, k)
+        v = jnp.einsum("btd,dkh->btkh", x, v)
+        if self.config.qkv_bias:
+            q = q + self.q_bias[...].astype(x.dtype)
+            k = k + self.k_bias[...].astype(x.dtype)
+            v = v + self.v_bias[...].astype(x.dtype)
+        if self.config.qk_norm:
+            q, k = self.q_norm(q), self.k_norm(k)
+        if by is not None:
+            q, k = rotate(q, by), rotate(k, by)
+        return Projections(q, k, v)
 
     def mix(
         self,
@@ -87,13 +109,17 @@ class Attention(nnx.Module):
         Returns:
           The update to add to the residual stream.
         """
+        scale = self.config.query_scale or q.shape[-1] ** -0.5
         scores = jnp.einsum(
-            "btkgh,bskh->bkgts",
-            q * q.shape[-1] ** -0.5,
-            k,
-            preferred_element_type=jnp.float32,
+            "btkgh,bskh->bkgts", q * scale, k, preferred_element_type=jnp.float32
         )
+        if self.config.attention_softcap is not None:
+            cap = self.config.attention_softcap
+            scores = cap * jnp.tanh(scores / cap)
         scores = jnp.where(mask[:, None, None], scores, -jnp.inf)
         weights = jax.nn.softmax(scores, axis=-1).astype(v.dtype)
         mixed = jnp.einsum("bkgts,bskh->btkgh", weights, v)
-        return jnp.einsum("btkgh,kghd->btd", mixed, self.o[...].astype(q.dtype))
+        update = jnp.einsum("btkgh,kghd->btd", mixed, self.o[...].astype(q.dtype))
+        if self.config.out_bias:
+            update = update + self.o_bias[...].astype(q.dtype)
+        return update

@@ -1,5 +1,7 @@
 """The parts of a layer that look at one position at a time."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -13,6 +15,7 @@ def kernel(
     inputs: tuple[str, ...],
     outputs: tuple[str, ...],
     rngs: nnx.Rngs,
+    each: tuple[str, ...] = (),
 ) -> nnx.Param:
     """A random kernel whose logical axes give both its shape and its sharding.
 
@@ -21,38 +24,87 @@ def kernel(
       inputs: Logical axes that are summed over.
       outputs: Logical axes of the result.
       rngs: Source of the values: normal, of variance 1 / (size of the inputs).
+      each: Leading axes, along which kernels are only stacked.
     """
-    axes = inputs + outputs
+    axes = each + inputs + outputs
+    ends = len(each), len(each) + len(inputs)
     init = nnx.initializers.variance_scaling(
         scale=1.0,
         mode="fan_in",
         distribution="normal",
-        in_axis=tuple(range(len(inputs))),
-        out_axis=tuple(range(len(inputs), len(axes))),
+        in_axis=tuple(range(*ends)),
+        out_axis=tuple(range(ends[1], len(axes))),
+        batch_axis=tuple(range(len(each))),
     )
     shape = tuple(config.axis_sizes[axis] for axis in axes)
     return nnx.Param(init(rngs.params(), shape), axes=axes)
 
 
+def bias(config: TransformerConfig, axes: tuple[str, ...]) -> nnx.Param:
+    """A bias of zeros over the logical axes of what it is added to."""
+    shape = tuple(config.axis_sizes[axis] for axis in axes)
+    return nnx.Param(jnp.zeros(shape), axes=axes)
+
+
 class RMSNorm(nnx.Module):
     """Root mean square normalization (Zhang and Sennrich 2019, arXiv:1910.07467)."""
 
-    def __init__(self, config: TransformerConfig):
+    def __init__(self, config: TransformerConfig, axis: str = "embed"):
         self.config = config
-        self.scale = nnx.Param(jnp.ones(config.embed), axes=("embed",))
+        scale = jnp.full(config.axis_sizes[axis], float(not config.norm_plus_one))
+        self.scale = nnx.Param(scale, axes=(axis,))
 
     def __call__(self, x: Float[Array, "*B D"]) -> Float[Array, "*B D"]:
         """Divides by the root mean square and scales, in float32."""
         wide = x.astype(jnp.float32)
         mean_square = jnp.mean(jnp.square(wide), axis=-1, keepdims=True)
         normed = wide * jax.lax.rsqrt(mean_square + self.config.norm_eps)
-        return (normed * self.scale[...].astype(jnp.float32)).astype(x.dtype)
+        scale = self.scale[...].astype(jnp.float32) + self.config.norm_plus_one
+        return (normed * scale).astype(x.dtype)
+
+
+class LayerNorm(nnx.Module):
+    """Layer normalization (Ba et al. 2016, arXiv:1607.06450)."""
+
+    def __init__(self, config: TransformerConfig):
+        self.config = config
+        self.scale = nnx.Param(jnp.ones(config.embed), axes=("embed",))
+        self.bias = bias(config, ("embed",))
+
+    def __call__(self, x: Float[Array, "*B D"]) -> Float[Array, "*B D"]:
+        """Standardizes, scales and shifts, in float32."""
+        wide = x.astype(jnp.float32)
+        centered = wide - jnp.mean(wide, axis=-1, keepdims=True)
+        variance = jnp.mean(jnp.square(centered), axis=-1, keepdims=True)
+        normed = centered * jax.lax.rsqrt(variance + self.config.norm_eps)
+        scale, shift = (p[...].astype(jnp.float32) for p in (self.scale, self.bias))
+        return (normed * scale + shift).astype(x.dtype)
+
+
+def residual_norm(config: TransformerConfig) -> RMSNorm | LayerNorm:
+    """The norm of the residual stream that the config names."""
+    return RMSNorm(config) if config.norm == "rms" else LayerNorm(config)
+
+
+_ACTIVATIONS = {
+    "silu": jax.nn.silu,
+    "gelu": partial(jax.nn.gelu, approximate=False),
+    "gelu_tanh": partial(jax.nn.gelu, approximate=True),
+}
+
+
+def activate(
+    config: TransformerConfig, x: Float[Array, "*B F"]
+) -> Float[Array, "*B F"]:
+    """The config's activation function, of every element."""
+    return _ACTIVATIONS[config.activation](x)
 
 
 class GatedMLP(nnx.Module):
-    """SwiGLU feed-forward layer (Shazeer 2020, arXiv:2002.05202)."""
+    """Feed-forward layer with a gate (Shazeer 2020, arXiv:2002.05202)."""
 
     def __init__(self, config: TransformerConfig, *, rngs: nnx.Rngs):
+        self.config = config
         self.gate = kernel(config, ("embed",), ("ffw",), rngs)
         self.up = kernel(config, ("embed",), ("ffw",), rngs)
         self.down = kernel(config, ("ffw",), ("embed",), rngs)
@@ -62,6 +114,29 @@ class GatedMLP(nnx.Module):
         gate, up, down = (
             weight[...].astype(x.dtype) for weight in (self.gate, self.up, self.down)
         )
-        hidden = jax.nn.silu(jnp.einsum("btd,df->btf", x, gate))
+        hidden = activate(self.config, jnp.einsum("btd,df->btf", x, gate))
         hidden = hidden * jnp.einsum("btd,df->btf", x, up)
         return jnp.einsum("btf,fd->btd", hidden, down)
+
+
+class PlainMLP(nnx.Module):
+    """Feed-forward layer of two kernels (Vaswani et al. 2017, arXiv:1706.03762)."""
+
+    def __init__(self, config: TransformerConfig, *, rngs: nnx.Rngs):
+        self.config = config
+        self.up = kernel(config, ("embed",), ("ffw",), rngs)
+        self.down = kernel(config, ("ffw",), ("embed",), rngs)
+        if config.mlp_bias:
+            self.up_bias = bias(config, ("ffw",))
+            self.down_bias = bias(config, ("embed",))
+
+    def __call__(self, x: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
+        """The update to add to the residual stream."""
+        up, down = (weight[...].astype(x.dtype) for weight in (self.up, self.down))
+        hidden = jnp.einsum("btd,df->btf", x, up)
+        if self.config.mlp_bias:
+            hidden = hidden + self.up_bias[...].astype(x.dtype)
+        update = jnp.einsum("btf,fd->btd", activate(self.config, hidden), down)
+        if self.config.mlp_bias:
+            update = update + self.down_bias[...].astype(x.dtype)
+        return update

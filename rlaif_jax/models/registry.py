@@ -3,10 +3,14 @@
 import difflib
 
 from rlaif_jax.errors import UsageError
-from rlaif_jax.models import llama, mistral
+from rlaif_jax.models import gemma, gpt, llama, mistral, qwen
 from rlaif_jax.models.config import TransformerConfig
 
-PRESETS: dict[str, TransformerConfig] = llama.PRESETS | mistral.PRESETS
+PRESETS: dict[str, TransformerConfig] = {
+    name: config
+    for module in (llama, mistral, qwen, gemma, gpt)
+    for name, config in module.PRESETS.items()
+}
 
 
 def preset(name: str) -> TransformerConfig:

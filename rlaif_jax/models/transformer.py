@@ -17,7 +17,8 @@ from rlaif_jax.models.activations import split_by_rows
 from rlaif_jax.models.attention import Attention, attention_mask
 from rlaif_jax.models.cache import KVCache
 from rlaif_jax.models.config import TransformerConfig
-from rlaif_jax.models.layers import GatedMLP, RMSNorm
+from rlaif_jax.models.experts import Experts, Routing
+from rlaif_jax.models.layers import GatedMLP, PlainMLP, residual_norm
 from rlaif_jax.models.rotary import Rotation, rotation
 
 Params = dict[str, Any]  # nested, str -> ... -> jax.Array
@@ -32,6 +33,7 @@ class HiddenStates(NamedTuple):
 
     hidden: Float[Array, "B T D"]
     cache: KVCache | None
+    routing: Routing | None  # of a mixture of experts, stacked by layer
 
 
 class _Abstract(NamedTuple):
@@ -41,30 +43,76 @@ class _Abstract(NamedTuple):
     state: nnx.State
 
 
+class _Context(NamedTuple):
+    """What all layers are told of the tokens."""
+
+    by: Rotation | None
+    mask: Bool[Array, "B T S"]
+    global_mask: Bool[Array, "B T S"] | None  # of layers that ignore the window
+    is_text: Bool[Array, "B T"]
+
+
 class Layer(nnx.Module):
     """Attention and feed-forward, each normalized before and added after."""
 
     def __init__(self, config: TransformerConfig, *, rngs: nnx.Rngs):
-        self.attention_norm = RMSNorm(config)
+        self.config = config
+        self.attention_norm = residual_norm(config)
         self.attention = Attention(config, rngs=rngs)
-        self.mlp_norm = RMSNorm(config)
-        self.mlp = GatedMLP(config, rngs=rngs)
+        self.mlp_norm = residual_norm(config)
+        if config.num_experts:
+            self.mlp = Experts(config, rngs=rngs)
+        else:
+            self.mlp = (GatedMLP if config.gated else PlainMLP)(config, rngs=rngs)
+        if config.post_norms:
+            self.attention_post_norm = residual_norm(config)
+            self.mlp_post_norm = residual_norm(config)
 
     def __call__(
         self,
         x: Float[Array, "B T D"],
-        by: Rotation,
-        mask: Bool[Array, "B T S"],
+        context: _Context,
+        index: Int[Array, ""],
+        cache: KVCache | None,
+    ) -> tuple[Float[Array, "B T D"], KVCache | None, Routing | None]:
+        """The residual stream after this layer, the index-th of the cache."""
+        mixed, cache = self._attend(x, context, index, cache)
+        after = split_by_rows(x + mixed)
+        source = x if self.config.parallel_residual else after
+        update, routing = self._feed(source, context.is_text)
+        return split_by_rows(after + update), cache, routing
+
+    def _attend(
+        self,
+        x: Float[Array, "B T D"],
+        context: _Context,
         index: Int[Array, ""],
         cache: KVCache | None,
     ) -> tuple[Float[Array, "B T D"], KVCache | None]:
-        """The residual stream after this layer, the index-th of the cache."""
-        q, k, v = self.attention.project(self.attention_norm(x), by)
+        """What attention adds, and the cache with these tokens in it."""
+        q, k, v = self.attention.project(self.attention_norm(x), context.by)
         if cache is not None:
             cache = cache.write(index, k, v)
             k, v = cache.read(index)
-        x = split_by_rows(x + self.attention.mix(q, k, v, mask))
-        return split_by_rows(x + self.mlp(self.mlp_norm(x))), cache
+        mask = context.mask
+        if context.global_mask is not None and self.config.global_every is not None:
+            is_global = (index + 1) % self.config.global_every == 0
+            mask = jnp.where(is_global, context.global_mask, mask)
+        mixed = self.attention.mix(q, k, v, mask)
+        return self.attention_post_norm(
+            mixed
+        ) if self.config.post_norms else mixed, cache
+
+    def _feed(
+        self, x: Float[Array, "B T D"], is_text: Bool[Array, "B T"]
+    ) -> tuple[Float[Array, "B T D"], Routing | None]:
+        """What the MLP or the experts add."""
+        normed, routing = self.mlp_norm(x), None
+        if isinstance(self.mlp, Experts):
+            update, routing = self.mlp(normed, is_text)
+        else:
+            update = self.mlp(normed)
+        return self.mlp_post_norm(update) if self.config.post_norms else update, routing
 
 
 class Transformer(nnx.Module):
@@ -78,8 +126,12 @@ class Transformer(nnx.Module):
         width = config.embed**-0.5 if config.tie_embeddings else 1.0
         embedding = nnx.initializers.normal(width)(rngs.params(), shape)
         self.embedding = nnx.Param(embedding, axes=axes)
+        if config.positions == "learned":
+            places = (config.max_positions, config.embed)
+            table = nnx.initializers.normal(0.02)(rngs.params(), places)
+            self.positions = nnx.Param(table, axes=("positions", "embed"))
         self.layers = _stacked_layers(config, rngs)
-        self.final_norm = RMSNorm(config)
+        self.final_norm = residual_norm(config)
         if not config.tie_embeddings:
             # almost uniform at first: a loss of log(vocab_size)
             head = nnx.initializers.normal(0.02)(rngs.params(), shape[::-1])
@@ -98,37 +150,53 @@ class Transformer(nnx.Module):
         if cache is not None:
             cache = cache.register(positions, segment_ids)
             keys = (cache.positions, cache.segment_ids)
-        mask = attention_mask(
-            positions, keys[0], segment_ids, keys[1], window=config.sliding_window
+        see = functools.partial(
+            attention_mask, positions, keys[0], segment_ids, keys[1]
         )
-        by = rotation(positions, head_dim=config.head_dim, theta=config.rope_theta)
-        x = self.embedding[...][token_ids].astype(config.compute_dtype)
-        x, cache = self._run_layers(split_by_rows(x), by, mask, cache)
+        context = _Context(
+            by=rotation(positions, config) if config.positions == "rotary" else None,
+            mask=see(window=config.sliding_window),
+            global_mask=see(window=None) if config.global_every else None,
+            is_text=segment_ids > 0,
+        )
+        x = self._embed(token_ids, positions)
+        x, cache, routing = self._run_layers(split_by_rows(x), context, cache)
         if cache is not None:
             cache = cache._replace(length=cache.length + token_ids.shape[1])
-        return HiddenStates(self.final_norm(x), cache)
+        return HiddenStates(self.final_norm(x), cache, routing)
+
+    def _embed(
+        self, token_ids: Int[Array, "B T"], positions: Int[Array, "B T"]
+    ) -> Float[Array, "B T D"]:
+        """Where the residual stream starts."""
+        config = self.config
+        x = self.embedding[...][token_ids].astype(config.compute_dtype)
+        if config.embedding_scale != 1.0:
+            x = x * jnp.asarray(config.embedding_scale, x.dtype)
+        if config.positions == "learned":
+            x = x + self.positions[...][positions].astype(x.dtype)
+        return x
 
     def _run_layers(
-        self,
-        x: Float[Array, "B T D"],
-        by: Rotation,
-        mask: Bool[Array, "B T S"],
-        cache: KVCache | None,
-    ) -> tuple[Float[Array, "B T D"], KVCache | None]:
+        self, x: Float[Array, "B T D"], context: _Context, cache: KVCache | None
+    ) -> tuple[Float[Array, "B T D"], KVCache | None, Routing | None]:
         """Scans over the stacked layers; the cache is a carry, so never copied."""
         graphdef, weights = nnx.split(self.layers)
 
         def body(carry, layer):
             index, weights = layer
-            return nnx.merge(graphdef, weights)(carry[0], by, mask, index, carry[1]), ()
+            x, cache, routing = nnx.merge(graphdef, weights)(
+                carry[0], context, index, carry[1]
+            )
+            return (x, cache), routing
 
         if self.config.remat == "full":
             body = jax.checkpoint(body, prevent_cse=False)  # a scan needs no barrier
         depth = self.config.num_layers
         unroll = depth if depth <= _MAX_UNROLLED_LAYERS else 1
         stacked = (jnp.arange(depth), weights)
-        carry, _ = jax.lax.scan(body, (x, cache), stacked, unroll=unroll)
-        return carry
+        (x, cache), routing = jax.lax.scan(body, (x, cache), stacked, unroll=unroll)
+        return x, cache, routing
 
 
 def init_params(
@@ -185,12 +253,15 @@ def unembed(
 ) -> Float[Array, "*B V"]:
     """Logits in float32: products in compute_dtype, sums in float32."""
     head = params["embedding"].T if config.tie_embeddings else params["head"]
-    return jnp.einsum(
+    logits = jnp.einsum(
         "...d,dv->...v",
         hidden,
         head.astype(config.compute_dtype),
         preferred_element_type=jnp.float32,
     )
+    if config.logit_softcap is None:
+        return logits
+    return config.logit_softcap * jnp.tanh(logits / config.logit_softcap)
 
 
 @functools.partial(jax.jit, static_argnames="config")

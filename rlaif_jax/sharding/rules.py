@@ -24,6 +24,8 @@ FSDP_TENSOR: Rules = {
     "head_dim": (),
     "ffw": ("tensor",),
     "vocab": ("tensor",),
+    "experts": ("expert",),
+    "positions": (),
 }
 
 

@@ -58,7 +58,7 @@ def layer_and_inputs():
     positions = jnp.broadcast_to(jnp.arange(6), (2, 6))
     ones = jnp.ones_like(positions)
     mask = attention_mask(positions, positions, ones, ones, window=4)
-    by = rotation(positions, head_dim=CONFIG.head_dim, theta=1e4)
+    by = rotation(positions, CONFIG)
     return layer, x, by, mask
 
 

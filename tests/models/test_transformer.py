@@ -184,3 +184,55 @@ def test_computes_in_bfloat16_and_answers_in_float32(params, token_ids):
     assert (
         init_params(CONFIG, jax.random.key(0), "bfloat16")["head"].dtype == "bfloat16"
     )
+
+
+SMALL = {"vocab_size": 64, "num_layers": 2, "embed": 32, "ffw": 48}
+VARIANTS = {
+    config.family: config.replace(
+        **SMALL,
+        kv_heads=2,
+        q_groups=min(2, config.q_groups),
+        head_dim=8,
+        max_positions=32,
+        sliding_window=config.sliding_window and 3,
+    )
+    for config in map(
+        preset,
+        [
+            "llama-3.2-1b",
+            "mistral-7b-v0.1",
+            "mixtral-8x7b-v0.1",
+            "qwen2.5-7b",
+            "qwen3-8b",
+            "gemma-2-2b",
+            "pythia-70m",
+            "gpt2",
+        ],
+    )
+}
+
+
+@pytest.mark.parametrize("family", VARIANTS)
+def test_every_family_has_the_same_gradients_on_a_mesh(family):
+    config = VARIANTS[family]
+    params = init_params(config, jax.random.key(0))
+    token_ids = jax.random.randint(jax.random.key(1), (8, 8), 0, config.vocab_size)
+    grad = jax.value_and_grad(lambda p: mean_loss(config, p, token_ids))
+    expected = grad(params)
+    mesh = build_mesh(MeshConfig(fsdp=4, tensor=2))
+    with jax.set_mesh(mesh):
+        placed = place_params(params, logical_axes(config), mesh)
+        actual = jax.jit(grad)(placed)
+    assert_trees_close(actual, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("family", VARIANTS)
+def test_every_family_recomputes_to_the_same_gradients(family):
+    config = VARIANTS[family]
+    params = init_params(config, jax.random.key(0))
+    token_ids = jax.random.randint(jax.random.key(1), (2, 8), 0, config.vocab_size)
+    expected, actual = (
+        jax.grad(lambda p, c=c: mean_loss(c, p, token_ids))(params)
+        for c in (config, config.replace(remat="full"))
+    )
+    assert_trees_close(actual, expected, atol=1e-5)
