@@ -1,5 +1,6 @@
 """Models in and out of Hugging Face folders, tensor by tensor."""
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,10 @@ import numpy as np
 from jax.sharding import Mesh, SingleDeviceSharding
 
 from rlaif_jax.checkpoint import store
+from rlaif_jax.checkpoint.entries import Entry
+from rlaif_jax.checkpoint.families import FAMILIES
 from rlaif_jax.checkpoint.folder import TOKENIZER_FILES, ModelFolder
 from rlaif_jax.checkpoint.hf_config import hf_config, read_hf_config
-from rlaif_jax.checkpoint.key_maps import DERIVED_SUFFIXES, Entry, key_map
 from rlaif_jax.checkpoint.stacking import read_parameter, tensors_of
 from rlaif_jax.checkpoint.tensors import TensorFiles, write_tensors
 from rlaif_jax.errors import CorruptDataError, RefusedError, UsageError
@@ -25,6 +27,15 @@ from rlaif_jax.models import (
 from rlaif_jax.sharding.placement import param_shardings, require_divisible
 
 MAX_FILE_BYTES = 5 * 10**9  # of one exported weights file
+# Tensors that files hold and no computation reads: tables that the config determines.
+_DERIVED_SUFFIXES = (
+    "rotary_emb.inv_freq",
+    ".attention.bias",  # GPT-NeoX's and GPT-2's causal masks
+    ".attention.masked_bias",
+    ".attn.bias",
+    ".attn.masked_bias",
+)
+_HEADS = {"lm_head.weight", "embed_out.weight"}
 _IMPORT_DTYPES = ("float32", "bfloat16")
 _EXPORT_DTYPES = ("float32", "bfloat16", "float16")
 _CARD_MARK = "<!-- written by rlaif-jax export-hf -->"
@@ -54,7 +65,7 @@ def import_hf(
     _require_dtype(dtype, _IMPORT_DTYPES)
     config = read_hf_config(Path(folder))
     files = TensorFiles(Path(folder))
-    entries = key_map(config.family, tie_embeddings=config.tie_embeddings)
+    entries = _entries_in(files, config)
     _require_only_known(files, entries, config)
     shapes = abstract_params(config)
     shardings = _shardings(config, mesh)
@@ -140,38 +151,61 @@ def _exported(
     config: TransformerConfig, params: Params, dtype: str
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Hugging Face's tensors, one at a time."""
-    for entry in key_map(config.family, tie_embeddings=config.tie_embeddings):
-        yield from tensors_of(entry, _at(params, entry), dtype)
+    sharing: dict[str, list[Entry]] = {}  # tensor name to its parameters
+    for entry in FAMILIES[config.family].entries(config):
+        sharing.setdefault(entry.name, []).append(entry)
+    for entries in sharing.values():
+        entries.sort(key=lambda entry: entry.part.index if entry.part else 0)
+        yield from tensors_of(entries, [_at(params, e) for e in entries], dtype)
+
+
+def _entries_in(files: TensorFiles, config: TransformerConfig) -> tuple[Entry, ...]:
+    """The family's entries, under the names that these files use."""
+    family = FAMILIES[config.family]
+    entries, prefix = family.entries(config), family.optional_prefix
+    if not prefix or any(name.startswith(prefix) for name in files.names):
+        return entries
+    return tuple(
+        dataclasses.replace(entry, name=entry.name.removeprefix(prefix))
+        for entry in entries
+    )
 
 
 def _require_only_known(
     files: TensorFiles, entries: tuple[Entry, ...], config: TransformerConfig
 ) -> None:
     """Refuses tensors that would be left out of the computation."""
+    shapes = abstract_params(config)
     expected = {
-        entry.name.format(layer=layer)
+        entry.name_at(index)
         for entry in entries
-        for layer in range(config.num_layers)
+        for index in np.ndindex(_at(shapes, entry).shape[: entry.num_stacked])
     }
-    extra = {name for name in files.names if not name.endswith(DERIVED_SUFFIXES)}
+    extra = {name for name in files.names if not name.endswith(_DERIVED_SUFFIXES)}
     extra -= expected
-    if config.tie_embeddings and "lm_head.weight" in extra:
-        shape = (config.vocab_size, config.embed)
-        tensors = [
-            files.read(name, shape)
-            for name in ("lm_head.weight", "model.embed_tokens.weight")
-        ]
-        if not np.array_equal(tensors[0], tensors[1]):
-            raise CorruptDataError(
-                "config.json has tie_word_embeddings=true, and lm_head.weight is not "
-                "the embedding: one of them is wrong"
-            )
-        extra.remove("lm_head.weight")
+    if config.tie_embeddings:
+        extra -= _second_copies(files, entries, config)
     if extra:
         raise RefusedError(
             f"tensor {min(extra)} has no place in {config.family} with "
             f"{config.num_layers} layers: is config.json this model's?"
         )
+
+
+def _second_copies(
+    files: TensorFiles, entries: tuple[Entry, ...], config: TransformerConfig
+) -> set[str]:
+    """The heads among the tensors, which must be the embedding."""
+    embedding = next(entry.name for entry in entries if entry.path == ("embedding",))
+    heads = files.names & _HEADS
+    shape = (config.vocab_size, config.embed)
+    for head in heads:
+        if not np.array_equal(files.read(head, shape), files.read(embedding, shape)):
+            raise CorruptDataError(
+                f"config.json has tie_word_embeddings=true, and {head} is not the "
+                "embedding: one of them is wrong"
+            )
+    return heads
 
 
 def _shardings(config: TransformerConfig, mesh: Mesh | None) -> Any:

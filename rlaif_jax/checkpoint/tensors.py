@@ -37,8 +37,19 @@ class TensorFiles:
         """The names of all tensors."""
         return set(self._file_of)
 
-    def read(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
-        """One tensor, in its own dtype.
+    def read(
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        slices: tuple[slice, ...] | None = None,
+    ) -> np.ndarray:
+        """One tensor or a rectangle of it, in its own dtype.
+
+        Args:
+          name: The tensor's.
+          shape: That it must have.
+          slices: Start and stop in each dimension, all there; only these bytes are
+            read.
 
         Raises:
           CorruptDataError: If it is missing, damaged, or of another shape.
@@ -60,7 +71,7 @@ class TensorFiles:
                         f"{name} in {path} has shape {tuple(found.get_shape())}, and "
                         f"config.json asks for {shape}"
                     )
-                return file.get_tensor(name)
+                return file.get_tensor(name) if slices is None else found[slices]
         except (safetensors.SafetensorError, OSError) as error:
             raise CorruptDataError(f"cannot read {name} in {path}: {error}") from error
 

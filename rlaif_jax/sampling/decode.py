@@ -130,7 +130,7 @@ def decode(
     def advance(progress: _Progress) -> _Progress:
         token = progress.token[:, None]
         positions = (batch.lengths + progress.step - 1)[:, None]
-        hidden, cache = hidden_states(
+        hidden, cache, _ = hidden_states(
             config, params, token, positions, segment_ids, progress.cache
         )
         chosen = choose(hidden[:, 0], progress.step)
@@ -152,7 +152,7 @@ def _prefill(
     positions = jnp.broadcast_to(jnp.arange(width), (rows, width))
     segment_ids = (positions < batch.lengths[:, None]).astype(jnp.int32)
     empty = init_cache(config, rows, slots, config.compute_dtype)
-    hidden, cache = hidden_states(
+    hidden, cache, _ = hidden_states(
         config, params, batch.token_ids, positions, segment_ids, empty
     )
     assert cache is not None  # one went in

@@ -9,13 +9,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file, save_file
-from transformers import (
-    AutoModelForCausalLM,
-    LlamaConfig,
-    LlamaForCausalLM,
-    MistralConfig,
-    MistralForCausalLM,
-)
+from transformers import AutoModelForCausalLM
 
 from rlaif_jax.checkpoint import export_hf, hf, import_folder, import_hf, store
 from rlaif_jax.config import MeshConfig
@@ -24,47 +18,11 @@ from rlaif_jax.models import forward, logical_axes
 from rlaif_jax.sharding.mesh import build_mesh
 from rlaif_jax.sharding.placement import param_shardings
 
-SIZES = {
-    "vocab_size": 96,
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "initializer_range": 0.3,  # far from uniform, so that a mistake shows
-}
-ROPE = {"rope_theta": 500.0, "rope_type": "default"}
-
-
-def build(kind):
-    """A random model whose norms are random too: ones would hide a swap."""
-    torch.manual_seed(0)
-    model = {
-        "llama": lambda: LlamaForCausalLM(LlamaConfig(**SIZES, rope_parameters=ROPE)),
-        "tied": lambda: LlamaForCausalLM(
-            LlamaConfig(**SIZES, tie_word_embeddings=True, head_dim=16)
-        ),
-        "mistral": lambda: MistralForCausalLM(MistralConfig(**SIZES, sliding_window=5)),
-    }[kind]()
-    for name, weight in model.named_parameters():
-        if "norm" in name:
-            torch.nn.init.uniform_(weight, 0.5, 1.5)
-    return model.eval()
-
-
-@pytest.fixture(scope="module", params=["llama", "tied", "mistral"])
-def exported_by_torch(request, tmp_path_factory):
-    folder = tmp_path_factory.mktemp(request.param)
-    model = build(request.param)
-    model.save_pretrained(folder)
-    (folder / "tokenizer.json").write_text("{}")
-    return folder, model
-
 
 @pytest.fixture
-def llama_folder(tmp_path):
+def llama_folder(tmp_path, torch_model):
     folder = tmp_path / "theirs"
-    build("llama").save_pretrained(folder)
+    torch_model("llama").save_pretrained(folder)
     (folder / "tokenizer.json").write_text('{"version": "1.0"}')
     return folder
 
@@ -156,8 +114,8 @@ def test_a_round_trip_keeps_every_byte_and_every_logit(exported_by_torch, tmp_pa
 
 
 @pytest.mark.parametrize("param_dtype", ["float32", "bfloat16"])
-def test_a_bfloat16_round_trip_keeps_every_byte(tmp_path, param_dtype):
-    build("mistral").to(torch.bfloat16).save_pretrained(tmp_path / "theirs")
+def test_a_bfloat16_round_trip_keeps_every_byte(tmp_path, torch_model, param_dtype):
+    torch_model("mistral").to(torch.bfloat16).save_pretrained(tmp_path / "theirs")
     (tmp_path / "theirs" / "tokenizer.json").write_text("{}")
     config, params = import_hf(tmp_path / "theirs", param_dtype)
     assert params["head"].dtype == param_dtype
@@ -168,22 +126,46 @@ def test_a_bfloat16_round_trip_keeps_every_byte(tmp_path, param_dtype):
     assert AutoModelForCausalLM.from_pretrained(out).dtype == torch.bfloat16
 
 
-def test_sharded_files_on_a_mesh_give_the_same_parameters(tmp_path):
-    model = build("llama")
+@pytest.mark.parametrize("axes", [{"fsdp": 8}, {"fsdp": 4, "tensor": 2}], ids=str)
+def test_sharded_files_on_a_mesh_come_back_byte_for_byte(
+    exported_by_torch, tmp_path, monkeypatch, axes
+):
+    folder, model = exported_by_torch
+    monkeypatch.setattr(hf, "MAX_FILE_BYTES", 20_000)
+    require_round_trip(folder, model, tmp_path, axes)
+
+
+@pytest.mark.parametrize("axes", [{"fsdp": 4, "expert": 2}, {"expert": 4}], ids=str)
+def test_experts_on_several_devices_come_back_byte_for_byte(
+    torch_model, tmp_path, monkeypatch, axes
+):
+    model = torch_model("mixtral")
     model.save_pretrained(tmp_path / "one")
-    model.save_pretrained(tmp_path / "many", max_shard_size="20KB")
-    assert (tmp_path / "many" / "model.safetensors.index.json").is_file()
-    mesh = build_mesh(MeshConfig(fsdp=4, tensor=2))
-    config, params = import_hf(tmp_path / "one")
-    same_config, sharded = import_hf(tmp_path / "many", mesh=mesh)
+    (tmp_path / "one" / "tokenizer.json").write_text("{}")
+    monkeypatch.setattr(hf, "MAX_FILE_BYTES", 20_000)
+    require_round_trip(tmp_path / "one", model, tmp_path, axes)
+
+
+def require_round_trip(folder, model, root, axes):
+    """Reads several files onto a mesh, and writes several files from there."""
+    model.save_pretrained(root / "many", max_shard_size="20KB")
+    assert (root / "many" / "model.safetensors.index.json").is_file()
+    mesh = build_mesh(MeshConfig(**({"fsdp": -1} | axes)))
+    config, params = import_hf(folder)
+    same_config, sharded = import_hf(root / "many", mesh=mesh)
     assert same_config == config
     assert jax.tree.map(lambda leaf: leaf.sharding, sharded) == param_shardings(
         logical_axes(config), mesh
     )
     jax.tree.map(np.testing.assert_array_equal, sharded, params)
+    files = export_hf(config, sharded, root / "out", tokenizer_dir=folder)
+    assert len(files) > 1
+    assert tensor_hashes(root / "out") == tensor_hashes(folder)
 
 
-def test_a_large_export_is_sharded_and_loads(llama_folder, tmp_path, monkeypatch):
+def test_a_large_export_is_sharded_and_loads(
+    llama_folder, tmp_path, torch_model, monkeypatch
+):
     monkeypatch.setattr(hf, "MAX_FILE_BYTES", 20_000)
     config, params = import_hf(llama_folder)
     out = tmp_path / "out"
@@ -193,7 +175,7 @@ def test_a_large_export_is_sharded_and_loads(llama_folder, tmp_path, monkeypatch
     token_ids = random_ids((1, 6))
     np.testing.assert_array_equal(
         their_logits(AutoModelForCausalLM.from_pretrained(out), token_ids),
-        their_logits(build("llama"), token_ids),
+        their_logits(torch_model("llama"), token_ids),
     )
 
 

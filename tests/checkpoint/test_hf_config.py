@@ -94,14 +94,14 @@ def test_transformers_reads_back_what_is_written(tmp_path, name):
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"architectures": ["GPTNeoXForCausalLM"]}, "GPTNeoXForCausalLM"),
+        ({"architectures": ["GPTJForCausalLM"]}, "GPTJForCausalLM"),
         ({"architectures": None, "model_type": "gemma"}, "gemma"),
         ({"hidden_act": "gelu"}, "hidden_act='gelu'"),
-        ({"attention_bias": True}, "attention_bias"),
         ({"mlp_bias": True}, "mlp_bias"),
         ({"attention_dropout": 0.1}, "attention_dropout"),
-        ({"rope_scaling": {"type": "linear", "factor": 2.0}}, "rope_scaling"),
-        ({"rope_parameters": {"rope_type": "llama3", "factor": 8.0}}, "llama3"),
+        ({"rope_scaling": {"type": "dynamic", "factor": 2.0}}, "'dynamic'"),
+        ({"rope_parameters": {"rope_type": "yarn", "factor": 8.0}}, "'yarn'"),
+        ({"rope_scaling": {"type": "linear", "factor": 2.0, "beta": 1}}, "beta"),
         ({"rope_parameters": {"rope_theta": 1e4, "partial": 0.5}}, "partial"),
         ({"quantization_config": {"bits": 4}}, "quantization_config"),
         ({"sliding_window": 128}, "sliding_window=128"),
@@ -122,6 +122,9 @@ def test_what_is_not_implemented_is_refused_by_name(tmp_path, change, named):
         ({"hidden_size": -4}, "embed"),
         ({"num_key_value_heads": 5}, "num_key_value_heads=5"),
         ({"vocab_size": "many"}, "vocab_size|not supported"),
+        ({"rope_scaling": {"type": "llama3", "factor": 8.0}}, "no high_freq_factor"),
+        ({"rope_scaling": {"type": "linear", "factor": -8.0}}, "must be positive"),
+        ({"hidden_size": None}, "has no hidden_size"),
     ],
 )
 def test_an_impossible_size_is_corrupt(tmp_path, change, named):

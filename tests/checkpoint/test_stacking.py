@@ -7,7 +7,7 @@ import pytest
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from rlaif_jax.checkpoint.key_maps import Entry
+from rlaif_jax.checkpoint.entries import Entry
 from rlaif_jax.checkpoint.stacking import read_parameter, tensors_of
 from rlaif_jax.checkpoint.tensors import TensorFiles, write_tensors
 from rlaif_jax.errors import UsageError
@@ -19,7 +19,7 @@ SHAPE = (3, 4, 2, 1, 2)  # layers, D, K, G, H
 @pytest.fixture
 def q_and_files(tmp_path):
     q = jax.random.normal(jax.random.key(0), SHAPE)
-    write_tensors(tmp_path, tensors_of(Q, q, "float32"), max_bytes=10**6)
+    write_tensors(tmp_path, tensors_of([Q], [q], "float32"), max_bytes=10**6)
     return q, TensorFiles(tmp_path)
 
 
@@ -40,7 +40,9 @@ def test_the_tensors_of_a_sharded_parameter_are_whole(q_and_files):
     mesh = jax.make_mesh((4, 2), ("f", "t"), axis_types=(AxisType.Auto,) * 2)
     sharded = jax.device_put(q, NamedSharding(mesh, P(None, "f", "t")))
     pairs = zip(
-        tensors_of(Q, sharded, "bfloat16"), tensors_of(Q, q, "bfloat16"), strict=True
+        tensors_of([Q], [sharded], "bfloat16"),
+        tensors_of([Q], [q], "bfloat16"),
+        strict=True,
     )
     for (name, actual), (same_name, expected) in pairs:
         assert name == same_name
@@ -51,4 +53,4 @@ def test_the_tensors_of_a_sharded_parameter_are_whole(q_and_files):
 def test_a_value_that_the_dtype_cannot_hold_is_refused():
     large = jnp.full(SHAPE, 1e5)
     with pytest.raises(UsageError, match=r"layers\.0\.q has values beyond float16"):
-        next(tensors_of(Q, large, "float16"))
+        next(tensors_of([Q], [large], "float16"))
