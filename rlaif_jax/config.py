@@ -49,8 +49,6 @@ class MeshConfig(Config):
             raise ValueError(f"only one axis may be -1: {sizes}")
         if any(size < 1 and size != -1 for size in sizes):
             raise ValueError(f"an axis needs at least one device: {sizes}")
-        if self.expert != 1:
-            raise ValueError(f"no model here has experts to spread: {self.expert}")
         return self
 
 
@@ -208,6 +206,7 @@ class SftConfig(Config):
     optimizer: OptimizerConfig
     mesh: MeshConfig = MeshConfig()
     loss: SftLoss = "sequence_sum"  # the paper's is sum
+    router_weight: float = Field(default=0.0, ge=0)  # of the experts' balance loss
     batch_size: int = Field(default=8, ge=1)  # examples of one step, over all devices
     epochs: int = Field(default=1, ge=1)
     max_steps: int | None = Field(default=None, ge=1)
@@ -226,6 +225,7 @@ class DpoConfig(Config):
     mesh: MeshConfig = MeshConfig()
     beta: float = Field(default=0.05, gt=0)
     label_smoothing: float = Field(default=0.0, ge=0, lt=0.5)
+    router_weight: float = Field(default=0.0, ge=0)  # of the experts' balance loss
     batch_size: int = Field(default=8, ge=1)  # pairs of one step, over all devices
     epochs: int = Field(default=1, ge=1)
     max_steps: int | None = Field(default=None, ge=1)

@@ -71,7 +71,6 @@ def test_bad_yaml_is_named(tmp_path, text, message):
         ("batch_size=zero", "batch_size.*got 'zero'"),
         ("model.preset=lab-tiny", "either model.path or model.preset"),
         ("model.init_seed=1", "go with model.preset"),
-        ("mesh.expert=2", "no model here has experts"),
         ("mesh.data=0", "at least one device"),
         ("model.path.x=1", "model.path|path is 'runs/base'"),
     ],

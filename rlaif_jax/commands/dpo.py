@@ -4,7 +4,12 @@ from pathlib import Path
 
 from rlaif_jax.commands.console import Console
 from rlaif_jax.commands.policy import load_policy, open_devices
-from rlaif_jax.commands.training import open_session, run_training, show_training
+from rlaif_jax.commands.training import (
+    open_session,
+    router_weight,
+    run_training,
+    show_training,
+)
 from rlaif_jax.config import DpoConfig
 from rlaif_jax.training.dpo import PairEncoder, dpo_objective, train_dpo
 from rlaif_jax.training.streaming import preference_source
@@ -17,7 +22,10 @@ def run(config: DpoConfig, out: Path, console: Console) -> Json:
         source = preference_source(config.preferences, wait_s=config.wait_s)
         policy = load_policy(config.model, mesh)
         objective = dpo_objective(
-            policy.config, beta=config.beta, label_smoothing=config.label_smoothing
+            policy.config,
+            beta=config.beta,
+            label_smoothing=config.label_smoothing,
+            router_weight=router_weight(config, policy.config),
         )
         return run_training(
             config,

@@ -6,14 +6,19 @@ from pathlib import Path
 from rlaif_jax.commands.console import Console
 from rlaif_jax.commands.inputs import is_usable, read_completions, read_prompts
 from rlaif_jax.commands.policy import load_policy, open_devices
-from rlaif_jax.commands.training import open_session, run_training, show_training
+from rlaif_jax.commands.training import (
+    open_session,
+    router_weight,
+    run_training,
+    show_training,
+)
 from rlaif_jax.config import SftConfig
 from rlaif_jax.data.row_sources import MemorySource
 from rlaif_jax.data.rows import Example, row_length
 from rlaif_jax.data.tokenizer import Tokenizer
 from rlaif_jax.errors import UsageError
 from rlaif_jax.records import content_hash
-from rlaif_jax.training.sft import ExampleEncoder, train_sft
+from rlaif_jax.training.sft import ExampleEncoder, sft_objective, train_sft
 from rlaif_jax.typing import Json
 
 
@@ -21,6 +26,11 @@ def run(config: SftConfig, out: Path, console: Console) -> Json:
     """Trains on every usable completion of the chosen prompts."""
     with open_devices(config.mesh, debug=config.debug) as mesh:
         policy = load_policy(config.model, mesh)
+        objective = sft_objective(
+            policy.config,
+            config.loss,
+            router_weight=router_weight(config, policy.config),
+        )
         examples, counts = _examples(config, policy.tokenizer)
         console.say(f"{len(examples)} examples ({_told(counts)})")
         fingerprint = content_hash(
@@ -34,7 +44,7 @@ def run(config: SftConfig, out: Path, console: Console) -> Json:
             lambda start, plan, session: train_sft(
                 start,
                 source,
-                loss=config.loss,
+                objective=objective,
                 length=row_length(config.tokens),
                 plan=plan,
                 session=session,

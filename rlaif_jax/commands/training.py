@@ -10,6 +10,8 @@ from jax.sharding import Mesh
 from rlaif_jax.commands.console import Console
 from rlaif_jax.commands.policy import Policy
 from rlaif_jax.config import DpoConfig, SftConfig
+from rlaif_jax.errors import UsageError
+from rlaif_jax.models import TransformerConfig
 from rlaif_jax.run_folder import claim
 from rlaif_jax.runtime import distributed
 from rlaif_jax.training.run import Session, StartModel, TrainingPlan, TrainResult
@@ -56,6 +58,22 @@ def run_training(
         "seconds": seconds,
         "device_seconds": seconds * session.mesh.size,
     }
+
+
+def router_weight(
+    config: SftConfig | DpoConfig, architecture: TransformerConfig
+) -> float:
+    """The weight of the router's loss.
+
+    Raises:
+      UsageError: If it is set for a model without a router.
+    """
+    if config.router_weight and not architecture.num_experts:
+        raise UsageError(
+            f"router_weight={config.router_weight:g} is for a mixture of experts, and"
+            f" this {architecture.family} has none: leave it out"
+        )
+    return config.router_weight
 
 
 def open_session(out: Path, mesh: Mesh, console: Console, name: str) -> Session:

@@ -6,6 +6,7 @@ from functools import partial
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Float
@@ -30,7 +31,7 @@ from rlaif_jax.training.plan import (
 )
 from rlaif_jax.training.reference import ReferenceLogps, reference_identity
 from rlaif_jax.training.run import Task, train
-from rlaif_jax.training.scoring import completion_logps
+from rlaif_jax.training.scoring import completion_logps, score_rows, with_balance
 from rlaif_jax.training.step import LossFn, Metrics
 
 # How far rounding alone takes the first loss from log 2, relative to it.
@@ -145,7 +146,11 @@ def train_dpo(
 
 
 def dpo_objective(
-    config: TransformerConfig, *, beta: float, label_smoothing: float = 0.0
+    config: TransformerConfig,
+    *,
+    beta: float,
+    label_smoothing: float = 0.0,
+    router_weight: float = 0.0,
 ) -> LossFn:
     """The mean DPO loss of a batch of pairs, with its metrics.
 
@@ -156,10 +161,12 @@ def dpo_objective(
       config: The architecture.
       beta: Strength of the pull towards the reference, > 0.
       label_smoothing: Assumed probability that a label is flipped.
+      router_weight: Of the experts' load balancing loss, which is added.
     """
 
     def objective(params: Params, batch: PairBatch) -> tuple[Float[Array, ""], Metrics]:
-        logps = completion_logps(config, params, batch.rows)
+        scores = score_rows(config, params, batch.rows)
+        logps = jnp.sum(scores.token_logps, axis=-1)
         policy = PairLogps(logps[:, 0], logps[:, 1])
         terms = dpo_loss(
             policy, batch.reference, beta=beta, label_smoothing=label_smoothing
@@ -172,7 +179,8 @@ def dpo_objective(
             "logps/chosen": policy.chosen.mean(),
             "logps/rejected": policy.rejected.mean(),
         }
-        return terms.loss.mean(), metrics
+        loss = terms.loss.mean()
+        return with_balance(loss, scores.balance, metrics, weight=router_weight)
 
     return objective
 
@@ -200,10 +208,11 @@ def _require_equal_start(
         return
     tolerance = _FIRST_LOSS_TOLERANCE[config.compute_dtype] * math.log(2)
     margin = metrics["rewards/margins"]
+    loss = metrics.get("loss/task", metrics["loss"])
     # d loss / d margin is 1/2 at 0
-    if abs(metrics["loss"] - math.log(2)) > tolerance or abs(margin) > 2 * tolerance:
+    if abs(loss - math.log(2)) > tolerance or abs(margin) > 2 * tolerance:
         raise InternalError(
-            f"the first DPO loss is {metrics['loss']:.6f} and its margin {margin:.2e}, "
+            f"the first DPO loss is {loss:.6f} and its margin {margin:.2e}, "
             "not log 2 and 0: policy and reference disagree before the first update; "
             "delete the run's folder and start again"
         )

@@ -24,7 +24,7 @@ from rlaif_jax.training.plan import (
     finished_result,
 )
 from rlaif_jax.training.run import Task, train
-from rlaif_jax.training.scoring import completion_token_logps
+from rlaif_jax.training.scoring import score_rows, with_balance
 from rlaif_jax.training.step import LossFn, Metrics
 
 _ExampleLoss = Callable[[Float[Array, "B T"], Bool[Array, "B T"]], Float[Array, " B"]]
@@ -94,7 +94,7 @@ def train_sft(
     start: StartModel,
     examples: Source[Example],
     *,
-    loss: SftLoss,
+    objective: LossFn,
     length: int,
     plan: TrainingPlan,
     session: Session,
@@ -104,7 +104,7 @@ def train_sft(
     Args:
       start: The model at step 0.
       examples: Prompts and completions, as ids.
-      loss: Sum over each completion's tokens, as in the paper, or their mean.
+      objective: From `sft_objective`.
       length: Tokens of a row, from `data.rows.row_length`.
       plan: Optimizer, batch size and length of the run.
       session: Folder, devices, progress and stop.
@@ -120,26 +120,35 @@ def train_sft(
         rows = sft_rows(records, length)
         return place_rows(rows, session.mesh, vocab_size=start.config.vocab_size)
 
-    task = Task(sft_objective(start.config, loss), load)
+    task = Task(objective, load)
     return train(start, examples, task=task, plan=plan, session=session)
 
 
-def sft_objective(config: TransformerConfig, loss: SftLoss) -> LossFn:
+def sft_objective(
+    config: TransformerConfig, loss: SftLoss, *, router_weight: float = 0.0
+) -> LossFn:
     """The mean loss of a batch of rows, with its metrics.
 
     Besides the loss these are `logps/chosen`, the mean log-probability of a
     completion, and `ppl/chosen`, the exponential of the mean over examples of their
     token means: the names and definitions of the paper's code.
+
+    Args:
+      config: The architecture.
+      loss: Sum over each completion's tokens, as in the paper, or their mean.
+      router_weight: Of the experts' load balancing loss, which is added.
     """
     example_loss = LOSSES[loss]
 
     def objective(params: Params, rows: TokenRows) -> tuple[Float[Array, ""], Metrics]:
-        logps = completion_token_logps(config, params, rows)
+        scores = score_rows(config, params, rows)
+        logps = scores.token_logps
         mask = jnp.asarray(rows.completion_mask)
         metrics = {
             "logps/chosen": -sequence_nll(logps, mask).mean(),
             "ppl/chosen": jnp.exp(mean_token_nll(logps, mask).mean()),
         }
-        return example_loss(logps, mask).mean(), metrics
+        mean = example_loss(logps, mask).mean()
+        return with_balance(mean, scores.balance, metrics, weight=router_weight)
 
     return objective

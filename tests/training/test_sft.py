@@ -20,7 +20,8 @@ SOURCE = MemorySource(EXAMPLES, fingerprint="examples")
 
 
 def fit_tiny(start, plan, session, **changes):
-    options = {"loss": "sequence_sum", "length": 8} | changes
+    objective = sft_objective(start.config, changes.pop("loss", "sequence_sum"))
+    options = {"objective": objective, "length": 8} | changes
     return train_sft(start, SOURCE, plan=plan, session=session, **options)
 
 
@@ -62,7 +63,12 @@ def test_ids_outside_the_vocabulary_are_refused(start, plan, session):
     source = MemorySource([Example([2], [32, 1])] * 8, fingerprint="bad")
     with pytest.raises(CorruptDataError, match="token id 32 is outside"):
         train_sft(
-            start, source, loss="sequence_sum", length=8, plan=plan(), session=session()
+            start,
+            source,
+            objective=sft_objective(start.config, "sequence_sum"),
+            length=8,
+            plan=plan(),
+            session=session(),
         )
 
 
