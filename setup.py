@@ -18,6 +18,7 @@ setup(
         "orbax-checkpoint>=0.12.8",
         "transformers>=5",
         "tokenizers>=0.22",
+        "huggingface-hub>=1",
         "safetensors>=0.6",
         "ml_dtypes",
         "datasets>=5",

@@ -3,6 +3,7 @@
 Imports no JAX, so that `--help` answers at once; dtypes are strings here.
 """
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -315,9 +316,23 @@ class BanditConfig(Config):
 class ImportConfig(Config):
     """`import-hf`: a Hugging Face folder becomes a model folder."""
 
-    folder: Path
+    folder: Path | None = None  # with config.json, safetensors and a tokenizer
+    repo: str | None = None  # or OWNER/NAME on the hub, downloaded into its cache
+    revision: str | None = None  # of the repo: a commit's 40 hex digits, never a branch
     param_dtype: Literal["float32", "bfloat16"] = "float32"
     mesh: MeshConfig = MeshConfig()
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> "ImportConfig":
+        if (self.folder is None) == (self.repo is None):
+            raise ValueError("give either folder or repo")
+        if (self.repo is None) != (self.revision is None):
+            raise ValueError("repo and revision go together: a branch may move")
+        if self.revision and not re.fullmatch(r"[0-9a-f]{40}", self.revision):
+            raise ValueError(
+                f"revision must be a commit's 40 hex digits: {self.revision!r}"
+            )
+        return self
 
 
 class ExportConfig(Config):

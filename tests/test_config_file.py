@@ -5,6 +5,7 @@ import pytest
 from rlaif_jax.config import (
     DpoConfig,
     EvaluateConfig,
+    ImportConfig,
     LabelConfig,
     PromptsConfig,
     SftConfig,
@@ -123,3 +124,18 @@ def test_help_tells_what_belongs_to_which_alternative():
     assert rows["limit"].startswith("int | null = null")
     rows = {row.key: row.text for row in config_keys(StudyConfig)}
     assert rows["teachers.NAME.base_url"].startswith("[openai | anthropic] text req")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "give either folder or repo"),
+        (["folder=x", "repo=a/b", f"revision={'a' * 40}"], "give either folder or"),
+        (["repo=a/b"], "repo and revision go together"),
+        (["folder=x", f"revision={'a' * 40}"], "repo and revision go together"),
+        (["repo=a/b", "revision=main"], "commit's 40 hex digits: 'main'"),
+    ],
+)
+def test_a_model_of_the_hub_is_pinned(arguments, message):
+    with pytest.raises(UsageError, match=message):
+        load_config(ImportConfig, arguments)

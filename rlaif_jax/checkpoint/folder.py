@@ -26,6 +26,7 @@ TOKENIZER_FILES = (
     "vocab.json",
     "vocab.txt",
 )
+COMPANION_FILES = (*TOKENIZER_FILES, "generation_config.json")  # of a model's weights
 _CHOICES = ("compute_dtype", "remat")  # of a run, not of the weights
 
 
@@ -52,8 +53,8 @@ def create_folder(
       path: Where; process 0 writes it, and all processes must see it.
       config: The architecture.
       tokenizer_dir: A folder with a Hugging Face tokenizer, whose files are copied
-        as they are. If there are none, the model is kept without a tokenizer, which
-        is good for weights alone.
+        as they are, and those of how to generate. If there are none, the model is
+        kept without a tokenizer, which is good for weights alone.
 
     Returns:
       The folder.
@@ -62,14 +63,14 @@ def create_folder(
       UsageError: If another model or tokenizer is there already.
     """
     folder = ModelFolder(config, path / _TOKENIZER, path)
-    sources = [tokenizer_dir / n for n in TOKENIZER_FILES]
+    sources = [tokenizer_dir / n for n in COMPANION_FILES]
     sources = [source for source in sources if source.is_file()]
 
     def write() -> int:
         if (path / _MODEL).is_file():
             _require_same(folder, sources)
             return 0
-        if not sources:
+        if not {source.name for source in sources} & set(TOKENIZER_FILES):
             _log.warning(f"{tokenizer_dir} has no tokenizer: {path} gets none")
         for source in sources:
             write_atomic(folder.tokenizer_dir / source.name, source.read_bytes())

@@ -12,7 +12,7 @@ from jax.sharding import Mesh, SingleDeviceSharding
 from rlaif_jax.checkpoint import store
 from rlaif_jax.checkpoint.entries import Entry
 from rlaif_jax.checkpoint.families import FAMILIES
-from rlaif_jax.checkpoint.folder import TOKENIZER_FILES, ModelFolder
+from rlaif_jax.checkpoint.folder import COMPANION_FILES, ModelFolder
 from rlaif_jax.checkpoint.hf_config import hf_config, read_hf_config
 from rlaif_jax.checkpoint.stacking import read_parameter, tensors_of
 from rlaif_jax.checkpoint.tensors import TensorFiles, write_tensors
@@ -134,7 +134,7 @@ def export_hf(
     _require_own(out)
     out.mkdir(parents=True, exist_ok=True)
     write_atomic(out / "README.md", _model_card(config, dtype))
-    _copy_tokenizer(Path(tokenizer_dir), out)
+    _copy_companions(Path(tokenizer_dir), out)
     files = write_tensors(
         out, _exported(config, params, dtype), max_bytes=MAX_FILE_BYTES
     )
@@ -142,7 +142,8 @@ def export_hf(
         "bos_token_id": config.bos_token_id,
         "eos_token_id": config.eos_token_id,
     }
-    write_json(out / "generation_config.json", generation)
+    if not (Path(tokenizer_dir) / "generation_config.json").is_file():
+        write_json(out / "generation_config.json", generation)
     write_json(out / "config.json", hf_config(config, dtype))
     return files
 
@@ -226,9 +227,9 @@ def _at(tree: Any, entry: Entry) -> Any:
     return tree
 
 
-def _copy_tokenizer(source: Path, target: Path) -> None:
-    """Copies a tokenizer's files, and nothing else."""
-    present = [name for name in TOKENIZER_FILES if (source / name).is_file()]
+def _copy_companions(source: Path, target: Path) -> None:
+    """Copies the files of tokenizer and generation, and nothing else."""
+    present = [name for name in COMPANION_FILES if (source / name).is_file()]
     if not {"tokenizer.json", "tokenizer.model", "vocab.json"} & set(present):
         raise UsageError(f"no tokenizer in {source}: tokenizer.json is expected")
     for name in present:

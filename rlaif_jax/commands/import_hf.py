@@ -7,6 +7,7 @@ from pathlib import Path
 import jax
 
 from rlaif_jax.checkpoint.hf import import_folder
+from rlaif_jax.checkpoint.hub import download
 from rlaif_jax.commands.console import Console
 from rlaif_jax.commands.policy import open_devices
 from rlaif_jax.config import ImportConfig
@@ -22,10 +23,11 @@ def run(config: ImportConfig, out: Path, console: Console) -> Json:
     """Reads the weights tensor by tensor, and writes them as checkpoint 0."""
     started = time.monotonic()
     with open_devices(config.mesh) as mesh:
-        console.say(f"importing {config.folder}")
+        folder, stamp = _source(config)
+        console.say(f"importing {folder}")
         if distributed.is_main():
-            claim(out, config, inputs=_stamps(config.folder))
-        model = import_folder(config.folder, out, config.param_dtype, mesh)
+            claim(out, config, inputs=stamp)
+        model = import_folder(folder, out, config.param_dtype, mesh)
         leaves = jax.tree.leaves(abstract_params(model.config))
         return {
             "parameters": sum(leaf.size for leaf in leaves),
@@ -33,6 +35,15 @@ def run(config: ImportConfig, out: Path, console: Console) -> Json:
             "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
             "folder": str(out),
         }
+
+
+def _source(config: ImportConfig) -> tuple[Path, str]:
+    """Where the files are, and a hash of what they are."""
+    if config.folder is not None:
+        return config.folder, _stamps(config.folder)
+    assert config.repo is not None  # the config's validator saw to these
+    assert config.revision is not None
+    return download(config.repo, config.revision), config.revision
 
 
 def _stamps(folder: Path) -> str:

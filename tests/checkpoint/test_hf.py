@@ -194,6 +194,7 @@ def test_a_model_folder_holds_the_imported_model(llama_folder, tmp_path):
 
 
 def test_an_export_brings_card_tokenizer_and_generation_config(llama_folder, tmp_path):
+    (llama_folder / "generation_config.json").unlink()
     config, params = import_hf(llama_folder)
     out = tmp_path / "out"
     export_hf(config, params, out, tokenizer_dir=llama_folder)
@@ -204,6 +205,18 @@ def test_an_export_brings_card_tokenizer_and_generation_config(llama_folder, tmp
     }
     assert (out / "README.md").read_text().startswith("---\nlibrary_name: transformers")
     export_hf(config, params, out, tokenizer_dir=llama_folder)  # again: replaced
+
+
+def test_tokenizer_and_generation_config_travel_along(llama_folder, tmp_path):
+    chosen = '{"eos_token_id": [2, 7], "temperature": 0.6}'
+    (llama_folder / "generation_config.json").write_text(chosen)
+    (llama_folder / "chat_template.jinja").write_text("{{ messages }}")
+    folder = import_folder(llama_folder, tmp_path / "run", "float32")
+    params = store.restore_params(folder, None, None)
+    out = tmp_path / "out"
+    export_hf(folder.config, params, out, tokenizer_dir=folder.tokenizer_dir)
+    assert (out / "generation_config.json").read_text() == chosen
+    assert (out / "chat_template.jinja").read_text() == "{{ messages }}"
 
 
 def test_an_export_does_not_replace_foreign_weights(llama_folder):
