@@ -123,6 +123,16 @@ class CheckpointConfig(Config):
     keep: int = Field(default=2, ge=1)  # newest checkpoints kept
 
 
+class LoraConfig(Config):
+    """Adapters that are trained in place of the weights (arXiv:2106.09685)."""
+
+    rank: int = Field(default=16, ge=1)
+    alpha: float = Field(default=32.0, gt=0)  # adapters are scaled by alpha / rank
+    targets: tuple[Literal["q", "k", "v", "o", "gate", "up", "down"], ...] = ()
+    # linear maps; all that every token passes through, if empty
+    init_seed: int = 0  # of the adapters
+
+
 class EndpointConfig(Config):
     """A chat model behind HTTP."""
 
@@ -203,6 +213,7 @@ class SftConfig(Config):
     prompts: Path
     completions: Path
     splits: tuple[str, ...] = ()  # of the prompts; all, if empty
+    lora: LoraConfig | None = None  # null: all weights are trained
     tokens: TokensConfig = TokensConfig()
     optimizer: OptimizerConfig
     mesh: MeshConfig = MeshConfig()
@@ -221,6 +232,7 @@ class DpoConfig(Config):
 
     model: ModelConfig
     preferences: Path  # a folder with manifest.jsonl
+    lora: LoraConfig | None = None  # null: all weights are trained
     tokens: TokensConfig = TokensConfig()
     optimizer: OptimizerConfig
     mesh: MeshConfig = MeshConfig()

@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, SingleDeviceSharding
+from jax.sharding import Mesh
 
 from rlaif_jax.checkpoint import store
 from rlaif_jax.checkpoint.entries import Entry
@@ -16,15 +16,10 @@ from rlaif_jax.checkpoint.folder import COMPANION_FILES, ModelFolder
 from rlaif_jax.checkpoint.hf_config import hf_config, read_hf_config
 from rlaif_jax.checkpoint.stacking import read_parameter, tensors_of
 from rlaif_jax.checkpoint.tensors import TensorFiles, write_tensors
+from rlaif_jax.checkpoint.weights import weight_shardings
 from rlaif_jax.errors import CorruptDataError, RefusedError, UsageError
 from rlaif_jax.files import write_atomic, write_json
-from rlaif_jax.models import (
-    Params,
-    TransformerConfig,
-    abstract_params,
-    logical_axes,
-)
-from rlaif_jax.sharding.placement import param_shardings, require_divisible
+from rlaif_jax.models import Params, TransformerConfig, abstract_params
 
 MAX_FILE_BYTES = 5 * 10**9  # of one exported weights file
 # Tensors that files hold and no computation reads: tables that the config determines.
@@ -68,7 +63,7 @@ def import_hf(
     entries = _entries_in(files, config)
     _require_only_known(files, entries, config)
     shapes = abstract_params(config)
-    shardings = _shardings(config, mesh)
+    shardings = weight_shardings(config, mesh)
     params: Params = {}
     for entry in entries:
         array = read_parameter(
@@ -207,17 +202,6 @@ def _second_copies(
                 "embedding: one of them is wrong"
             )
     return heads
-
-
-def _shardings(config: TransformerConfig, mesh: Mesh | None) -> Any:
-    """Where each parameter goes."""
-    shapes = abstract_params(config)
-    if mesh is None:
-        device = jax.local_devices()[0]
-        return jax.tree.map(lambda _: SingleDeviceSharding(device), shapes)
-    shardings = param_shardings(logical_axes(config), mesh)
-    require_divisible(shapes, shardings)
-    return shardings
 
 
 def _at(tree: Any, entry: Entry) -> Any:

@@ -33,8 +33,10 @@ __all__ = [
     "ModelFolder",
     "Restored",
     "create_folder",
+    "find_step",
     "latest_step",
     "open_folder",
+    "read_params",
     "restore_params",
     "restore_state",
     "save",
@@ -96,6 +98,25 @@ def save(
     on_first_process(lambda: _prune(folder, keep), what=what)
 
 
+def find_step(folder: ModelFolder, step: int | None = None) -> int:
+    """The step to restore, verified by process 0 and the same on every process.
+
+    Args:
+      folder: The model.
+      step: Which one; the newest that is intact by default.
+
+    Raises:
+      UsageError: If there is no such step.
+      CorruptDataError: If it, or every step, is damaged.
+    """
+    found = on_first_process(
+        lambda: intact_step(folder.checkpoints, step), what=f"read {folder.checkpoints}"
+    )
+    if not integrity.is_sealed(folder.checkpoints / str(found)):
+        raise UsageError(f"{folder.path} is not shared by all hosts: process 0 sees it")
+    return found
+
+
 def restore_params(
     folder: ModelFolder, step: int | None = None, shardings: Any = None
 ) -> Any:
@@ -114,7 +135,21 @@ def restore_params(
       UsageError: If there is no such step, or the shardings do not fit it.
       CorruptDataError: If it, or every step, is damaged.
     """
-    path = folder.checkpoints / str(_intact_step(folder, step))
+    return read_params(folder, find_step(folder, step), shardings)
+
+
+def read_params(folder: ModelFolder, step: int, shardings: Any = None) -> Any:
+    """What `restore_params` gives, of a step from `find_step`, which has verified it.
+
+    Args:
+      folder: The model.
+      step: Which one.
+      shardings: As for `restore_params`.
+
+    Raises:
+      UsageError: If the shardings do not fit it.
+    """
+    path = folder.checkpoints / str(step)
     saved = _saved_shapes(path, ["params"])["params"]
     if shardings is None:
         shardings = jax.tree.map(lambda leaf: _local_sharding(), saved)
@@ -141,7 +176,7 @@ def restore_state(
       UsageError: If there is no such step, or it holds another state.
       CorruptDataError: If it, or every step, is damaged.
     """
-    found = _intact_step(folder, step)
+    found = find_step(folder, step)
     path = folder.checkpoints / str(found)
     saved = _saved_shapes(path, list(abstract_state))
     for name, tree in abstract_state.items():
@@ -189,16 +224,6 @@ def _prune(folder: ModelFolder, keep: int) -> int:
 
 
 # --- reading -------------------------------------------------------------------
-
-
-def _intact_step(folder: ModelFolder, step: int | None) -> int:
-    """The step to restore, verified by process 0 and the same on every process."""
-    found = on_first_process(
-        lambda: intact_step(folder.checkpoints, step), what=f"read {folder.checkpoints}"
-    )
-    if not integrity.is_sealed(folder.checkpoints / str(found)):
-        raise UsageError(f"{folder.path} is not shared by all hosts: process 0 sees it")
-    return found
 
 
 def _saved_shapes(path: Path, names: list[str]) -> dict[str, Any]:

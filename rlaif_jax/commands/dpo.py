@@ -9,6 +9,7 @@ from rlaif_jax.commands.training import (
     router_weight,
     run_training,
     show_training,
+    trained_config,
 )
 from rlaif_jax.config import DpoConfig
 from rlaif_jax.training.dpo import PairEncoder, dpo_objective, train_dpo
@@ -22,7 +23,7 @@ def run(config: DpoConfig, out: Path, console: Console) -> Json:
         source = preference_source(config.preferences, wait_s=config.wait_s)
         policy = load_policy(config.model, mesh)
         objective = dpo_objective(
-            policy.config,
+            trained_config(config, policy),
             beta=config.beta,
             label_smoothing=config.label_smoothing,
             router_weight=router_weight(config, policy.config),

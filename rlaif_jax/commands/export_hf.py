@@ -4,8 +4,8 @@ from pathlib import Path
 
 import jax
 
-from rlaif_jax.checkpoint import store
 from rlaif_jax.checkpoint.hf import export_hf
+from rlaif_jax.checkpoint.weights import load_weights
 from rlaif_jax.commands.console import Console
 from rlaif_jax.config import ExportConfig
 from rlaif_jax.errors import UsageError
@@ -14,19 +14,18 @@ from rlaif_jax.typing import Json
 
 def run(config: ExportConfig, out: Path, console: Console) -> Json:
     """Writes safetensors, config, tokenizer and model card."""
-    folder = store.open_folder(config.model)
     if out.exists() and any(out.iterdir()):
         raise UsageError(f"{out} is not empty: choose another --out")
     console.say(f"exporting {config.model}")
-    params = store.restore_params(folder, config.step)
+    weights = load_weights(config.model, step=config.step)
     export_hf(
-        folder.config,
-        params,
+        weights.config,
+        weights.params,
         out,
-        tokenizer_dir=folder.tokenizer_dir,
+        tokenizer_dir=weights.folder.tokenizer_dir,
         dtype=config.dtype,
     )
-    parameters = sum(leaf.size for leaf in jax.tree.leaves(params))
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(weights.params))
     return {"parameters": parameters, "dtype": config.dtype, "folder": str(out)}
 
 

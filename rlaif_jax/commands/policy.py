@@ -9,15 +9,14 @@ from pathlib import Path
 import jax
 from jax.sharding import Mesh
 
-from rlaif_jax.checkpoint import store
+from rlaif_jax.checkpoint.weights import Origin, load_weights, weight_shardings
 from rlaif_jax.config import MeshConfig, ModelConfig
 from rlaif_jax.data.tokenizer import Tokenizer, load_tokenizer
 from rlaif_jax.models import Params, TransformerConfig
 from rlaif_jax.models.registry import preset
-from rlaif_jax.models.transformer import abstract_params, init_params, logical_axes
+from rlaif_jax.models.transformer import init_params
 from rlaif_jax.runtime import distributed, platform
 from rlaif_jax.sharding.mesh import build_mesh
-from rlaif_jax.sharding.placement import param_shardings, require_divisible
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class Policy:
 
     Attributes:
       name: The folder's or the preset's name.
-      source: The model folder that it was read from; None for random weights.
+      origin: The checkpoint that it was read from; None for random weights.
     """
 
     name: str
@@ -34,7 +33,7 @@ class Policy:
     params: Params
     tokenizer: Tokenizer
     tokenizer_dir: Path
-    source: Path | None
+    origin: Origin | None
 
 
 @contextmanager
@@ -75,7 +74,7 @@ def load_policy(model: ModelConfig, mesh: Mesh) -> Policy:
         compute_dtype=model.compute_dtype,
         remat=model.remat,
     )
-    shardings = _shardings(config, mesh)
+    shardings = weight_shardings(config, mesh)
     make = jax.jit(partial(init_params, config), out_shardings=shardings)
     return Policy(
         name=model.preset,
@@ -83,25 +82,19 @@ def load_policy(model: ModelConfig, mesh: Mesh) -> Policy:
         params=make(jax.random.key(model.init_seed)),
         tokenizer=tokenizer,
         tokenizer_dir=model.tokenizer,
-        source=None,
+        origin=None,
     )
 
 
 def _from_folder(model: ModelConfig, path: Path, mesh: Mesh) -> Policy:
-    folder = store.open_folder(path)
-    config = folder.config.replace(compute_dtype=model.compute_dtype, remat=model.remat)
+    weights = load_weights(path, step=model.step, mesh=mesh)
     return Policy(
         name=path.name,
-        config=config,
-        params=store.restore_params(folder, model.step, _shardings(config, mesh)),
-        tokenizer=load_tokenizer(folder.tokenizer_dir),
-        tokenizer_dir=folder.tokenizer_dir,
-        source=path,
+        config=weights.config.replace(
+            compute_dtype=model.compute_dtype, remat=model.remat
+        ),
+        params=weights.params,
+        tokenizer=load_tokenizer(weights.folder.tokenizer_dir),
+        tokenizer_dir=weights.folder.tokenizer_dir,
+        origin=Origin.at(weights.folder, weights.step),
     )
-
-
-def _shardings(config: TransformerConfig, mesh: Mesh) -> Params:
-    """Where every parameter goes."""
-    shardings = param_shardings(logical_axes(config), mesh)
-    require_divisible(abstract_params(config), shardings)
-    return shardings

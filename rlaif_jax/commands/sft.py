@@ -11,6 +11,7 @@ from rlaif_jax.commands.training import (
     router_weight,
     run_training,
     show_training,
+    trained_config,
 )
 from rlaif_jax.config import SftConfig
 from rlaif_jax.data.row_sources import MemorySource
@@ -27,7 +28,7 @@ def run(config: SftConfig, out: Path, console: Console) -> Json:
     with open_devices(config.mesh, debug=config.debug) as mesh:
         policy = load_policy(config.model, mesh)
         objective = sft_objective(
-            policy.config,
+            trained_config(config, policy),
             config.loss,
             router_weight=router_weight(config, policy.config),
         )

@@ -11,7 +11,7 @@ from rlaif_jax.commands.console import Console
 from rlaif_jax.commands.policy import Policy
 from rlaif_jax.config import DpoConfig, SftConfig
 from rlaif_jax.errors import UsageError
-from rlaif_jax.models import TransformerConfig
+from rlaif_jax.models import Lora, TransformerConfig
 from rlaif_jax.run_folder import claim
 from rlaif_jax.runtime import distributed
 from rlaif_jax.training.run import Session, StartModel, TrainingPlan, TrainResult
@@ -38,9 +38,11 @@ def run_training(
     if distributed.is_main():
         claim(session.out, config, inputs=inputs)
     start = StartModel(
-        config=policy.config,
+        config=trained_config(config, policy),
         tokenizer_dir=policy.tokenizer_dir,
         load=lambda: policy.params,
+        adapter_seed=config.lora.init_seed if config.lora else 0,
+        origin=policy.origin,
     )
     plan = TrainingPlan(
         optimizer=config.optimizer,
@@ -58,6 +60,30 @@ def run_training(
         "seconds": seconds,
         "device_seconds": seconds * session.mesh.size,
     }
+
+
+def trained_config(config: SftConfig | DpoConfig, policy: Policy) -> TransformerConfig:
+    """The architecture that is trained: the policy's, with adapters if asked for.
+
+    Raises:
+      UsageError: If the policy has no such linear map, or random weights.
+    """
+    if config.lora is None:
+        return policy.config
+    if policy.origin is None:
+        raise UsageError(
+            "lora trains adapters of weights that a folder holds, and model.preset"
+            " makes random ones: give model.path"
+        )
+    try:
+        lora = Lora(
+            rank=config.lora.rank,
+            alpha=config.lora.alpha,
+            targets=config.lora.targets or policy.config.linears,
+        )
+        return policy.config.replace(lora=lora)
+    except ValueError as error:
+        raise UsageError(f"{error}: choose others as lora.targets") from error
 
 
 def router_weight(

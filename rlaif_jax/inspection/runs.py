@@ -6,14 +6,12 @@ from typing import NamedTuple
 
 from jax.sharding import Mesh
 
-from rlaif_jax.checkpoint import store
+from rlaif_jax.checkpoint.weights import load_weights
 from rlaif_jax.config import DpoConfig
 from rlaif_jax.config_file import validate
 from rlaif_jax.errors import CorruptDataError, UsageError
 from rlaif_jax.files import read_json, read_text, require_file
 from rlaif_jax.inspection.scorer import Model
-from rlaif_jax.models import logical_axes
-from rlaif_jax.sharding.placement import param_shardings
 from rlaif_jax.typing import Json
 
 
@@ -70,10 +68,9 @@ def load_model(
       UsageError: If there is no such folder or step.
       CorruptDataError: If the weights are damaged.
     """
-    opened = store.open_folder(folder)
-    shardings = param_shardings(logical_axes(opened.config), mesh)
-    params = store.restore_params(opened, step, shardings)
-    return Model(opened.config.replace(compute_dtype=compute_dtype), params)
+    weights = load_weights(folder, step=step, mesh=mesh)
+    config = weights.config.replace(compute_dtype=compute_dtype)
+    return Model(config, weights.params)
 
 
 def read_metrics(folder: Path) -> list[Json]:

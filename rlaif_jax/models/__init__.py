@@ -1,7 +1,14 @@
 """What is computed: architectures, and pure functions of their parameters."""
 
 from rlaif_jax.models.cache import KVCache, init_cache
-from rlaif_jax.models.config import TransformerConfig
+from rlaif_jax.models.config import Lora, TransformerConfig
+from rlaif_jax.models.lora import (
+    frozen_params,
+    init_adapters,
+    joined_params,
+    merged_params,
+    trained_params,
+)
 from rlaif_jax.models.registry import preset
 from rlaif_jax.models.transformer import (
     Params,
@@ -15,14 +22,20 @@ from rlaif_jax.models.transformer import (
 
 __all__ = [
     "KVCache",
+    "Lora",
     "Params",
     "TransformerConfig",
     "abstract_params",
     "forward",
+    "frozen_params",
     "hidden_states",
+    "init_adapters",
     "init_cache",
     "init_params",
+    "joined_params",
     "logical_axes",
+    "merged_params",
     "preset",
+    "trained_params",
     "unembed",
 ]

@@ -8,7 +8,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from rlaif_jax.models.config import TransformerConfig
-from rlaif_jax.models.layers import RMSNorm, bias, kernel
+from rlaif_jax.models.layers import Linears, RMSNorm
 from rlaif_jax.models.rotary import Rotation, rotate
 
 
@@ -46,7 +46,7 @@ class Projections(NamedTuple):
     v: Float[Array, "B T K H"]
 
 
-class Attention(nnx.Module):
+class Attention(Linears):
     """Grouped-query attention (Ainslie et al. 2023, arXiv:2305.13245).
 
     Kernels keep one dimension per logical axis: the query kernel is [D, K, G, H],
@@ -54,18 +54,13 @@ class Attention(nnx.Module):
     """
 
     def __init__(self, config: TransformerConfig, *, rngs: nnx.Rngs):
-        self.config = config
+        super().__init__(config)
         heads, kv_heads = ("kv_heads", "q_groups", "head_dim"), ("kv_heads", "head_dim")
-        self.q = kernel(config, ("embed",), heads, rngs)
-        self.k = kernel(config, ("embed",), kv_heads, rngs)
-        self.v = kernel(config, ("embed",), kv_heads, rngs)
-        self.o = kernel(config, heads, ("embed",), rngs)
-        if config.qkv_bias:
-            self.q_bias = bias(config, heads)
-            self.k_bias = bias(config, kv_heads)
-            self.v_bias = bias(config, kv_heads)
-        if config.out_bias:
-            self.o_bias = bias(config, ("embed",))
+        has_bias = config.qkv_bias
+        self.add_linear("q", ("embed",), heads, rngs, has_bias=has_bias)
+        self.add_linear("k", ("embed",), kv_heads, rngs, has_bias=has_bias)
+        self.add_linear("v", ("embed",), kv_heads, rngs, has_bias=has_bias)
+        self.add_linear("o", heads, ("embed",), rngs, has_bias=config.out_bias)
         if config.qk_norm:
             self.q_norm = RMSNorm(config, "head_dim")
             self.k_norm = RMSNorm(config, "head_dim")
@@ -77,14 +72,7 @@ class Attention(nnx.Module):
           x: The stream.
           by: Each position's rotation; None where positions are embedded.
         """
-        q, k, v = (weight[...].astype(x.dtype) for weight in (self.q, self.k, self.v))
-        q = jnp.einsum("btd,dkgh->btkgh", x, q)
-        k = jnp.einsum("btd,dkh->btkh", x, k)
-        v = jnp.einsum("btd,dkh->btkh", x, v)
-        if self.config.qkv_bias:
-            q = q + self.q_bias[...].astype(x.dtype)
-            k = k + self.k_bias[...].astype(x.dtype)
-            v = v + self.v_bias[...].astype(x.dtype)
+        q, k, v = (self.linear(name, x) for name in ("q", "k", "v"))
         if self.config.qk_norm:
             q, k = self.q_norm(q), self.k_norm(k)
         if by is not None:
@@ -119,7 +107,4 @@ class Attention(nnx.Module):
         scores = jnp.where(mask[:, None, None], scores, -jnp.inf)
         weights = jax.nn.softmax(scores, axis=-1).astype(v.dtype)
         mixed = jnp.einsum("bkgts,bskh->btkgh", weights, v)
-        update = jnp.einsum("btkgh,kghd->btd", mixed, self.o[...].astype(q.dtype))
-        if self.config.out_bias:
-            update = update + self.o_bias[...].astype(q.dtype)
-        return update
+        return self.linear("o", mixed)

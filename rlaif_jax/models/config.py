@@ -50,6 +50,31 @@ class RopeScaling:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Lora:
+    """Low-rank adapters beside the layers' linear maps.
+
+    Hu et al. 2021, arXiv:2106.09685.
+    """
+
+    rank: int
+    alpha: float  # adapters are scaled by alpha / rank
+    targets: tuple[str, ...]  # names of linear maps, of `TransformerConfig.linears`
+
+    def __post_init__(self):
+        if self.rank < 1:
+            raise ValueError(f"lora rank must be positive: {self.rank}")
+        if not self.alpha > 0:
+            raise ValueError(f"lora alpha must be positive: {self.alpha}")
+        if not self.targets or len(set(self.targets)) < len(self.targets):
+            raise ValueError(f"lora targets must be distinct names: {self.targets}")
+
+    @property
+    def scale(self) -> float:
+        """What an adapter's result is multiplied with."""
+        return self.alpha / self.rank
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class TransformerConfig:
     """A decoder-only transformer; hashable, so it can be a static argument of `jit`.
 
@@ -95,6 +120,7 @@ class TransformerConfig:
 
     bos_token_id: int | None = None
     eos_token_id: int
+    lora: Lora | None = None  # adapters that are trained in place of the weights
     compute_dtype: str = "float32"  # of activations; or bfloat16
     remat: str = "none"  # full: recompute each layer in the backward
 
@@ -113,6 +139,12 @@ class TransformerConfig:
             raise ValueError(
                 f"{self.experts_per_token} experts a token of {self.num_experts}"
             )
+        unknown = set(self.lora.targets if self.lora else ()) - set(self.linears)
+        if unknown:
+            raise ValueError(
+                f"lora target {min(unknown)!r} is not one of {self.family}'s linear"
+                f" maps {', '.join(self.linears)}"
+            )
 
     @property
     def num_heads(self) -> int:
@@ -123,6 +155,12 @@ class TransformerConfig:
     def rotary_dim(self) -> int:
         """Dimensions of a head that are rotated."""
         return int(self.head_dim * self.rope_fraction)
+
+    @property
+    def linears(self) -> tuple[str, ...]:
+        """The linear maps of a layer that every token passes through."""
+        mlp = ("gate", "up", "down") if self.gated else ("up", "down")
+        return ("q", "k", "v", "o", *(() if self.num_experts else mlp))
 
     @property
     def axis_sizes(self) -> dict[str, int]:
@@ -137,6 +175,7 @@ class TransformerConfig:
             "vocab": self.vocab_size,
             "positions": self.max_positions,
             "experts": self.num_experts,
+            "lora": self.lora.rank if self.lora else 0,
         }
 
     def replace(self, **changes: Any) -> "TransformerConfig":
@@ -158,6 +197,9 @@ class TransformerConfig:
             scaling = document.get("rope_scaling")
             if scaling is not None:
                 document = document | {"rope_scaling": RopeScaling(**scaling)}
+            if (lora := document.get("lora")) is not None:
+                lora = Lora(**lora | {"targets": tuple(lora["targets"])})
+                document = document | {"lora": lora}
             return cls(**document)
-        except (TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise CorruptDataError(f"not a model config: {error}") from error

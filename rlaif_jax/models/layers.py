@@ -1,5 +1,6 @@
 """The parts of a layer that look at one position at a time."""
 
+import math
 from functools import partial
 
 import jax
@@ -44,6 +45,59 @@ def bias(config: TransformerConfig, axes: tuple[str, ...]) -> nnx.Param:
     """A bias of zeros over the logical axes of what it is added to."""
     shape = tuple(config.axis_sizes[axis] for axis in axes)
     return nnx.Param(jnp.zeros(shape), axes=axes)
+
+
+class Linears(nnx.Module):
+    """A module of named linear maps, each with its bias and its adapter if it has one.
+
+    The parameters of a map are `name`, `name_bias`, `name_lora_a` and `name_lora_b`.
+    """
+
+    def __init__(self, config: TransformerConfig):
+        self.config = config
+
+    def add_linear(
+        self,
+        name: str,
+        inputs: tuple[str, ...],
+        outputs: tuple[str, ...],
+        rngs: nnx.Rngs,
+        *,
+        has_bias: bool = False,
+    ) -> None:
+        """Adds a map between logical axes.
+
+        An adapter starts as no change: `name_lora_b` is zero, and `name_lora_a` is
+        uniform as in Hugging Face's PEFT (arXiv:2106.09685, section 4.1, is normal).
+        """
+        config = self.config
+        setattr(self, name, kernel(config, inputs, outputs, rngs))
+        if has_bias:
+            setattr(self, f"{name}_bias", bias(config, outputs))
+        if config.lora and name in config.lora.targets:
+            shape = tuple(config.axis_sizes[axis] for axis in (*inputs, "lora"))
+            bound = math.prod(shape[:-1]) ** -0.5
+            start = jax.random.uniform(
+                rngs.lora(), shape, minval=-bound, maxval=bound, dtype=jnp.float32
+            )
+            setattr(self, f"{name}_lora_a", nnx.Param(start, axes=(*inputs, "lora")))
+            setattr(self, f"{name}_lora_b", bias(config, ("lora", *outputs)))
+
+    def linear(self, name: str, x: Float[Array, "B T *D"]) -> Float[Array, "B T *F"]:
+        """One map, of every position; `x` has its input axes last."""
+        num_inputs = x.ndim - 2
+        y = jnp.tensordot(x, self._weight(name, x), num_inputs)
+        if hasattr(self, f"{name}_lora_a"):
+            assert self.config.lora is not None  # it made the adapter
+            narrow = jnp.tensordot(x, self._weight(f"{name}_lora_a", x), num_inputs)
+            wide = jnp.tensordot(narrow, self._weight(f"{name}_lora_b", x), 1)
+            y = y + wide * self.config.lora.scale
+        if hasattr(self, f"{name}_bias"):
+            y = y + self._weight(f"{name}_bias", x)
+        return y
+
+    def _weight(self, name: str, x: Float[Array, "..."]) -> Float[Array, "..."]:
+        return getattr(self, name)[...].astype(x.dtype)
 
 
 class RMSNorm(nnx.Module):
@@ -100,43 +154,30 @@ def activate(
     return _ACTIVATIONS[config.activation](x)
 
 
-class GatedMLP(nnx.Module):
+class GatedMLP(Linears):
     """Feed-forward layer with a gate (Shazeer 2020, arXiv:2002.05202)."""
 
     def __init__(self, config: TransformerConfig, *, rngs: nnx.Rngs):
-        self.config = config
-        self.gate = kernel(config, ("embed",), ("ffw",), rngs)
-        self.up = kernel(config, ("embed",), ("ffw",), rngs)
-        self.down = kernel(config, ("ffw",), ("embed",), rngs)
+        super().__init__(config)
+        self.add_linear("gate", ("embed",), ("ffw",), rngs)
+        self.add_linear("up", ("embed",), ("ffw",), rngs)
+        self.add_linear("down", ("ffw",), ("embed",), rngs)
 
     def __call__(self, x: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
         """The update to add to the residual stream."""
-        gate, up, down = (
-            weight[...].astype(x.dtype) for weight in (self.gate, self.up, self.down)
-        )
-        hidden = activate(self.config, jnp.einsum("btd,df->btf", x, gate))
-        hidden = hidden * jnp.einsum("btd,df->btf", x, up)
-        return jnp.einsum("btf,fd->btd", hidden, down)
+        hidden = activate(self.config, self.linear("gate", x)) * self.linear("up", x)
+        return self.linear("down", hidden)
 
 
-class PlainMLP(nnx.Module):
+class PlainMLP(Linears):
     """Feed-forward layer of two kernels (Vaswani et al. 2017, arXiv:1706.03762)."""
 
     def __init__(self, config: TransformerConfig, *, rngs: nnx.Rngs):
-        self.config = config
-        self.up = kernel(config, ("embed",), ("ffw",), rngs)
-        self.down = kernel(config, ("ffw",), ("embed",), rngs)
-        if config.mlp_bias:
-            self.up_bias = bias(config, ("ffw",))
-            self.down_bias = bias(config, ("embed",))
+        super().__init__(config)
+        has_bias = config.mlp_bias
+        self.add_linear("up", ("embed",), ("ffw",), rngs, has_bias=has_bias)
+        self.add_linear("down", ("ffw",), ("embed",), rngs, has_bias=has_bias)
 
     def __call__(self, x: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
         """The update to add to the residual stream."""
-        up, down = (weight[...].astype(x.dtype) for weight in (self.up, self.down))
-        hidden = jnp.einsum("btd,df->btf", x, up)
-        if self.config.mlp_bias:
-            hidden = hidden + self.up_bias[...].astype(x.dtype)
-        update = jnp.einsum("btf,fd->btd", activate(self.config, hidden), down)
-        if self.config.mlp_bias:
-            update = update + self.down_bias[...].astype(x.dtype)
-        return update
+        return self.linear("down", activate(self.config, self.linear("up", x)))

@@ -203,7 +203,8 @@ def init_params(
     config: TransformerConfig, key: Array, dtype: DTypeLike = "float32"
 ) -> Params:
     """Random parameters; under `jit` with `out_shardings` they are born sharded."""
-    params = nnx.to_pure_dict(nnx.state(Transformer(config, rngs=nnx.Rngs(params=key))))
+    rngs = nnx.Rngs(params=key, lora=jax.random.fold_in(key, 1))
+    params = nnx.to_pure_dict(nnx.state(Transformer(config, rngs=rngs)))
     return jax.tree.map(lambda leaf: leaf.astype(dtype), params)
 
 

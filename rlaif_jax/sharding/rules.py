@@ -25,6 +25,7 @@ FSDP_TENSOR: Rules = {
     "ffw": ("tensor",),
     "vocab": ("tensor",),
     "experts": ("expert",),
+    "lora": (),
     "positions": (),
 }
 

@@ -1,5 +1,6 @@
 """Direct Preference Optimization on pairs, all there or still being labeled."""
 
+import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -105,8 +106,9 @@ def train_dpo(
 ) -> TrainResult:
     """Trains on preferences; returns at once if the folder's run is finished.
 
-    The reference is the start model. Its log-probabilities are computed when a pair
-    first comes, so that training can follow labeling, and kept in `reference/`.
+    The reference is the start model: with adapters, the weights without them. Its
+    log-probabilities are computed when a pair first comes, so that training can follow
+    labeling, and kept in `reference/`.
 
     Args:
       start: The model at step 0.
@@ -123,7 +125,7 @@ def train_dpo(
     if finished is not None:
         return finished
     weights = start.load()
-    reference = _reference(start.config, weights, session)
+    reference = _reference(start.plain_config, weights, session)
 
     def load(records: Sequence[Preference]) -> PairBatch:
         rows = to_rows(records)
@@ -133,11 +135,7 @@ def train_dpo(
         return PairBatch(placed, place_batch(PairLogps(*sides), session.mesh))
 
     return train(
-        StartModel(
-            config=start.config,
-            tokenizer_dir=start.tokenizer_dir,
-            load=lambda: weights,
-        ),
+        dataclasses.replace(start, load=lambda: weights),
         preferences,
         task=Task(objective, load, partial(_require_equal_start, start.config)),
         plan=plan,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from jax.sharding import Mesh
 
+from rlaif_jax.checkpoint.weights import Origin
 from rlaif_jax.config import CheckpointConfig, OptimizerConfig
 from rlaif_jax.errors import CorruptDataError
 from rlaif_jax.files import read_json, write_json
@@ -20,14 +21,31 @@ class StartModel:
     """What a run trains from.
 
     Attributes:
-      config: The architecture.
+      config: The architecture, with the adapters that are trained, if any.
       tokenizer_dir: Copied into the run's folder.
-      load: The weights, on the run's mesh; called only if they are needed.
+      load: The weights but for adapters, on the run's mesh; called only if needed.
+      adapter_seed: Of the adapters' first values.
+      origin: Where the weights are, if adapters are trained on them.
     """
 
     config: TransformerConfig
     tokenizer_dir: Path
     load: Callable[[], Params]
+    adapter_seed: int = 0
+    origin: Origin | None = None
+
+    def __post_init__(self):
+        if self.config.lora and self.origin is None:
+            raise ValueError("adapters of weights that no checkpoint holds")
+
+    @property
+    def plain_config(self) -> TransformerConfig:
+        """The architecture of the weights that `load` gives."""
+        return self.config.replace(lora=None)
+
+    def frozen(self) -> Params:
+        """What training leaves alone: the weights under adapters, else nothing."""
+        return self.load() if self.config.lora else {}
 
 
 @dataclass(frozen=True, kw_only=True)

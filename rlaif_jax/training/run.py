@@ -1,6 +1,7 @@
 """A training run in its folder: started or taken up again, saved, and ended."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -8,6 +9,7 @@ import optax
 from jax.sharding import Mesh
 
 from rlaif_jax.checkpoint import store
+from rlaif_jax.checkpoint.weights import keep_origin
 from rlaif_jax.data.order import Position, RowStream, Source
 from rlaif_jax.errors import CorruptDataError, UsageError
 from rlaif_jax.optim.optimizers import build_optimizer
@@ -75,6 +77,8 @@ def train(
     # the number of batches of a growing source is not a fact to hang a schedule on
     optimizer = build_optimizer(plan.optimizer, plan.max_steps or num_batches)
     folder = store.create_folder(session.out, start.config, start.tokenizer_dir)
+    if start.origin is not None and start.config.lora:
+        keep_origin(folder, start.origin)
     state, position, layout = _state(start, optimizer, folder, session.mesh)
     batches = Batches(_stream(source, plan, position), task.load)
     total = _total_steps(plan, num_batches)
@@ -100,7 +104,7 @@ def train(
         fitted = fit(
             state,
             batches,
-            step_fn=layout.compile(task.loss_fn),
+            step_fn=partial(layout.compile(task.loss_fn), frozen=start.frozen()),
             num_steps=plan.max_steps,
             callbacks=Callbacks(report, [hook], session.stop),
             # several processes that dispatch ahead of each other deadlock on CPU
@@ -140,7 +144,11 @@ def _state(
     """The state to go on from, and where its data stood."""
     layout = StateLayout.create(start.config, optimizer, mesh)
     if store.latest_step(folder) is None:
-        return layout.fresh(start.load()), None, layout
+        if start.config.lora:
+            fresh = layout.adapted(start.config, start.adapter_seed)
+        else:
+            fresh = layout.fresh(start.load())
+        return fresh, None, layout
     restored = store.restore_state(folder, layout.saved(layout.abstract))
     state = layout.restored(restored.state, restored.step)
     return state, Position.from_json(restored.position), layout

@@ -7,11 +7,20 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.stages import Wrapped
+from jaxtyping import Array, Float
 
-from rlaif_jax.models import Params, TransformerConfig, abstract_params, logical_axes
+from rlaif_jax.models import (
+    Params,
+    TransformerConfig,
+    abstract_params,
+    init_adapters,
+    joined_params,
+    logical_axes,
+    trained_params,
+)
 from rlaif_jax.sharding.placement import param_shardings, require_divisible
-from rlaif_jax.training.loop import StepFn
-from rlaif_jax.training.step import LossFn, TrainState, train_step
+from rlaif_jax.training.step import Batch, LossFn, Metrics, TrainState, train_step
 
 _DTYPE = "float32"  # at DPO's rates, bfloat16 updates round to nothing
 
@@ -38,20 +47,21 @@ class StateLayout(NamedTuple):
         optimizer: optax.GradientTransformation,
         mesh: Mesh,
     ) -> "StateLayout":
-        """The layout of one run, all parameters in float32.
+        """The layout of one run, all that is trained in float32.
 
         Raises:
           UsageError: If a mesh axis does not divide a dimension that it splits.
         """
         params = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct(leaf.shape, _DTYPE),
-            abstract_params(config),
+            trained_params(config, abstract_params(config)),
         )
         counter = jax.ShapeDtypeStruct((), jnp.int32)
         opt_state = jax.eval_shape(optimizer.init, params)
         shapes = TrainState._make((counter, params, opt_state))
         replicated = NamedSharding(mesh, PartitionSpec())
-        by_param = param_shardings(logical_axes(config), mesh)
+        axes = trained_params(config, logical_axes(config))
+        by_param = param_shardings(axes, mesh)
         by_statistic = optax.tree.map_params(
             optimizer,
             lambda _, sharding: sharding,
@@ -71,7 +81,11 @@ class StateLayout(NamedTuple):
         return cls(abstract, shardings, optimizer)
 
     def fresh(self, params: Params) -> TrainState:
-        """The state before the first step; shares no memory with `params`."""
+        """The state before the first step.
+
+        Args:
+          params: What is trained; the state shares no memory with it.
+        """
 
         def init(params: Params) -> TrainState:
             # without a copy, donating the state would free the caller's arrays
@@ -80,6 +94,18 @@ class StateLayout(NamedTuple):
             return TrainState(step, own, self.optimizer.init(own))
 
         return jax.jit(init, out_shardings=self.shardings)(params)
+
+    def adapted(self, config: TransformerConfig, seed: int) -> TrainState:
+        """The state before the first step of adapters, which change nothing yet.
+
+        Args:
+          config: The architecture with its adapters.
+          seed: Of their first values.
+        """
+        make = jax.jit(
+            partial(init_adapters, config), out_shardings=self.shardings.params
+        )
+        return self.fresh(make(jax.random.key(seed)))
 
     def saved(self, state: TrainState) -> dict[str, Any]:
         """The state as trees by name, as checkpoints hold it; the step is its name."""
@@ -90,8 +116,27 @@ class StateLayout(NamedTuple):
         counter = jax.device_put(jnp.asarray(step, jnp.int32), self.shardings.step)
         return TrainState(counter, trees["params"], trees["optimizer"])
 
-    def compile(self, loss_fn: LossFn) -> StepFn:
-        """The jitted step; it donates the state, and its metrics are on every host."""
-        step = partial(train_step, loss_fn=loss_fn, optimizer=self.optimizer)
+    def compile(self, loss_fn: LossFn) -> Wrapped:
+        """The jitted step; it donates the state, and its metrics are on every host.
+
+        Args:
+          loss_fn: Of all parameters.
+
+        Returns:
+          A function of the state, a batch, and the parameters that are not trained.
+        """
+
+        def step(
+            state: TrainState, batch: Batch, frozen: Params
+        ) -> tuple[TrainState, Metrics]:
+            def of_trained(
+                trained: Params, batch: Batch
+            ) -> tuple[Float[Array, ""], Metrics]:
+                return loss_fn(joined_params(frozen, trained), batch)
+
+            return train_step(
+                state, batch, loss_fn=of_trained, optimizer=self.optimizer
+            )
+
         shardings = (self.shardings, self.shardings.step)
         return jax.jit(step, donate_argnums=0, out_shardings=shardings)

@@ -62,7 +62,7 @@ def main(topology, name, changes, loss, num_rows, num_tokens):
     started = time.monotonic()
     with jax.set_mesh(mesh):
         step = layout.compile(objective)
-        compiled = step.lower(layout.abstract, batch).compile()
+        compiled = step.lower(layout.abstract, batch, {}).compile()
     memory = compiled.memory_analysis()
     state = jax.tree.leaves(layout.abstract)
     text = compiled.as_text()
