@@ -353,6 +353,15 @@ class ExportConfig(Config):
     model: Path
     step: int | None = None
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    form: Literal["whole", "adapter"] = "whole"  # adapter: PEFT's files, in float32
+    base_model: str | None = None  # its name on the hub, for the card and PEFT
+    evaluations: tuple[Path, ...] = ()  # run folders of evaluate, for the card
+
+    @model_validator(mode="after")
+    def _adapters_are_float32(self) -> "ExportConfig":
+        if self.form == "adapter" and self.dtype != "float32":
+            raise ValueError(f"form=adapter is float32: leave out dtype={self.dtype}")
+        return self
 
 
 class LabConfig(Config):

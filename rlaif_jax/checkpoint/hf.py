@@ -5,20 +5,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 from jax.sharding import Mesh
 
 from rlaif_jax.checkpoint import store
+from rlaif_jax.checkpoint.card import UNKNOWN, Lineage
+from rlaif_jax.checkpoint.companions import write_companions
 from rlaif_jax.checkpoint.entries import Entry
 from rlaif_jax.checkpoint.families import FAMILIES
-from rlaif_jax.checkpoint.folder import COMPANION_FILES, ModelFolder
+from rlaif_jax.checkpoint.folder import ModelFolder
 from rlaif_jax.checkpoint.hf_config import hf_config, read_hf_config
 from rlaif_jax.checkpoint.stacking import read_parameter, tensors_of
 from rlaif_jax.checkpoint.tensors import TensorFiles, write_tensors
 from rlaif_jax.checkpoint.weights import weight_shardings
 from rlaif_jax.errors import CorruptDataError, RefusedError, UsageError
-from rlaif_jax.files import write_atomic, write_json
+from rlaif_jax.files import write_json
 from rlaif_jax.models import Params, TransformerConfig, abstract_params
 
 MAX_FILE_BYTES = 5 * 10**9  # of one exported weights file
@@ -33,7 +34,6 @@ _DERIVED_SUFFIXES = (
 _HEADS = {"lm_head.weight", "embed_out.weight"}
 _IMPORT_DTYPES = ("float32", "bfloat16")
 _EXPORT_DTYPES = ("float32", "bfloat16", "float16")
-_CARD_MARK = "<!-- written by rlaif-jax export-hf -->"
 
 
 def import_hf(
@@ -106,6 +106,7 @@ def export_hf(
     *,
     tokenizer_dir: Path | str,
     dtype: str = "float32",
+    lineage: Lineage = UNKNOWN,
 ) -> list[Path]:
     """Writes a folder that transformers loads.
 
@@ -116,6 +117,7 @@ def export_hf(
         are replaced, other weights are not touched.
       tokenizer_dir: Whose tokenizer files are copied.
       dtype: Of the written tensors.
+      lineage: How the model was made, for its card.
 
     Returns:
       The files of weights.
@@ -126,19 +128,12 @@ def export_hf(
     """
     _require_dtype(dtype, _EXPORT_DTYPES)
     out = Path(out)
-    _require_own(out)
-    out.mkdir(parents=True, exist_ok=True)
-    write_atomic(out / "README.md", _model_card(config, dtype))
-    _copy_companions(Path(tokenizer_dir), out)
+    write_companions(
+        out, config, tokenizer_dir=Path(tokenizer_dir), lineage=lineage, dtype=dtype
+    )
     files = write_tensors(
         out, _exported(config, params, dtype), max_bytes=MAX_FILE_BYTES
     )
-    generation = {
-        "bos_token_id": config.bos_token_id,
-        "eos_token_id": config.eos_token_id,
-    }
-    if not (Path(tokenizer_dir) / "generation_config.json").is_file():
-        write_json(out / "generation_config.json", generation)
     write_json(out / "config.json", hf_config(config, dtype))
     return files
 
@@ -211,49 +206,6 @@ def _at(tree: Any, entry: Entry) -> Any:
     return tree
 
 
-def _copy_companions(source: Path, target: Path) -> None:
-    """Copies the files of tokenizer and generation, and nothing else."""
-    present = [name for name in COMPANION_FILES if (source / name).is_file()]
-    if not {"tokenizer.json", "tokenizer.model", "vocab.json"} & set(present):
-        raise UsageError(f"no tokenizer in {source}: tokenizer.json is expected")
-    for name in present:
-        write_atomic(target / name, (source / name).read_bytes())
-
-
 def _require_dtype(dtype: str, allowed: tuple[str, ...]) -> None:
     if dtype not in allowed:
         raise UsageError(f"dtype {dtype!r} is not one of {', '.join(allowed)}")
-
-
-def _require_own(out: Path) -> None:
-    """Refuses to replace weights that no export wrote."""
-    foreign = sorted(out.glob("*.safetensors")) if out.is_dir() else []
-    card = out / "README.md"
-    if foreign and not (card.is_file() and _CARD_MARK in card.read_text("utf-8")):
-        raise UsageError(
-            f"{foreign[0]} was not written by export-hf: choose another folder"
-        )
-
-
-def _model_card(config: TransformerConfig, dtype: str) -> str:
-    """The README that the hub shows."""
-    count = sum(leaf.size for leaf in jax.tree.leaves(abstract_params(config)))
-    window = config.sliding_window or "none"
-    return f"""---
-library_name: transformers
-pipeline_tag: text-generation
----
-{_CARD_MARK}
-# {config.family} model exported from rlaif_jax
-
-| | |
-|---|---|
-| parameters | {count:,} in {dtype} |
-| layers, width | {config.num_layers}, {config.embed} |
-| query heads, key/value heads | {config.num_heads}, {config.kv_heads} |
-| vocabulary | {config.vocab_size:,} |
-| sliding window | {window} |
-
-Load it with `transformers.AutoModelForCausalLM.from_pretrained`. Data, training and
-evaluation are described in the run folder that it was exported from.
-"""

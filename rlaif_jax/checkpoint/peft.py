@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from safetensors.numpy import save_file
 
+from rlaif_jax.checkpoint.card import Lineage
+from rlaif_jax.checkpoint.companions import write_companions
 from rlaif_jax.checkpoint.entries import Entry
 from rlaif_jax.checkpoint.families import FAMILIES
 from rlaif_jax.files import sync_folder, write_json
@@ -22,7 +24,6 @@ class _Module(NamedTuple):
 
     name: str  # with "{layer}"
     entries: tuple[Entry, ...]  # of the maps with adapters
-    count: int  # of all maps in it
 
     @property
     def suffix(self) -> str:
@@ -31,7 +32,12 @@ class _Module(NamedTuple):
 
 
 def export_adapters(
-    config: TransformerConfig, adapters: Params, out: Path, *, base_model: str
+    config: TransformerConfig,
+    adapters: Params,
+    out: Path,
+    *,
+    tokenizer_dir: Path,
+    lineage: Lineage,
 ) -> Path:
     """Writes adapters that PEFT puts on a transformers model.
 
@@ -42,14 +48,22 @@ def export_adapters(
     Args:
       config: The architecture with its adapters.
       adapters: They alone.
-      out: The folder, which exists.
-      base_model: Name or path of the model that they belong to, for PEFT.
+      out: The folder; created if need be.
+      tokenizer_dir: Whose tokenizer files are copied.
+      lineage: How they were made; PEFT is told its base model.
 
     Returns:
       The file of weights.
+
+    Raises:
+      UsageError: If `out` holds weights that no export wrote.
     """
     lora = config.lora
-    assert lora is not None  # there are adapters
+    if lora is None:
+        raise ValueError("a model without adapters has none to export")
+    write_companions(
+        out, config, tokenizer_dir=tokenizer_dir, lineage=lineage, dtype="float32"
+    )
     modules = _modules(config, lora)
     tensors = {
         name: tensor
@@ -58,7 +72,7 @@ def export_adapters(
     }
     path = out / _WEIGHTS
     save_file(tensors, path, metadata={"format": "pt"})
-    write_json(out / _CONFIG, _document(config, lora, modules, base_model))
+    write_json(out / _CONFIG, _document(config, lora, modules, lineage.base_model))
     sync_folder(out)
     return path
 
@@ -69,10 +83,7 @@ def _modules(config: TransformerConfig, lora: Lora) -> list[_Module]:
     for entry in FAMILIES[config.family].entries(config):
         if entry.path[0] == "layers" and entry.path[-1] in lora.targets:
             found.setdefault(entry.name.removesuffix(".weight"), []).append(entry)
-    return [
-        _Module(name, tuple(entries), entries[0].part.count if entries[0].part else 1)
-        for name, entries in found.items()
-    ]
+    return [_Module(name, tuple(entries)) for name, entries in found.items()]
 
 
 def _tensors(
@@ -114,7 +125,10 @@ def _placed(entry: Entry, b: np.ndarray) -> np.ndarray:
 
 
 def _document(
-    config: TransformerConfig, lora: Lora, modules: list[_Module], base_model: str
+    config: TransformerConfig,
+    lora: Lora,
+    modules: list[_Module],
+    base_model: str | None,
 ) -> dict[str, object]:
     """PEFT's `adapter_config.json`."""
     fused = {m.suffix: len(m.entries) for m in modules if len(m.entries) > 1}

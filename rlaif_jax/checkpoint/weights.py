@@ -7,7 +7,6 @@ added to that model's.
 
 import dataclasses
 import os
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -107,11 +106,11 @@ def load_weights(
     if config.lora:
         base = _load_origin(folder, mesh)
         merge = jax.jit(
-            partial(merged_params, config),
+            lambda base, own: merged_params(config, joined_params(base, own)),
             donate_argnums=0,
             out_shardings=weight_shardings(plain, mesh),
         )
-        params = merge(joined_params(base.params, params))
+        params = merge(base.params, params)
     return Weights(plain, params, folder, found)
 
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from rlaif_jax.checkpoint import import_hf
+from rlaif_jax.checkpoint.card import Lineage
 from rlaif_jax.checkpoint.peft import export_adapters
 from rlaif_jax.models import (
     Lora,
@@ -40,8 +41,11 @@ def adapted(config, targets):
 
 def with_peft(model, config, adapters, out):
     """The model as PEFT loads it with our files."""
-    out.mkdir()
-    export_adapters(config, adapters, out, base_model="base")
+    tokenizer = out.parent / "tokenizer"
+    tokenizer.mkdir()
+    (tokenizer / "tokenizer.json").write_text("{}")
+    lineage = Lineage(base_model="team/base")
+    export_adapters(config, adapters, out, tokenizer_dir=tokenizer, lineage=lineage)
     return peft.PeftModel.from_pretrained(copy.deepcopy(model), out, is_trainable=True)
 
 
@@ -105,8 +109,14 @@ def test_a_fused_layer_has_the_rank_of_its_parts(torch_model, tmp_path):
     torch_model("gpt2").save_pretrained(tmp_path / "model")
     config, _ = import_hf(tmp_path / "model")
     config, adapters = adapted(config, ("q", "v", "down"))
-    (tmp_path / "out").mkdir()
-    export_adapters(config, adapters, tmp_path / "out", base_model="gpt2")
+    (tmp_path / "model" / "tokenizer.json").write_text("{}")
+    export_adapters(
+        config,
+        adapters,
+        tmp_path / "out",
+        tokenizer_dir=tmp_path / "model",
+        lineage=Lineage(base_model="gpt2"),
+    )
     document = json.loads((tmp_path / "out" / "adapter_config.json").read_text())
     assert document["target_modules"] == ["attn.c_attn", "mlp.c_proj"]
     assert (document["r"], document["lora_alpha"]) == (3, 4.5)
@@ -114,3 +124,6 @@ def test_a_fused_layer_has_the_rank_of_its_parts(torch_model, tmp_path):
     assert document["alpha_pattern"] == {"attn.c_attn": 9.0}
     assert document["fan_in_fan_out"] is True
     assert document["base_model_name_or_path"] == "gpt2"
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "library_name: peft" in card
+    assert "| adapters | rank 3, alpha 4.5 |" in card

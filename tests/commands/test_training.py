@@ -214,3 +214,51 @@ def test_export_then_import_gives_the_same_weights(study, tmp_path):
     jax.tree.map(np.testing.assert_array_equal, before, after)
     with pytest.raises(UsageError, match="is not empty"):
         go(export_hf, ExportConfig, {"model": str(study / "sft")}, tmp_path / "hf")
+
+
+def test_adapters_are_trained_sampled_trained_again_and_exported(study, tmp_path):
+    lora = {"rank": 4, "alpha": 8.0}
+    result = go(dpo, DpoConfig, dpo_document(study, lora=lora), tmp_path / "dpo")
+    lines = metrics(tmp_path / "dpo")
+    np.testing.assert_allclose(lines[0]["loss"], np.log(2), rtol=1e-5)
+    assert lines[-1]["rewards/margins"] > 0.1
+    document = {
+        "model": {"path": str(tmp_path / "dpo")},
+        "prompts": str(study / "prompts" / "prompts.jsonl"),
+        "splits": ["test"],
+        "tokens": TOKENS,
+    }
+    assert go(sample, SampleConfig, document, tmp_path / "samples")["completions"] == 20
+
+    # a second run's reference is the first one's model, adapters merged
+    model = {"path": str(tmp_path / "dpo")}
+    again = dpo_document(study, lora=lora, model=model, max_steps=2)
+    go(dpo, DpoConfig, again, tmp_path / "again")
+    np.testing.assert_allclose(
+        metrics(tmp_path / "again")[0]["loss"], np.log(2), rtol=1e-5
+    )
+
+    model = str(tmp_path / "dpo")
+    whole = go(export_hf, ExportConfig, {"model": model}, tmp_path / "whole")
+    document = {"model": model, "form": "adapter", "base_model": "team/base"}
+    small = go(export_hf, ExportConfig, document, tmp_path / "adapter")
+    assert small["parameters"] < 0.2 * whole["parameters"]
+    files = {path.name for path in (tmp_path / "adapter").iterdir()}
+    assert {"adapter_config.json", "adapter_model.safetensors"} <= files
+    card = (tmp_path / "adapter" / "README.md").read_text()
+    assert "base_model: team/base" in card
+    assert f"| steps | {result['step']} |" in card
+    assert "| model | lab-critic-strong |" in card
+
+
+def test_adapters_that_cannot_be_are_refused(study, world, tmp_path):
+    lora = {"targets": ["gate"], "rank": 2}
+    model = {"preset": "lab-tiny", "tokenizer": str(world / "tokenizer")}
+    with pytest.raises(UsageError, match=r"random ones: give model\.path"):
+        document = dpo_document(study, lora=lora, model=model)
+        go(dpo, DpoConfig, document, tmp_path / "dpo")
+    with pytest.raises(UsageError, match="has no adapters"):
+        document = {"model": str(study / "sft"), "form": "adapter"}
+        go(export_hf, ExportConfig, document, tmp_path / "hf")
+    with pytest.raises(UsageError, match="leave out dtype=bfloat16"):
+        validate(ExportConfig, {"model": "x", "form": "adapter", "dtype": "bfloat16"})

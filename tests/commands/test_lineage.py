@@ -1,0 +1,120 @@
+"""Tests of `rlaif_jax.commands.lineage`, on documents as the commands write them."""
+
+import json
+
+import pytest
+
+from rlaif_jax.commands.lineage import read_lineage
+from rlaif_jax.errors import UsageError
+
+TOKENS = {"max_prompt_tokens": 8, "max_completion_tokens": 16, "template": "chat"}
+OPTIMIZER = {"name": "adamw", "learning_rate": 5e-7}
+
+
+def write(folder, **documents):
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, document in documents.items():
+        (folder / f"{name}.json").write_text(json.dumps(document))
+
+
+def training(model, **fields):
+    return {
+        "model": model,
+        "optimizer": OPTIMIZER,
+        "tokens": TOKENS,
+        "batch_size": 4,
+        "epochs": 2,
+    } | fields
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """A base from the hub, sft and dpo on it, and what both were trained on."""
+    write(tmp_path / "base", config={"repo": "team/model", "revision": "a" * 40})
+    source = {"format": "jsonl", "path": "/home/somebody/secret/chats.jsonl"}
+    kept = {"prompts": 90, "read": 100, "splits": {"sft": 30, "aif": 60}}
+    write(tmp_path / "prompts", config={"source": source}, prompts=kept)
+    made = {"completions": 90, "cost_usd": 3.5}
+    teacher = {"teacher": {"model": "teacher-1"}}
+    write(tmp_path / "teacher", config=teacher, completions=made)
+    labels = {"comparisons": 60, "labels": {"first": 40, "tie": 20}, "pairs": 40}
+    write(
+        tmp_path / "labels",
+        config={"critic": {"model": "critic-2"}, "orders": "both"},
+        label=labels | {"cost_usd": 12.25},
+    )
+    sft = training(
+        {"path": str(tmp_path / "base")},
+        loss="sequence_sum",
+        splits=["sft"],
+        prompts=str(tmp_path / "prompts" / "prompts.jsonl"),
+        completions=str(tmp_path / "teacher" / "completions.jsonl"),
+    )
+    write(tmp_path / "sft", config=sft, training={"step": 45})
+    dpo = training(
+        {"path": str(tmp_path / "sft")},
+        preferences=str(tmp_path / "labels"),
+        loss={"name": "dpo", "beta": 0.05},
+        lora={"rank": 8, "alpha": 16.0},
+    )
+    write(tmp_path / "dpo", config=dpo, training={"step": 20})
+    metrics = '{"step": 20, "loss": 0.61234, "rewards/accuracies": 0.75}\n'
+    (tmp_path / "dpo" / "metrics.jsonl").write_text(metrics)
+    return tmp_path
+
+
+def test_every_stage_is_told_back_to_the_base(runs):
+    lineage = read_lineage(runs / "dpo")
+    assert lineage.base_model == "team/model"
+    assert lineage.teachers == ("critic-2", "teacher-1")
+    assert [section.title for section in lineage.sections] == [
+        "Direct preference optimization",
+        "AI feedback",
+        "SFT",
+        "Teacher's completions",
+        "Prompts",
+    ]
+    dpo, feedback, sft, completions, prompts = (s.facts for s in lineage.sections)
+    assert dpo["loss"] == "name dpo, beta 0.05"
+    assert dpo["adapters"] == "rank 8, alpha 16"
+    assert (dpo["last loss"], dpo["last rewards/accuracies"]) == ("0.6123", "0.75")
+    assert feedback["comparisons"] == "60 (first 40, tie 20)"
+    assert feedback["price"] == "12.25 USD"
+    assert (sft["steps"], sft["loss"]) == ("45", "sequence_sum")
+    assert completions["price"] == "3.50 USD"
+    assert prompts == {
+        "source": "jsonl, chats.jsonl",  # and nobody's folder
+        "kept": "90 of 100",
+        "splits": "sft",
+    }
+
+
+def test_the_arm_is_told_and_evaluations_come_first(runs):
+    row = {"arm": "aif", "seed": 1, "folder": "dpo"}
+    write(runs, study={"stages": {"dpo": [row, row | {"folder": "other", "seed": 2}]}})
+    result = {"win_rate": 57.25, "standard_error": 1.5, "n_total": 805}
+    asked = {"evaluator": {"model": "evaluator-3"}}
+    write(runs / "evaluation", win_rate=result, config=asked)
+    lineage = read_lineage(runs / "dpo", [runs / "evaluation"])
+    evaluation, dpo = lineage.sections[:2]
+    assert evaluation.facts["win rate"] == "57.2 ± 1.5 % (standard error)"
+    assert evaluation.facts["evaluator"] == "evaluator-3"
+    assert dpo.facts["arm of the study"] == "aif (seed 1)"
+
+
+def test_what_is_gone_is_left_out(runs):
+    (runs / "labels" / "label.json").unlink()
+    (runs / "sft" / "config.json").unlink()
+    titles = [section.title for section in read_lineage(runs / "dpo").sections]
+    assert titles == ["Direct preference optimization"]
+    assert read_lineage(runs / "absent").sections == []
+
+
+def test_folders_that_name_each_other_end(runs):
+    write(runs / "loop", config=training({"path": str(runs / "loop")}))
+    assert len(read_lineage(runs / "loop").sections) == 20
+
+
+def test_an_evaluation_that_is_none_is_told(runs):
+    with pytest.raises(UsageError, match="evaluation result"):
+        read_lineage(runs / "dpo", [runs / "sft"])
