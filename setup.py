@@ -42,6 +42,7 @@ setup(
         "test": [
             "jax[tpu]",  # libtpu compiles for TPU topologies without a TPU
             "torch==2.13.0",
+            "peft>=0.18",  # reads what export-hf writes of adapters
             "pytest>=8",
             "pytest-xdist>=3.6",
             "beartype>=0.20",

@@ -1,9 +1,9 @@
 """One parameter and its tensors, one tensor at a time in the host's memory."""
 
+import functools
 import itertools
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import Any
 
 import jax
@@ -42,19 +42,21 @@ def read_parameter(
     slab_shape, slab_sharding = shape[single:], _without_leading(sharding, single)
 
     def slab(index: tuple[int, ...]) -> jax.Array:
+        @functools.cache  # devices that hold the same block share one reading
+        def block(bounds: Bounds) -> np.ndarray:
+            return _read_block(files, entry, (index, bounds), shape, dtype)
+
         return jax.make_array_from_callback(
-            slab_shape,
-            slab_sharding,
-            lambda part: _read_block(
-                files, entry, (index, _bounds(part, slab_shape)), shape, dtype
-            ),
+            slab_shape, slab_sharding, lambda part: block(_bounds(part, slab_shape))
         )
 
     if not single:
         return slab(())
 
     put = jax.jit(_put, donate_argnums=0, out_shardings=sharding)
-    array = jax.jit(partial(jnp.zeros, shape, dtype), out_shardings=sharding)()
+    array = jax.jit(
+        functools.partial(jnp.zeros, shape, dtype), out_shardings=sharding
+    )()
     with ThreadPoolExecutor(1) as reader:  # one slab ahead, and no more in memory
         indices = list(np.ndindex(shape[:single]))
         ahead = reader.submit(slab, indices[0])

@@ -290,3 +290,61 @@ def test_a_mesh_that_does_not_fit_is_refused(llama_folder):
 def test_an_unknown_parameter_dtype_is_refused(llama_folder):
     with pytest.raises(UsageError, match="float16"):
         import_hf(llama_folder, "float16")
+
+
+TWO_PROCESSES = """
+import json, sys
+import jax, numpy as np
+from rlaif_jax.checkpoint import import_hf, tensors
+from rlaif_jax.config import MeshConfig
+from rlaif_jax.runtime import distributed
+from rlaif_jax.sharding.mesh import build_mesh
+
+distributed.start()
+num_bytes = {"read": 0, "own": 0}
+read = tensors.TensorFiles.read
+
+def counted(self, name, shape, slices=None):
+    array = read(self, name, shape, slices)
+    num_bytes["read"] += array.nbytes
+    return array
+
+tensors.TensorFiles.read = counted
+mesh = build_mesh(MeshConfig(**json.loads(sys.argv[3])))
+config, params = import_hf(sys.argv[1], mesh=mesh)
+num_bytes["own"] = sum(  # what two devices hold both, once
+    shard.data.nbytes for leaf in jax.tree.leaves(params)
+    for shard in {str(s.index): s for s in leaf.addressable_shards}.values()
+)
+expected = np.load(sys.argv[2])
+for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+    whole = expected[jax.tree_util.keystr(path, simple=True, separator=".")]
+    for shard in leaf.addressable_shards:
+        np.testing.assert_array_equal(shard.data, whole[shard.index])
+print("BYTES", json.dumps(num_bytes), flush=True)
+distributed.broadcast({"done": True})
+"""
+
+
+@pytest.mark.parametrize(
+    "axes", [{"fsdp": 4}, {"fsdp": 2, "tensor": 2}, {"fsdp": 2, "data": 2}], ids=str
+)
+def test_each_process_reads_only_what_its_devices_hold(
+    torch_model, tmp_path, local_pod, axes
+):
+    model = torch_model("llama")
+    model.save_pretrained(tmp_path / "model", max_shard_size="20KB")
+    _, params = import_hf(tmp_path / "model")
+    named = jax.tree_util.tree_leaves_with_path(params)
+    keys = [jax.tree_util.keystr(p, simple=True, separator=".") for p, _ in named]
+    arrays = dict(zip(keys, [np.asarray(leaf) for _, leaf in named], strict=True))
+    np.savez(tmp_path / "params.npz", **arrays)
+    total = sum(array.nbytes for array in arrays.values())
+    arguments = [tmp_path / "model", tmp_path / "params.npz", json.dumps(axes)]
+    for result in local_pod(TWO_PROCESSES, arguments):
+        assert result.returncode == 0, result.stderr[-2000:]
+        line = next(s for s in result.stdout.splitlines() if s.startswith("BYTES"))
+        num_bytes = json.loads(line.removeprefix("BYTES"))
+        assert num_bytes["read"] == num_bytes["own"]
+        # half of all and the vectors that every device has, unless hosts hold the same
+        assert num_bytes["own"] < 0.55 * total or "data" in axes
