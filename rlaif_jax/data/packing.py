@@ -1,0 +1,242 @@
+"""Several examples or pairs in one row of tokens, each prompt written once.
+
+A row holds items one after the other, each as `prompt | completion | completion ...`:
+one completion of an example, two of a pair. Positions, segments and branches tell
+attention what it may read, so that every completion is computed as if it stood alone
+behind its prompt. Shape letters beside the glossary: R rows, T tokens of a row, C
+completion slots of a row, N items, A completions of an item.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Int32, Int64
+
+from rlaif_jax.data.rows import Ids
+from rlaif_jax.errors import CorruptDataError
+
+_STEPS_AN_OCTAVE = 4  # of row counts: at most a fifth of the rows are empty
+_SLOTS = 8  # possible numbers of completion slots
+
+
+class PackedRows(NamedTuple):
+    """Rows, and the completion tokens in them.
+
+    A slot is one completion token: the state at `sources` of its row predicts it.
+    """
+
+    token_ids: Int32[np.ndarray, "R T"]
+    positions: Int32[np.ndarray, "R T"]  # within prompt and completion
+    segment_ids: Int32[np.ndarray, "R T"]  # of the item, from 1 in each row; 0 padding
+    branches: Int32[np.ndarray, "R T"]  # 0 in prompts, then 1, 2, ... by completion
+    sources: Int32[np.ndarray, "R C"]
+    targets: Int32[np.ndarray, "R C"]
+    sequences: Int32[np.ndarray, "R C"]  # item * A + completion; N * A in no one's slot
+    lengths: Int32[np.ndarray, "N A"]  # of the completions
+
+
+class Capacity(NamedTuple):
+    """The size of the arrays."""
+
+    rows: int
+    length: int
+    slots: int  # of completion tokens in a row
+
+
+def best_fit(sizes: Sequence[int], length: int) -> list[list[int]]:
+    """Items by row: each, longest first, where the least room would be left.
+
+    Best-fit decreasing (Johnson 1974): never more than 11/9 of the fewest rows, plus
+    one.
+
+    Args:
+      sizes: Tokens of each item.
+      length: Of a row.
+
+    Returns:
+      The items of each row, in their order.
+
+    Raises:
+      ValueError: If an item does not fit.
+    """
+    rows: list[list[int]] = []
+    room = np.empty(len(sizes), np.int64)  # of each row
+    for item in np.argsort(-np.asarray(sizes), kind="stable").tolist():
+        size = sizes[item]
+        if size > length:
+            raise ValueError(f"item {item} has {size} tokens, more than {length}")
+        left = room[: len(rows)] - size
+        fits = np.flatnonzero(left >= 0)
+        row = int(fits[np.argmin(left[fits])]) if len(fits) else len(rows)
+        if row == len(rows):
+            rows.append([])
+            room[row] = length
+        rows[row].append(item)
+        room[row] -= size
+    return [sorted(row) for row in rows]
+
+
+def pack(
+    items: Sequence[Sequence[Ids]], *, length: int, multiple: int = 1
+) -> PackedRows:
+    """Items in as few rows as best fit finds.
+
+    The numbers of rows and slots are rounded up to few sizes, so that a run compiles
+    few shapes; they depend on these items alone.
+
+    Args:
+      items: Each a prompt and its completions, equally many everywhere.
+      length: Tokens of a row.
+      multiple: Of the number of rows: the devices that share them.
+
+    Raises:
+      CorruptDataError: If a prompt or completion is empty.
+      ValueError: If an item does not fit, or they differ in completions.
+    """
+    sizes = _lengths(items)
+    rows = best_fit(sizes.sum(axis=1).tolist(), length)
+    slots = max(int(sizes[row, 1:].sum()) for row in rows)
+    capacity = Capacity(_rounded(len(rows), multiple), length, _slots(slots, length))
+    return _filled(items, sizes, rows, capacity)
+
+
+def pad(items: Sequence[Sequence[Ids]], *, length: int) -> PackedRows:
+    """One row for each completion, with its prompt: the plain layout.
+
+    Args:
+      items: As for `pack`.
+      length: Tokens of a row.
+
+    Raises:
+      CorruptDataError: If a prompt or completion is empty.
+      ValueError: If a prompt and completion do not fit, or items differ in
+        completions.
+    """
+    _lengths(items)
+    alone = [[item[0], side] for item in items for side in item[1:]]
+    sizes = _lengths(alone)
+    if (sizes.sum(axis=1) > length).any():
+        row = int(np.argmax(sizes.sum(axis=1)))
+        raise ValueError(f"row {row} has {sizes[row].sum()} tokens, more than {length}")
+    slots = _slots(int(sizes[:, 1].max()), length)
+    capacity = Capacity(len(alone), length, slots)
+    rows = _filled(alone, sizes, [[row] for row in range(len(alone))], capacity)
+    return rows._replace(lengths=rows.lengths.reshape(len(items), -1))
+
+
+def fill(rows: PackedRows) -> float:
+    """The share of the rows' places that hold tokens."""
+    return float(np.mean(rows.segment_ids > 0))
+
+
+def _filled(
+    items: Sequence[Sequence[Ids]],
+    sizes: Int64[np.ndarray, "N S"],
+    rows: list[list[int]],
+    capacity: Capacity,
+) -> PackedRows:
+    """The arrays, with each item where it belongs."""
+    num_completions = sizes.shape[1] - 1
+    tokens = (capacity.rows, capacity.length)
+    slots = (capacity.rows, capacity.slots)
+    packed = PackedRows(
+        token_ids=np.zeros(tokens, np.int32),
+        positions=np.zeros(tokens, np.int32),
+        segment_ids=np.zeros(tokens, np.int32),
+        branches=np.zeros(tokens, np.int32),
+        sources=np.zeros(slots, np.int32),
+        targets=np.zeros(slots, np.int32),
+        sequences=np.full(slots, len(items) * num_completions, np.int32),
+        lengths=sizes[:, 1:].astype(np.int32),
+    )
+    for row, members in enumerate(rows):
+        line = _Line(*(array[row] for array in packed[:-1]))
+        start, slot = 0, 0
+        for segment, item in enumerate(members, 1):
+            _put_prompt(line, items[item][0], start, segment)
+            prompt_end = end = start + int(sizes[item, 0])
+            for branch, completion in enumerate(items[item][1:], 1):
+                place = _Place(start, prompt_end, end, slot)
+                _put_completion(line, completion, place, (segment, branch))
+                number = item * num_completions + branch - 1
+                line.sequences[slot : slot + len(completion)] = number
+                end += len(completion)
+                slot += len(completion)
+            start = end
+    return packed
+
+
+class _Line(NamedTuple):
+    """One row of a `PackedRows`."""
+
+    token_ids: Int32[np.ndarray, " T"]
+    positions: Int32[np.ndarray, " T"]
+    segment_ids: Int32[np.ndarray, " T"]
+    branches: Int32[np.ndarray, " T"]
+    sources: Int32[np.ndarray, " C"]
+    targets: Int32[np.ndarray, " C"]
+    sequences: Int32[np.ndarray, " C"]
+
+
+class _Place(NamedTuple):
+    """Where in a row a completion goes."""
+
+    start: int  # of its prompt
+    prompt_end: int
+    at: int
+    slot: int
+
+
+def _put_prompt(line: _Line, prompt: Ids, start: int, segment: int) -> None:
+    """Writes a prompt into a row."""
+    where = slice(start, start + len(prompt))
+    line.token_ids[where] = prompt
+    line.positions[where] = np.arange(len(prompt))
+    line.segment_ids[where] = segment
+
+
+def _put_completion(
+    line: _Line, completion: Ids, place: _Place, branch: tuple[int, int]
+) -> None:
+    """Writes a completion into a row, and its tokens into the row's slots."""
+    size = len(completion)
+    where = slice(place.at, place.at + size)
+    line.token_ids[where] = completion
+    first = place.prompt_end - place.start
+    line.positions[where] = np.arange(first, first + size)
+    line.segment_ids[where], line.branches[where] = branch
+    slots = slice(place.slot, place.slot + size)
+    line.targets[slots] = completion
+    # the prompt's last state predicts the first token of every completion
+    line.sources[slots] = np.arange(place.at - 1, place.at + size - 1)
+    line.sources[place.slot] = place.prompt_end - 1
+
+
+def _lengths(items: Sequence[Sequence[Ids]]) -> Int64[np.ndarray, "N S"]:
+    """Tokens of each prompt and completion."""
+    counts = {len(item) for item in items}
+    if len(counts) != 1:
+        raise ValueError(f"items with different numbers of completions: {counts}")
+    sizes = np.array([[len(part) for part in item] for item in items], np.int64)
+    if not sizes.all():
+        item, part = np.argwhere(sizes == 0)[0].tolist()
+        what = f"completion {part}" if part else "prompt"
+        raise CorruptDataError(
+            f"the {what} of record {item} of a batch is empty: drop such records"
+            " before training"
+        )
+    return sizes
+
+
+def _rounded(rows: int, multiple: int) -> int:
+    """A number of rows from few: up by a quarter of an octave at most."""
+    groups = -(-rows // multiple)
+    step = max(1, 2 ** (groups.bit_length() - 1) // _STEPS_AN_OCTAVE)
+    return -(-groups // step) * step * multiple
+
+
+def _slots(slots: int, length: int) -> int:
+    """A number of slots from few."""
+    step = -(-length // _SLOTS)
+    return -(-slots // step) * step
