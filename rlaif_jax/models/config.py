@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 from rlaif_jax.errors import CorruptDataError
+from rlaif_jax.models.attending.support import BACKENDS
 from rlaif_jax.typing import Json
 
 _POSITIVE = (
@@ -24,6 +25,7 @@ _CHOICES = {
     "positions": ("rotary", "learned"),
     "compute_dtype": ("float32", "bfloat16"),
     "remat": ("none", "full"),
+    "attention": tuple(BACKENDS),
 }
 
 
@@ -123,6 +125,7 @@ class TransformerConfig:
     lora: Lora | None = None  # adapters that are trained in place of the weights
     compute_dtype: str = "float32"  # of activations; or bfloat16
     remat: str = "none"  # full: recompute each layer in the backward
+    attention: str = "xla"  # the backend: one of attending.support
 
     def __post_init__(self):
         for name in _POSITIVE:

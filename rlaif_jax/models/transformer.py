@@ -14,7 +14,10 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
 from rlaif_jax.models.activations import split_by_rows
-from rlaif_jax.models.attention import Attention, attention_mask
+from rlaif_jax.models.attending import reading
+from rlaif_jax.models.attending.places import Places
+from rlaif_jax.models.attending.rule import Heads
+from rlaif_jax.models.attention import Attention
 from rlaif_jax.models.cache import KVCache
 from rlaif_jax.models.config import TransformerConfig
 from rlaif_jax.models.experts import Experts, Routing
@@ -47,8 +50,7 @@ class _Context(NamedTuple):
     """What all layers are told of the tokens."""
 
     by: Rotation | None
-    mask: Bool[Array, "B T S"]
-    global_mask: Bool[Array, "B T S"] | None  # of layers that ignore the window
+    reading: reading.Reading
     is_text: Bool[Array, "B T"]
 
 
@@ -94,11 +96,10 @@ class Layer(nnx.Module):
         if cache is not None:
             cache = cache.write(index, k, v)
             k, v = cache.read(index)
-        mask = context.mask
-        if context.global_mask is not None and self.config.global_every is not None:
-            is_global = (index + 1) % self.config.global_every == 0
-            mask = jnp.where(is_global, context.global_mask, mask)
-        mixed = self.attention.mix(q, k, v, mask)
+        every = self.config.global_every
+        is_global = None if every is None else (index + 1) % every == 0
+        read = reading.read(self.config, Heads(q, k, v), context.reading, is_global)
+        mixed = self.attention.emit(read)
         return self.attention_post_norm(
             mixed
         ) if self.config.post_norms else mixed, cache
@@ -140,24 +141,18 @@ class Transformer(nnx.Module):
     def __call__(
         self,
         token_ids: Int[Array, "B T"],
-        positions: Int[Array, "B T"],
-        segment_ids: Int[Array, "B T"],
+        places: Places,
         cache: KVCache | None,
     ) -> HiddenStates:
         """Final normalized states, and the cache with these tokens in it."""
-        config = self.config
-        keys = (positions, segment_ids)
+        config, positions, cached = self.config, places.positions, None
         if cache is not None:
-            cache = cache.register(positions, segment_ids)
-            keys = (cache.positions, cache.segment_ids)
-        see = functools.partial(
-            attention_mask, positions, keys[0], segment_ids, keys[1]
-        )
+            cache = cache.register(positions, places.segments)
+            cached = Places(cache.positions, cache.segment_ids)
         context = _Context(
             by=rotation(positions, config) if config.positions == "rotary" else None,
-            mask=see(window=config.sliding_window),
-            global_mask=see(window=None) if config.global_every else None,
-            is_text=segment_ids > 0,
+            reading=reading.prepare(config, places, cached),
+            is_text=places.segments > 0,
         )
         x = self._embed(token_ids, positions)
         x, cache, routing = self._run_layers(split_by_rows(x), context, cache)
@@ -222,13 +217,14 @@ def abstract_params(config: TransformerConfig) -> Params:
     return nnx.to_pure_dict(_abstract(config).state)
 
 
-def hidden_states(
+def hidden_states(  # noqa: PLR0913  one array for each thing known of a token
     config: TransformerConfig,
     params: Params,
     token_ids: Int[Array, "B T"],
     positions: Int[Array, "B T"],
     segment_ids: Int[Array, "B T"],
     cache: KVCache | None = None,
+    branches: Int[Array, "B T"] | None = None,
 ) -> HiddenStates:
     """Final states of every token; call it inside `jit`, on a mesh under `set_mesh`.
 
@@ -240,13 +236,20 @@ def hidden_states(
       segment_ids: From 1; tokens see their own segment only. 0 is padding.
       cache: Earlier tokens. The T new ones take its next slots, and every query sees
         all slots of its segment.
+      branches: 0, 1, 2 for the prompt, the chosen and the rejected of a pair in one
+        segment: neither completion sees the other, and positions of both go on from
+        the prompt's.
 
     Returns:
       The states in compute_dtype, and the cache with the new tokens (None if none
-      was given).
+      was given). With another backend than "xla", a row whose order is not that of
+      its positions is NaN (`attending.places.is_in_row_order`).
+
+    Raises:
+      UsageError: If the config's attention cannot do what is asked.
     """
     model = nnx.merge(_abstract(config).graphdef, params)
-    return model(token_ids, positions, segment_ids, cache)
+    return model(token_ids, Places(positions, segment_ids, branches), cache)
 
 
 def unembed(
@@ -266,7 +269,7 @@ def unembed(
 
 
 @functools.partial(jax.jit, static_argnames="config")
-def forward(
+def forward(  # noqa: PLR0913  as hidden_states
     config: TransformerConfig,
     params: Params,
     token_ids: Int[Array, "B T"],
@@ -274,6 +277,7 @@ def forward(
     positions: Int[Array, "B T"] | None = None,
     segment_ids: Int[Array, "B T"] | None = None,
     cache: KVCache | None = None,
+    branches: Int[Array, "B T"] | None = None,
 ) -> Float[Array, "B T V"]:
     """Logits of the next token at every position, in float32.
 
@@ -284,12 +288,15 @@ def forward(
       positions: Of each token within its segment; 0, 1, 2, ... by default.
       segment_ids: From 1, 0 is padding; all one segment by default.
       cache: Earlier tokens, read but not returned: `hidden_states` returns it.
+      branches: Of pairs that share their prompt, as for `hidden_states`.
     """
     if positions is None:
         positions = jnp.broadcast_to(jnp.arange(token_ids.shape[1]), token_ids.shape)
     if segment_ids is None:
         segment_ids = jnp.ones_like(token_ids)
-    states = hidden_states(config, params, token_ids, positions, segment_ids, cache)
+    states = hidden_states(
+        config, params, token_ids, positions, segment_ids, cache, branches
+    )
     return unembed(config, params, states.hidden)
 
 

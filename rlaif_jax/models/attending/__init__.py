@@ -1,0 +1,1 @@
+"""Which tokens each token reads, and the backends that compute it."""
