@@ -63,6 +63,7 @@ class ModelConfig(Config):
     init_seed: int = 0  # of the random weights, with a preset
     compute_dtype: Literal["float32", "bfloat16"] = "float32"
     remat: Literal["none", "full"] = "none"  # recompute each layer in the backward
+    attention: Literal["auto", "xla", "blocks", "cudnn", "splash"] = "auto"  # backend
 
     @model_validator(mode="after")
     def _one_origin(self) -> "ModelConfig":

@@ -27,7 +27,7 @@ TOKENIZER_FILES = (
     "vocab.txt",
 )
 COMPANION_FILES = (*TOKENIZER_FILES, "generation_config.json")  # of a model's weights
-_CHOICES = ("compute_dtype", "remat")  # of a run, not of the weights
+_CHOICES = ("compute_dtype", "remat", "attention")  # of a run, not of the weights
 
 
 @dataclasses.dataclass(frozen=True)

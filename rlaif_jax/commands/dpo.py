@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from rlaif_jax.commands.console import Console
-from rlaif_jax.commands.policy import load_policy, open_devices
+from rlaif_jax.commands.policy import PADDED, load_policy, open_devices
 from rlaif_jax.commands.training import (
     open_session,
     router_weight,
@@ -12,6 +12,7 @@ from rlaif_jax.commands.training import (
     trained_config,
 )
 from rlaif_jax.config import DpoConfig
+from rlaif_jax.data.rows import row_length
 from rlaif_jax.training.dpo import PairEncoder, dpo_objective, train_dpo
 from rlaif_jax.training.streaming import preference_source
 from rlaif_jax.typing import Json
@@ -21,7 +22,8 @@ def run(config: DpoConfig, out: Path, console: Console) -> Json:
     """Trains on every pair, waiting for shards that are not sealed yet."""
     with open_devices(config.mesh, debug=config.debug) as mesh:
         source = preference_source(config.preferences, wait_s=config.wait_s)
-        policy = load_policy(config.model, mesh)
+        length = row_length(config.tokens)
+        policy = load_policy(config.model, mesh, rows=PADDED, num_tokens=length)
         objective = dpo_objective(
             trained_config(config, policy),
             beta=config.beta,

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from rlaif_jax.commands.console import Console
-from rlaif_jax.commands.policy import load_policy, open_devices
+from rlaif_jax.commands.policy import PADDED, load_policy, open_devices
 from rlaif_jax.config import InspectConfig
 from rlaif_jax.data.rows import row_length
 from rlaif_jax.errors import UsageError
@@ -20,8 +20,11 @@ from rlaif_jax.typing import Json
 def run(config: InspectConfig, out: Path, console: Console) -> Json:
     """Scores every pair under both models; writes a table and two figures."""
     with open_devices(config.mesh) as mesh:
-        policy = load_policy(config.policy, mesh)
-        reference = load_policy(config.reference, mesh)
+        length = row_length(config.tokens)
+        policy, reference = (
+            load_policy(model, mesh, rows=PADDED, num_tokens=length)
+            for model in (config.policy, config.reference)
+        )
         pairs = read_pairs(config.preferences, policy.tokenizer, config.tokens)
         if not pairs:
             raise UsageError(f"{config.preferences} has no sealed pair yet")
@@ -33,7 +36,7 @@ def run(config: InspectConfig, out: Path, console: Console) -> Json:
             pairs,
             scorer=PairScorer(
                 mesh=mesh,
-                length=row_length(config.tokens),
+                length=length,
                 batch_size=config.batch_size,
             ),
             beta=config.beta,

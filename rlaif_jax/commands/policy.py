@@ -1,6 +1,6 @@
 """Loads the model that a config names onto the devices of this run."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -9,14 +9,23 @@ from pathlib import Path
 import jax
 from jax.sharding import Mesh
 
+from rlaif_jax import log
+from rlaif_jax.checkpoint import store
 from rlaif_jax.checkpoint.weights import Origin, load_weights, weight_shardings
 from rlaif_jax.config import MeshConfig, ModelConfig
 from rlaif_jax.data.tokenizer import Tokenizer, load_tokenizer
 from rlaif_jax.models import Params, TransformerConfig
+from rlaif_jax.models.attending import support
+from rlaif_jax.models.attending.rule import needs
 from rlaif_jax.models.registry import preset
 from rlaif_jax.models.transformer import init_params
 from rlaif_jax.runtime import distributed, platform
 from rlaif_jax.sharding.mesh import build_mesh
+
+_log = log.logger(__name__)
+
+PADDED = frozenset({"padding"})  # what rows of `sft`, `dpo`, `inspect` ask of attention
+DECODED = frozenset({"padding", "cache"})  # what those of `sample` do
 
 
 @dataclass(frozen=True)
@@ -54,16 +63,26 @@ def open_devices(mesh: MeshConfig, *, debug: bool = False) -> Iterator[Mesh]:
         yield devices
 
 
-def load_policy(model: ModelConfig, mesh: Mesh) -> Policy:
+def load_policy(
+    model: ModelConfig, mesh: Mesh, *, rows: Set[str], num_tokens: int
+) -> Policy:
     """The model of a folder, or random weights of a preset.
 
+    Args:
+      model: The config.
+      mesh: Where the weights go.
+      rows: `PADDED` or `DECODED`.
+      num_tokens: Of the longest row.
+
     Raises:
-      UsageError: If there is no such folder, step or preset, or the mesh does not
-        divide its dimensions.
+      UsageError: If there is no such folder, step or preset, if the mesh does not
+        divide its dimensions, or if model.attention cannot do what it needs.
       CorruptDataError: If every checkpoint is damaged.
     """
     if model.path is not None:
-        return _from_folder(model, model.path, mesh)
+        plain = store.open_folder(model.path).config.replace(lora=None)
+        config = _with_choices(plain, model, mesh, rows, num_tokens)
+        return _from_folder(model.path, config, model.step, mesh)
     assert model.preset is not None  # the config's validator saw to these
     assert model.tokenizer is not None
     tokenizer = load_tokenizer(model.tokenizer)
@@ -71,9 +90,8 @@ def load_policy(model: ModelConfig, mesh: Mesh) -> Policy:
         vocab_size=len(tokenizer),
         eos_token_id=tokenizer.eos_token_id,
         bos_token_id=tokenizer.bos_token_id,
-        compute_dtype=model.compute_dtype,
-        remat=model.remat,
     )
+    config = _with_choices(config, model, mesh, rows, num_tokens)
     shardings = weight_shardings(config, mesh)
     make = jax.jit(partial(init_params, config), out_shardings=shardings)
     return Policy(
@@ -86,15 +104,31 @@ def load_policy(model: ModelConfig, mesh: Mesh) -> Policy:
     )
 
 
-def _from_folder(model: ModelConfig, path: Path, mesh: Mesh) -> Policy:
-    weights = load_weights(path, step=model.step, mesh=mesh)
+def _from_folder(
+    path: Path, config: TransformerConfig, step: int | None, mesh: Mesh
+) -> Policy:
+    weights = load_weights(path, step=step, mesh=mesh)
     return Policy(
         name=path.name,
-        config=weights.config.replace(
-            compute_dtype=model.compute_dtype, remat=model.remat
-        ),
+        config=config,
         params=weights.params,
         tokenizer=load_tokenizer(weights.folder.tokenizer_dir),
         tokenizer_dir=weights.folder.tokenizer_dir,
         origin=Origin.at(weights.folder, weights.step),
     )
+
+
+def _with_choices(
+    config: TransformerConfig,
+    model: ModelConfig,
+    mesh: Mesh,
+    rows: Set[str],
+    num_tokens: int,
+) -> TransformerConfig:
+    """The architecture with what this run chooses, and an attention that can do it."""
+    config = config.replace(compute_dtype=model.compute_dtype, remat=model.remat)
+    platform = mesh.devices.flat[0].platform
+    asked = needs(config, num_tokens) | rows
+    attention = support.choose(model.attention, asked, platform)
+    _log.info(f"attention: {attention} ({model.attention} on {platform})")
+    return config.replace(attention=attention)

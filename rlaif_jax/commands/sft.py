@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rlaif_jax.commands.console import Console
 from rlaif_jax.commands.inputs import is_usable, read_completions, read_prompts
-from rlaif_jax.commands.policy import load_policy, open_devices
+from rlaif_jax.commands.policy import PADDED, load_policy, open_devices
 from rlaif_jax.commands.training import (
     open_session,
     router_weight,
@@ -26,7 +26,8 @@ from rlaif_jax.typing import Json
 def run(config: SftConfig, out: Path, console: Console) -> Json:
     """Trains on every usable completion of the chosen prompts."""
     with open_devices(config.mesh, debug=config.debug) as mesh:
-        policy = load_policy(config.model, mesh)
+        length = row_length(config.tokens)
+        policy = load_policy(config.model, mesh, rows=PADDED, num_tokens=length)
         objective = sft_objective(
             trained_config(config, policy),
             config.loss,
@@ -46,7 +47,7 @@ def run(config: SftConfig, out: Path, console: Console) -> Json:
                 start,
                 source,
                 objective=objective,
-                length=row_length(config.tokens),
+                length=length,
                 plan=plan,
                 session=session,
             ),

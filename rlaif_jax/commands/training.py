@@ -57,6 +57,7 @@ def run_training(
         result = fit(start, plan, session)
     seconds = time.monotonic() - started
     return asdict(result) | {
+        "attention": policy.config.attention,
         "seconds": seconds,
         "device_seconds": seconds * session.mesh.size,
     }

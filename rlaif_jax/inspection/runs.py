@@ -69,7 +69,8 @@ def load_model(
       CorruptDataError: If the weights are damaged.
     """
     weights = load_weights(folder, step=step, mesh=mesh)
-    config = weights.config.replace(compute_dtype=compute_dtype)
+    # the run's own backend may not be on this machine
+    config = weights.config.replace(compute_dtype=compute_dtype, attention="xla")
     return Model(config, weights.params)
 
 

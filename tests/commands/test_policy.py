@@ -1,0 +1,49 @@
+"""Tests of `rlaif_jax.commands.policy`."""
+
+import logging
+from typing import get_args
+
+import pytest
+
+from rlaif_jax.commands.policy import DECODED, PADDED, load_policy
+from rlaif_jax.config import MeshConfig, ModelConfig
+from rlaif_jax.errors import UsageError
+from rlaif_jax.models.attending.support import BACKENDS
+from rlaif_jax.sharding.mesh import build_mesh
+
+
+@pytest.fixture
+def load(world):
+    """Loads a tiny model with an attention of one's choice."""
+
+    def call(attention, rows=PADDED, preset="lab-tiny"):
+        model = ModelConfig(
+            preset=preset, tokenizer=world / "tokenizer", attention=attention
+        )
+        mesh = build_mesh(MeshConfig())
+        return load_policy(model, mesh, rows=rows, num_tokens=24)
+
+    return call
+
+
+def test_the_config_names_every_backend():
+    named = get_args(ModelConfig.model_fields["attention"].annotation)
+    assert named == ("auto", *BACKENDS)
+
+
+@pytest.mark.parametrize("rows", [PADDED, DECODED], ids=["padded", "decoded"])
+def test_auto_is_xla_here_and_said(load, rows, caplog):
+    with caplog.at_level(logging.INFO, logger="rlaif_jax"):
+        assert load("auto", rows).config.attention == "xla"
+    assert "attention: xla (auto on cpu)" in caplog.text
+
+
+def test_what_is_asked_for_is_used(load):
+    assert load("blocks").config.attention == "blocks"
+
+
+def test_what_cannot_work_is_refused_before_any_weights(load):
+    with pytest.raises(UsageError, match="attention=splash runs on tpu, and this is"):
+        load("splash")
+    with pytest.raises(UsageError, match="blocks cannot do decoding with a cache"):
+        load("blocks", DECODED)
