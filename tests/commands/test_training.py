@@ -164,6 +164,24 @@ def test_every_way_to_share_eight_devices_gives_the_same_losses(study, tmp_path)
     assert jax.device_count() == 8
 
 
+def test_another_attention_gives_the_same_losses_and_is_written_down(study, tmp_path):
+    document = json.loads((study / "sft" / "config.json").read_text())
+    mesh = {"data": 2, "fsdp": 4}
+    document |= {"mesh": mesh, "max_steps": 6}
+    document["model"] |= {"attention": "blocks"}
+    result = go(sft, SftConfig, document, tmp_path / "sft")
+    assert result["attention"] == "blocks"
+    assert store.open_folder(tmp_path / "sft").config.attention == "blocks"
+    losses, expected = (
+        [r["loss"] for r in metrics(f)] for f in (tmp_path / "sft", study / "sft")
+    )
+    np.testing.assert_allclose(losses, expected[:6], rtol=1e-5)
+    document = json.loads((study / "student" / "config.json").read_text())
+    document["model"] |= {"attention": "blocks"}
+    with pytest.raises(UsageError, match="blocks cannot do decoding with a cache"):
+        go(sample, SampleConfig, document, tmp_path / "sampled")
+
+
 def test_a_flipped_byte_in_a_shard_is_refused(study, tmp_path):
     copy = tmp_path / "labels"
     copy.mkdir()

@@ -69,6 +69,7 @@ def main(topology, name, changes, loss, num_rows, num_tokens):
     names = ("all-gather", "reduce-scatter", "all-reduce")
     found = {n: text.count(f" {n}(") + text.count(f" {n}-start(") for n in names}
     report = {
+        "kernels": text.count('custom_call_target="tpu_custom_call"'),
         "chips": mesh.size,
         "state_bytes": sum(leaf.size * leaf.dtype.itemsize for leaf in state),
         "argument_bytes": memory.argument_size_in_bytes,
