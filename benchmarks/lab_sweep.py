@@ -41,7 +41,7 @@ def main(folder: Path) -> None:
                 QuickstartConfig(), world=folder / "world", url=url
             )
             document["dpo"]["optimizer"]["learning_rate"] = learning_rate
-            document["dpo"]["beta"] = beta
+            document["dpo"]["loss"] = {"beta": beta}
             document["evaluation"]["split"] = "validation"
             config = validate(StudyConfig, document)
             result = study.run(config, out, Console())

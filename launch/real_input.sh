@@ -52,7 +52,7 @@ rlaif label "prompts=$prompts" "splits=[aif]" \
   --out "$out/preferences"
 
 rlaif dpo "model.path=$out/sft" "preferences=$out/preferences" "${tokens[@]}" \
-  "${optimizer[@]}" optimizer.learning_rate=3e-4 beta=0.1 batch_size=8 epochs=2 \
+  "${optimizer[@]}" optimizer.learning_rate=3e-4 loss.beta=0.1 batch_size=8 epochs=2 \
   --out "$out/dpo"
 
 rlaif export-hf "model=$out/dpo" --out "$out/hf_dpo"

@@ -7,15 +7,11 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from rlaif_jax.config_base import Config
+from rlaif_jax.config_losses import DpoLossConfig, LossConfig, SftLoss
 from rlaif_jax.records import content_hash
-
-
-class Config(BaseModel):
-    """Frozen, and an unknown key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 def config_hash(config: Config) -> str:
@@ -26,7 +22,6 @@ def config_hash(config: Config) -> str:
 # --- what may be chosen in several places -------------------------------------
 
 Orders = Literal["both", "hashed"]  # of a comparison; hashed: one, as in the paper
-SftLoss = Literal["sequence_sum", "token_mean"]  # over a completion's tokens
 LabVariant = Literal[
     "default", "poorer_strong_teacher", "weak_critic", "undertrained", "no_style"
 ]
@@ -237,8 +232,7 @@ class DpoConfig(Config):
     tokens: TokensConfig = TokensConfig()
     optimizer: OptimizerConfig
     mesh: MeshConfig = MeshConfig()
-    beta: float = Field(default=0.05, gt=0)
-    label_smoothing: float = Field(default=0.0, ge=0, lt=0.5)
+    loss: LossConfig = DpoLossConfig()
     router_weight: float = Field(default=0.0, ge=0)  # of the experts' balance loss
     batch_size: int = Field(default=8, ge=1)  # pairs of one step, over all devices
     epochs: int = Field(default=1, ge=1)

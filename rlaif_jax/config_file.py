@@ -23,8 +23,6 @@ from rlaif_jax.typing import Json
 
 ConfigT = TypeVar("ConfigT", bound=Config)
 
-_UNION_TAGS = {"adamw", "rmsprop", "openai", "anthropic", "recorded"}  # not keys
-
 
 def load_config(kind: type[ConfigT], arguments: Sequence[str]) -> ConfigT:
     """Builds a config from an optional YAML file followed by `key.path=value`s.
@@ -105,26 +103,17 @@ def _explain(kind: type[BaseModel], error: pydantic.ValidationError) -> str:
     """One line for the first thing that is wrong."""
     # an unknown key explains a missing one, so it is told first
     first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
-    parts = [
-        str(part)
-        for i, part in enumerate(first["loc"])
-        if not i or part not in _UNION_TAGS
-    ]
-    where = ".".join(parts)
+    where = ".".join(_place(kind, first["loc"]).keys)
     match first["type"]:
         case "extra_forbidden":
-            known = _known_keys(kind, first["loc"])
-            near = difflib.get_close_matches(parts[-1], known, n=1)
-            meant = ".".join([*parts[:-1], *near])
-            hint = f"; did you mean {meant!r}?" if near else _listed(known)
-            return f"unknown config key {where!r}{hint}"
+            return _explain_unknown(_place(kind, first["loc"][:-1]), first["loc"][-1])
         case "missing":
             return (
                 f"config key {where!r} is missing: add it to the YAML or as {where}=..."
             )
         case "union_tag_not_found" | "union_tag_invalid":
             tag = str(first.get("ctx", {})["discriminator"]).strip("'")
-            models = _models_at(kind, first["loc"])
+            models = _place(kind, first["loc"]).models
             names = ", ".join(name for model in models for name in _choices(model, tag))
             given = first.get("ctx", {}).get("tag")
             shown = "it is missing" if given is None else f"got {given!r}"
@@ -135,31 +124,40 @@ def _explain(kind: type[BaseModel], error: pydantic.ValidationError) -> str:
     return f"config {where}: {message}{shown}" if where else f"config: {message}"
 
 
-def _listed(known: list[str]) -> str:
-    return f"; the keys there are {', '.join(known)}" if known else ""
+class _Place(NamedTuple):
+    """Where in a config something is wrong, and what config types may stand there."""
+
+    keys: list[str]
+    models: list[type[BaseModel]]
 
 
-def _known_keys(kind: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
-    """Field names at the place where an unknown key was found."""
-    models = _models_at(kind, location[:-1])
-    return sorted({name for model in models for name in model.model_fields})
+def _explain_unknown(parent: _Place, key: int | str) -> str:
+    """What may have been meant by a key that is not there."""
+    known = sorted({name for model in parent.models for name in model.model_fields})
+    deeper = sorted(
+        {row.key for model in parent.models for row in config_keys(model)} - {*known}
+    )
+    near = difflib.get_close_matches(str(key), known, n=1)
+    near = near or [path for path in deeper if path.split(".")[-1] == key]
+    told = [repr(".".join([*parent.keys, path])) for path in near]
+    listed = f"; the keys there are {', '.join(known)}" if known else ""
+    hint = f"; did you mean {' or '.join(told)}?" if told else listed
+    return f"unknown config key {'.'.join([*parent.keys, str(key)])!r}{hint}"
 
 
-def _models_at(
-    kind: type[BaseModel], location: tuple[int | str, ...]
-) -> list[type[BaseModel]]:
-    """The config types that may stand at a place."""
-    kinds = [kind]
+def _place(kind: type[BaseModel], location: tuple[int | str, ...]) -> _Place:
+    """Where a location leads: it holds the tags of unions too, which are no keys."""
+    keys: list[str] = []
+    models = [kind]
     for part in location:
-        children = [
-            candidate
-            for known in kinds
-            if str(part) in known.model_fields
-            for candidate in _models_in(known.model_fields[str(part)].annotation)
-        ]
-        # a union's tag appears in the location too
-        kinds = children or [k for k in kinds if _has_choice(k, part)] or kinds
-    return kinds
+        fields = [m.model_fields[str(part)] for m in models if part in m.model_fields]
+        tagged = [model for model in models if _has_choice(model, part)]
+        if tagged and not fields:
+            models = tagged
+            continue
+        keys.append(str(part))
+        models = [m for f in fields for m in _models_in(f.annotation)] or models
+    return _Place(keys, models)
 
 
 def _has_choice(model: type[BaseModel], choice: int | str) -> bool:
@@ -175,8 +173,9 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
 
 
 def _choices(model: type[BaseModel], name: str) -> tuple[str, ...]:
-    """The literals that a field takes."""
-    return get_args(model.model_fields[name].annotation)
+    """The literals that a field takes, if it takes nothing else."""
+    annotation = model.model_fields[name].annotation
+    return get_args(annotation) if get_origin(annotation) is Literal else ()
 
 
 class ConfigKey(NamedTuple):
@@ -191,40 +190,69 @@ def config_keys(kind: type[BaseModel], prefix: str = "") -> list[ConfigKey]:
     comments = _comments(kind)
     rows: list[ConfigKey] = []
     for name, field in kind.model_fields.items():
+        default = field.get_default(call_default_factory=True)
+        note = f"  # {comments[name]}" if name in comments else ""
         if models := _models_in(field.annotation):
             is_mapping = get_origin(field.annotation) is dict
             place = f"{prefix}{name}.NAME." if is_mapping else f"{prefix}{name}."
-            rows += _keys_of_any(models, place)
+            if default is None:
+                rows.append(ConfigKey(prefix + name, f"mapping | null = null{note}"))
+            rows += _keys_of_any(models, place, default)
             continue
-        default = field.get_default(call_default_factory=True)
         shown = "required" if field.is_required() else f"= {_plain(default)}"
-        note = f"  # {comments[name]}" if name in comments else ""
         text = f"{_type_name(field.annotation)} {shown}{note}"
         rows.append(ConfigKey(prefix + name, text))
     return rows
 
 
-def _keys_of_any(models: list[type[BaseModel]], prefix: str) -> list[ConfigKey]:
-    """The keys of a config, or those of several between which a tag chooses."""
+def _keys_of_any(
+    models: list[type[BaseModel]], prefix: str, default: Any
+) -> list[ConfigKey]:
+    """The keys of a config, or those of several between which a tag chooses.
+
+    A key that alternatives take in different ways has a line for each way.
+    """
     if len(models) == 1:
         return config_keys(models[0], prefix)
     tag = next(name for name in models[0].model_fields if _choices(models[0], name))
-    chosen = {model: " | ".join(_choices(model, tag)) for model in models}
-    rows = {prefix + tag: f"{' | '.join(chosen.values())} required"}
+    names = [name for model in models for name in _choices(model, tag)]
+    chosen = f"= {getattr(default, tag)}" if hasattr(default, tag) else "required"
+    ways: dict[tuple[str, str], str] = {}  # to its comment
+    takers: dict[tuple[str, str], list[str]] = {}
     for model in models:
-        for row in config_keys(model, prefix):
-            name = row.key.removeprefix(prefix).partition(".")[0]
-            has = [other for other in models if name in other.model_fields]
-            only = "" if has == models else f"[{chosen[model]}] "
-            rows.setdefault(row.key, only + row.text)
-    return [ConfigKey(*row) for row in rows.items()]
+        for key, text in config_keys(model, prefix):
+            way = (key, text.partition("  # ")[0])
+            ways.setdefault(way, text.removeprefix(way[1]))
+            takers.setdefault(way, []).extend(_choices(model, tag))
+    rows = [ConfigKey(prefix + tag, f"{' | '.join(names)} {chosen}")]
+    order = [key for key, _ in ways]
+    for (key, text), note in sorted(
+        ways.items(), key=lambda way: order.index(way[0][0])
+    ):
+        only = _only(takers[key, text], names)
+        rows += [ConfigKey(key, f"{only}{text}{note}")] * (key != prefix + tag)
+    return rows
+
+
+def _only(takers: list[str], names: list[str]) -> str:
+    """Which alternatives take a key, unless all do."""
+    rest = [name for name in names if name not in takers]
+    if not rest:
+        return ""
+    if 2 * len(rest) < len(takers):
+        return f"[all but {' | '.join(rest)}] "
+    return f"[{' | '.join(takers)}] "
 
 
 def _comments(kind: type[BaseModel]) -> dict[str, str]:
     """Field name to the comment at the end of its line."""
-    source = inspect.getsource(kind)
-    found = re.findall(r"^    (\w+):[^#\n]*# (.+)$", source, flags=re.MULTILINE)
-    return dict(found)
+    found: dict[str, str] = {}
+    for model in reversed(kind.__mro__):
+        if issubclass(model, BaseModel) and model is not BaseModel:
+            source = inspect.getsource(model)
+            lines = re.findall(r"^    (\w+):[^#\n]*# (.+)$", source, re.MULTILINE)
+            found |= dict(lines)
+    return found
 
 
 def _type_name(annotation: Any) -> str:

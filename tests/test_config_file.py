@@ -1,5 +1,7 @@
 """Tests of `rlaif_jax.config_file`."""
 
+from pathlib import Path
+
 import pytest
 
 from rlaif_jax.config import (
@@ -14,6 +16,7 @@ from rlaif_jax.config_file import config_keys, load_config, read_yaml
 from rlaif_jax.errors import UsageError
 from rlaif_jax.study.config import StudyConfig
 
+STUDY = Path(__file__).parents[1] / "configs" / "study" / "mistral_7b.yaml"
 SFT = """
 model: {path: runs/base}
 prompts: p.jsonl
@@ -124,6 +127,24 @@ def test_help_tells_what_belongs_to_which_alternative():
     assert rows["limit"].startswith("int | null = null")
     rows = {row.key: row.text for row in config_keys(StudyConfig)}
     assert rows["teachers.NAME.base_url"].startswith("[openai | anthropic] text req")
+
+
+def test_help_has_a_line_for_every_way_to_take_a_key():
+    rows = [row for row in config_keys(DpoConfig) if row.key.startswith("loss.")]
+    assert rows[0].text.startswith("dpo | robust |") and rows[0].text.endswith("= dpo")
+    betas = [row.text for row in rows if row.key == "loss.beta"]
+    assert betas[0].startswith("[all but ipo_mean | sigmoid_norm | simpo | orpo] flo")
+    assert betas[1].startswith("[ipo_mean | sigmoid_norm] float = 5.0  # pull")
+    shown = {row.key: row.text for row in rows}
+    assert shown["loss.sft"].startswith("[all but orpo] mapping | null = null  # also")
+    assert shown["loss.gamma"].startswith("[simpo] float = 1.0  # margin")
+
+
+def test_an_unknown_key_is_looked_for_deeper():
+    with pytest.raises(UsageError, match=r"'learning_rate'; did you mean 'optimizer\."):
+        load_config(DpoConfig, ["learning_rate=1"])
+    with pytest.raises(UsageError, match=r"did you mean 'dpo\.loss\.beta'"):
+        load_config(StudyConfig, [str(STUDY), "dpo.beta=1"])
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from rlaif_jax.commands.training import (
 )
 from rlaif_jax.config import DpoConfig
 from rlaif_jax.data.rows import row_length
-from rlaif_jax.training.dpo import PairEncoder, dpo_objective, train_dpo
+from rlaif_jax.training.dpo import DpoObjective, PairEncoder, train_dpo
+from rlaif_jax.training.preference_loss import PreferenceLoss
 from rlaif_jax.training.streaming import preference_source
 from rlaif_jax.typing import Json
 
@@ -24,10 +25,9 @@ def run(config: DpoConfig, out: Path, console: Console) -> Json:
         source = preference_source(config.preferences, wait_s=config.wait_s)
         length = row_length(config.tokens)
         policy = load_policy(config.model, mesh, rows=PADDED, num_tokens=length)
-        objective = dpo_objective(
+        objective = DpoObjective(
             trained_config(config, policy),
-            beta=config.beta,
-            label_smoothing=config.label_smoothing,
+            PreferenceLoss(config.loss),
             router_weight=router_weight(config, policy.config),
         )
         return run_training(

@@ -25,6 +25,7 @@ from rlaif_jax.inspection.runs import DpoRun, load_model, read_metrics
 from rlaif_jax.inspection.scorer import Model, PairScorer
 from rlaif_jax.records import Preference
 from rlaif_jax.training.dpo import encode_preference
+from rlaif_jax.training.preference_loss import PreferenceLoss
 
 
 def read_pairs(
@@ -51,7 +52,7 @@ def run_log_ratios(run: DpoRun, mesh: Mesh, *, num_strips: int = 4) -> LogRatios
         _load_reference(run, mesh),
         read_pairs(run.preferences, _tokenizer(run), config.tokens),
         scorer=_scorer(config, mesh),
-        beta=config.beta,
+        beta=_beta(run),
         num_strips=num_strips,
     )
 
@@ -105,9 +106,25 @@ def batch_log_ratios(run: DpoRun, step: int, mesh: Mesh) -> LogRatios:
         reference,
         _batch(run, step),
         scorer=_scorer(config, mesh),
-        beta=config.beta,
+        beta=_beta(run),
         num_strips=0,
     )
+
+
+def _beta(run: DpoRun) -> float:
+    """What makes the run's rewards of log-ratios.
+
+    Raises:
+      UsageError: If its loss compares something else.
+    """
+    beta = PreferenceLoss(run.config.loss).beta
+    if beta is None:
+        raise UsageError(
+            f"{run.folder} was trained with the loss {run.config.loss.name}, whose"
+            " rewards are not beta times log-ratios of whole completions: the inspect"
+            " command tells those log-ratios"
+        )
+    return beta
 
 
 def _batch(run: DpoRun, step: int) -> list[NamedPair]:

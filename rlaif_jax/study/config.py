@@ -14,9 +14,9 @@ from rlaif_jax.config import (
     OptimizerConfig,
     Orders,
     PromptsConfig,
-    SftLoss,
     TokensConfig,
 )
+from rlaif_jax.config_losses import DpoLossConfig, LossConfig, SftLoss
 from rlaif_jax.study.claims import ClaimConfig, Headline
 
 
@@ -88,8 +88,7 @@ class DpoRecipe(Config):
 
     optimizer: OptimizerConfig
     mesh: MeshConfig = MeshConfig()
-    beta: float = Field(default=0.05, gt=0)
-    label_smoothing: float = Field(default=0.0, ge=0, lt=0.5)
+    loss: LossConfig = DpoLossConfig()
     batch_size: int = Field(default=8, ge=1)
     epochs: int = Field(default=1, ge=1)
     checkpoint: CheckpointConfig = CheckpointConfig()

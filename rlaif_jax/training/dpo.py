@@ -1,8 +1,8 @@
-"""Direct Preference Optimization on pairs, all there or still being labeled."""
+"""Training on preferences, by DPO or another loss, as they are or still grow."""
 
 import dataclasses
-import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ from rlaif_jax.data.rows import Pair, TokenRows, pair_rows, row_length
 from rlaif_jax.data.tokenization import encode_completion, encode_prompt
 from rlaif_jax.data.tokenizer import Tokenizer
 from rlaif_jax.errors import InternalError
-from rlaif_jax.losses import PairLogps, dpo_loss
+from rlaif_jax.losses import PairLengths, PairLogps
 from rlaif_jax.models import Params, TransformerConfig
 from rlaif_jax.records import Preference
 from rlaif_jax.sharding.placement import place_batch
@@ -30,20 +30,21 @@ from rlaif_jax.training.plan import (
     TrainResult,
     finished_result,
 )
+from rlaif_jax.training.preference_loss import PreferenceLoss, ScoredPairs
 from rlaif_jax.training.reference import ReferenceLogps, reference_identity
 from rlaif_jax.training.run import Task, train
 from rlaif_jax.training.scoring import completion_logps, score_rows, with_balance
-from rlaif_jax.training.step import LossFn, Metrics
+from rlaif_jax.training.step import Metrics
 
-# How far rounding alone takes the first loss from log 2, relative to it.
-_FIRST_LOSS_TOLERANCE = {"float32": 1e-4, "bfloat16": 2e-2}
+# How far rounding alone takes the first margin from 0, in nats.
+_FIRST_MARGIN_TOLERANCE = {"float32": 1.4e-4, "bfloat16": 2.8e-2}
 
 
 class PairBatch(NamedTuple):
-    """Pairs of one step, [B 2 T], and what the reference says of them."""
+    """Pairs of one step, [B 2 T], and what the reference says of them, if asked."""
 
     rows: TokenRows
-    reference: PairLogps
+    reference: PairLogps | None
 
 
 class PairEncoder:
@@ -95,12 +96,59 @@ def encode_preference(
     )
 
 
+@dataclass(frozen=True)
+class DpoObjective:
+    """The mean preference loss of a batch of pairs, with its metrics.
+
+    Metrics are means over pairs, named as in the paper's code; `rewards/accuracies`
+    counts a pair whose rewards are equal as wrong. Where there are several terms,
+    `loss/...` tells each.
+
+    Attributes:
+      config: The architecture.
+      loss: Of each pair.
+      router_weight: Of the experts' load balancing loss, which is added.
+    """
+
+    config: TransformerConfig
+    loss: PreferenceLoss
+    router_weight: float = 0.0
+
+    def __call__(
+        self, params: Params, batch: PairBatch
+    ) -> tuple[Float[Array, ""], Metrics]:
+        """The loss to descend, and what `metrics.jsonl` tells."""
+        scores = score_rows(self.config, params, batch.rows)
+        logps = jnp.sum(scores.token_logps, axis=-1)
+        lengths = jnp.sum(batch.rows.completion_mask, axis=-1)
+        pairs = ScoredPairs(
+            PairLogps(logps[:, 0], logps[:, 1]),
+            PairLengths(lengths[:, 0], lengths[:, 1]),
+            batch.reference,
+        )
+        terms = self.loss.terms(pairs)
+        metrics = {
+            "rewards/chosen": terms.chosen_reward.mean(),
+            "rewards/rejected": terms.rejected_reward.mean(),
+            "rewards/margins": terms.margin.mean(),
+            "rewards/accuracies": (terms.margin > 0).mean(),
+            "logps/chosen": pairs.policy.chosen.mean(),
+            "logps/rejected": pairs.policy.rejected.mean(),
+        }
+        loss = terms.loss.mean()
+        sft = self.loss.sft_term(pairs)
+        if sft is not None:
+            metrics |= {"loss/preference": loss, "loss/sft": sft.mean()}
+            loss = loss + sft.mean()
+        return with_balance(loss, scores.balance, metrics, weight=self.router_weight)
+
+
 def train_dpo(
     start: StartModel,
     preferences: Source[Preference],
     *,
     to_rows: Callable[[Sequence[Preference]], TokenRows],
-    objective: LossFn,
+    objective: DpoObjective,
     plan: TrainingPlan,
     session: Session,
 ) -> TrainResult:
@@ -108,13 +156,13 @@ def train_dpo(
 
     The reference is the start model: with adapters, the weights without them. Its
     log-probabilities are computed when a pair first comes, so that training can follow
-    labeling, and kept in `reference/`.
+    labeling, and kept in `reference/`. A loss without a reference computes none.
 
     Args:
       start: The model at step 0.
       preferences: Of a finished folder or of one that grows.
       to_rows: One batch as rows of ids: a `PairEncoder`.
-      objective: From `dpo_objective`.
+      objective: What is descended.
       plan: Optimizer, batch size and length of the run.
       session: Folder, devices, progress and stop.
 
@@ -125,11 +173,15 @@ def train_dpo(
     if finished is not None:
         return finished
     weights = start.load()
-    reference = _reference(start.plain_config, weights, session)
+    reference = None
+    if objective.loss.needs_reference:
+        reference = _reference(start.plain_config, weights, session)
 
     def load(records: Sequence[Preference]) -> PairBatch:
         rows = to_rows(records)
         placed = place_rows(rows, session.mesh, vocab_size=start.config.vocab_size)
+        if reference is None:
+            return PairBatch(placed, None)
         logps = own_block(reference.of(rows, placed))
         sides = np.ascontiguousarray(logps.T)
         return PairBatch(placed, place_batch(PairLogps(*sides), session.mesh))
@@ -137,50 +189,10 @@ def train_dpo(
     return train(
         dataclasses.replace(start, load=lambda: weights),
         preferences,
-        task=Task(objective, load, partial(_require_equal_start, start.config)),
+        task=Task(objective, load, partial(_require_equal_start, objective)),
         plan=plan,
         session=session,
     )
-
-
-def dpo_objective(
-    config: TransformerConfig,
-    *,
-    beta: float,
-    label_smoothing: float = 0.0,
-    router_weight: float = 0.0,
-) -> LossFn:
-    """The mean DPO loss of a batch of pairs, with its metrics.
-
-    Metrics are means over pairs, named as in the paper's code; `rewards/accuracies`
-    counts a pair whose rewards are equal as wrong.
-
-    Args:
-      config: The architecture.
-      beta: Strength of the pull towards the reference, > 0.
-      label_smoothing: Assumed probability that a label is flipped.
-      router_weight: Of the experts' load balancing loss, which is added.
-    """
-
-    def objective(params: Params, batch: PairBatch) -> tuple[Float[Array, ""], Metrics]:
-        scores = score_rows(config, params, batch.rows)
-        logps = jnp.sum(scores.token_logps, axis=-1)
-        policy = PairLogps(logps[:, 0], logps[:, 1])
-        terms = dpo_loss(
-            policy, batch.reference, beta=beta, label_smoothing=label_smoothing
-        )
-        metrics = {
-            "rewards/chosen": terms.chosen_reward.mean(),
-            "rewards/rejected": terms.rejected_reward.mean(),
-            "rewards/margins": terms.margin.mean(),
-            "rewards/accuracies": (terms.margin > 0).mean(),
-            "logps/chosen": policy.chosen.mean(),
-            "logps/rejected": policy.rejected.mean(),
-        }
-        loss = terms.loss.mean()
-        return with_balance(loss, scores.balance, metrics, weight=router_weight)
-
-    return objective
 
 
 def _reference(
@@ -199,18 +211,20 @@ def _reference(
 
 
 def _require_equal_start(
-    config: TransformerConfig, step: int, metrics: dict[str, float]
+    objective: DpoObjective, step: int, metrics: dict[str, float]
 ) -> None:
     """Refuses a run whose first step finds that policy and reference differ."""
-    if step != 1:
+    expected = objective.loss.start if step == 1 else None
+    if expected is None:
         return
-    tolerance = _FIRST_LOSS_TOLERANCE[config.compute_dtype] * math.log(2)
+    tolerance = _FIRST_MARGIN_TOLERANCE[objective.config.compute_dtype]
     margin = metrics["rewards/margins"]
-    loss = metrics.get("loss/task", metrics["loss"])
-    # d loss / d margin is 1/2 at 0
-    if abs(loss - math.log(2)) > tolerance or abs(margin) > 2 * tolerance:
+    named = (metrics.get(f"loss/{name}") for name in ("preference", "task"))
+    loss = next((value for value in named if value is not None), metrics["loss"])
+    # at 0 the squares of IPO and SPPO change by 4 of themselves a nat, others by less
+    if abs(margin) > tolerance or abs(loss - expected) > 4 * tolerance * expected:
         raise InternalError(
-            f"the first DPO loss is {loss:.6f} and its margin {margin:.2e}, "
-            "not log 2 and 0: policy and reference disagree before the first update; "
-            "delete the run's folder and start again"
+            f"the first preference loss is {loss:.6f} and its margin {margin:.2e}, not "
+            f"{expected:.6f} and 0: policy and reference disagree before the first "
+            "update; delete the run's folder and start again"
         )

@@ -7,7 +7,8 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from rlaif_jax.config import SftLoss, TokensConfig
+from rlaif_jax.config import TokensConfig
+from rlaif_jax.config_losses import SftLoss
 from rlaif_jax.data.order import Source
 from rlaif_jax.data.rows import Example, TokenRows, sft_rows
 from rlaif_jax.data.tokenization import encode_completion, encode_prompt

@@ -100,7 +100,7 @@ def dpo_document(study, **changes):
         "preferences": str(study / "labels"),
         "tokens": TOKENS,
         "optimizer": OPTIMIZER | {"learning_rate": 1e-3},
-        "beta": 0.5,
+        "loss": {"beta": 0.5},
         "batch_size": 8,
         "epochs": 3,
     } | changes

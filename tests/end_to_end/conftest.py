@@ -194,7 +194,7 @@ class Study:
             "preferences": str(self.labels),
             "tokens": {"max_prompt_tokens": 12, "max_completion_tokens": 12},
             "optimizer": OPTIMIZER,
-            "beta": 0.5,
+            "loss": {"beta": 0.5},
             "batch_size": 8,
             "epochs": 2,
         } | changes

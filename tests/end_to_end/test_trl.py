@@ -12,17 +12,19 @@ from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from rlaif_jax.checkpoint import import_hf
 from rlaif_jax.config import AdamWConfig, TokensConfig
+from rlaif_jax.config_losses import DpoLossConfig
 from rlaif_jax.data.shards import ShardWriter
 from rlaif_jax.lab.vocabulary import write_tokenizer
 from rlaif_jax.losses import PairLogps
 from rlaif_jax.optim.optimizers import build_optimizer
 from rlaif_jax.records import Message, Preference
 from rlaif_jax.training.dpo import (
+    DpoObjective,
     PairBatch,
     PairEncoder,
-    dpo_objective,
     encode_preference,
 )
+from rlaif_jax.training.preference_loss import PreferenceLoss
 from rlaif_jax.training.scoring import completion_logps
 from rlaif_jax.training.step import TrainState, train_step
 
@@ -136,7 +138,7 @@ def our_metrics(model):
     optimizer = build_optimizer(
         AdamWConfig(learning_rate=LEARNING_RATE, max_grad_norm=1.0), None
     )
-    objective = dpo_objective(config, beta=BETA)
+    objective = DpoObjective(config, PreferenceLoss(DpoLossConfig(beta=BETA)))
 
     @jax.jit
     def step(state):

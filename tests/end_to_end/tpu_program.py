@@ -21,12 +21,14 @@ from jax.experimental import topologies
 from jax.sharding import NamedSharding, PartitionSpec
 
 from rlaif_jax.config import MeshConfig, RmspropConfig
+from rlaif_jax.config_losses import DpoLossConfig
 from rlaif_jax.data.rows import TokenRows
 from rlaif_jax.losses import PairLogps
 from rlaif_jax.models.registry import preset
 from rlaif_jax.optim.optimizers import build_optimizer
 from rlaif_jax.sharding.mesh import BATCH_AXES, build_mesh
-from rlaif_jax.training.dpo import PairBatch, dpo_objective
+from rlaif_jax.training.dpo import DpoObjective, PairBatch
+from rlaif_jax.training.preference_loss import PreferenceLoss
 from rlaif_jax.training.sft import sft_objective
 from rlaif_jax.training.state import StateLayout
 
@@ -53,7 +55,7 @@ def main(topology, name, changes, loss, num_rows, num_tokens):
         objective = sft_objective(config, "sequence_sum")
         batch = rows(size, sharding)
     else:
-        objective = dpo_objective(config, beta=0.05)
+        objective = DpoObjective(config, PreferenceLoss(DpoLossConfig()))
         logps = jax.ShapeDtypeStruct(size[:1], np.float32, sharding=sharding)
         batch = PairBatch(
             rows((size[0], 2, size[1]), sharding), PairLogps(logps, logps)

@@ -17,6 +17,7 @@ from rlaif_jax.config import (
     ModelConfig,
     TokensConfig,
 )
+from rlaif_jax.config_losses import DpoLossConfig
 from rlaif_jax.data.shards import ShardWriter
 from rlaif_jax.data.tokenizer import load_tokenizer
 from rlaif_jax.files import write_json
@@ -24,8 +25,9 @@ from rlaif_jax.models import init_params, preset
 from rlaif_jax.records import Message, Preference
 from rlaif_jax.run_folder import claim
 from rlaif_jax.sharding.mesh import build_mesh
-from rlaif_jax.training.dpo import PairEncoder, dpo_objective, train_dpo
+from rlaif_jax.training.dpo import DpoObjective, PairEncoder, train_dpo
 from rlaif_jax.training.plan import Session, StartModel, TrainingPlan
+from rlaif_jax.training.preference_loss import PreferenceLoss
 from rlaif_jax.training.streaming import preference_source
 
 
@@ -98,7 +100,7 @@ def train(folder, architecture, params, mesh):
         preferences=folder / "label",
         tokens=TokensConfig(max_prompt_tokens=24, max_completion_tokens=6),
         optimizer=AdamWConfig(learning_rate=0.003),
-        beta=0.2,
+        loss=DpoLossConfig(beta=0.2),
         batch_size=4,
         epochs=2,
         max_steps=5,
@@ -120,7 +122,7 @@ def train(folder, architecture, params, mesh):
         ),
         preference_source(config.preferences, wait_s=0.0),
         to_rows=PairEncoder(load_tokenizer(folder / "tokenizer"), config.tokens),
-        objective=dpo_objective(architecture, beta=config.beta),
+        objective=DpoObjective(architecture, PreferenceLoss(config.loss)),
         plan=TrainingPlan(
             optimizer=config.optimizer,
             batch_size=config.batch_size,

@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rlaif_jax.config import MeshConfig
+from rlaif_jax.config_losses import DpoLossConfig
 from rlaif_jax.data.rows import Pair, pair_rows
 from rlaif_jax.errors import UsageError
 from rlaif_jax.inspection.log_ratios import NamedPair, log_ratios
@@ -15,7 +16,8 @@ from rlaif_jax.losses import PairLogps, dpo_loss
 from rlaif_jax.models import forward, init_params, logical_axes, preset
 from rlaif_jax.sharding.mesh import build_mesh
 from rlaif_jax.sharding.placement import place_params
-from rlaif_jax.training.dpo import PairBatch, dpo_objective
+from rlaif_jax.training.dpo import DpoObjective, PairBatch
+from rlaif_jax.training.preference_loss import PreferenceLoss
 
 CONFIG = preset("llama-tiny").replace(vocab_size=24)
 PAIRS = {
@@ -93,7 +95,7 @@ def test_a_strip_holds_the_completion_and_sums_to_its_log_ratio(ratios):
 def test_means_are_the_metrics_that_training_logs(ratios):
     rows = pair_rows(list(PAIRS.values()), LENGTH)
     reference = PairLogps(*jnp.array(ratios.reference.T))
-    objective = dpo_objective(CONFIG, beta=0.1)
+    objective = DpoObjective(CONFIG, PreferenceLoss(DpoLossConfig(beta=0.1)))
 
     params = init_params(CONFIG, jax.random.key(1))
     _, logged = jax.jit(objective)(params, PairBatch(rows, reference))

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import pytest
 
+from rlaif_jax.config_losses import DpoLossConfig
 from rlaif_jax.errors import CorruptDataError, UsageError
 from rlaif_jax.inspection.runs import find_dpo_run, load_model, read_metrics
 
@@ -18,7 +19,7 @@ def test_a_study_names_its_run_and_what_it_read(study):
     assert run.folder == study / "dpo"
     assert run.reference == study / "sft"
     assert run.preferences == study / "label"
-    assert run.config.beta == 0.2
+    assert run.config.loss == DpoLossConfig(beta=0.2)
     assert find_dpo_run(study, arm="ai") == run
 
 

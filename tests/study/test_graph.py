@@ -60,7 +60,7 @@ def test_a_name_depends_on_what_can_change_the_answer():
 
 
 def test_a_change_renames_only_what_follows_from_it():
-    before, after = by_arm(graph()), by_arm(graph("dpo.beta=0.1"))
+    before, after = by_arm(graph()), by_arm(graph("dpo.loss.beta=0.1"))
     old, new = before["SFT strong"], after["SFT strong"]
     assert old == new
     old = before["SFT weak 10% + AI feedback"]

@@ -6,6 +6,7 @@ from pathlib import Path
 import jax
 
 from rlaif_jax.config import AdamWConfig, CheckpointConfig, MeshConfig
+from rlaif_jax.config_losses import DpoLossConfig
 from rlaif_jax.data.rows import Pair, pair_rows
 from rlaif_jax.errors import PreemptedError
 from rlaif_jax.models import TransformerConfig, logical_axes
@@ -13,8 +14,9 @@ from rlaif_jax.models.transformer import init_params
 from rlaif_jax.runtime import distributed
 from rlaif_jax.sharding.mesh import build_mesh
 from rlaif_jax.sharding.placement import param_shardings
-from rlaif_jax.training.dpo import dpo_objective, train_dpo
+from rlaif_jax.training.dpo import DpoObjective, train_dpo
 from rlaif_jax.training.plan import Session, StartModel, TrainingPlan
+from rlaif_jax.training.preference_loss import PreferenceLoss
 from rlaif_jax.training.streaming import preference_source
 
 CONFIG = TransformerConfig(
@@ -54,7 +56,7 @@ def main(preferences: Path, out: Path, stop_at: int) -> None:
             StartModel(config=CONFIG, tokenizer_dir=Path("none"), load=load),
             preference_source(preferences, wait_s=0.0),
             to_rows=to_rows,
-            objective=dpo_objective(CONFIG, beta=0.1),
+            objective=DpoObjective(CONFIG, PreferenceLoss(DpoLossConfig(beta=0.1))),
             plan=TrainingPlan(
                 optimizer=AdamWConfig(learning_rate=0.02),
                 batch_size=8,

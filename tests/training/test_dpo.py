@@ -4,20 +4,30 @@ import json
 import math
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from pydantic import TypeAdapter
 
 from rlaif_jax.checkpoint import store
 from rlaif_jax.config import TokensConfig
+from rlaif_jax.config_losses import (
+    BetaLossConfig,
+    DpoLossConfig,
+    LossConfig,
+    SftTermConfig,
+)
 from rlaif_jax.data.row_sources import ManifestSource
 from rlaif_jax.data.rows import Pair, pair_rows
 from rlaif_jax.data.shards import ShardWriter
 from rlaif_jax.data.tokenizer import load_tokenizer
 from rlaif_jax.errors import InternalError, PreemptedError
 from rlaif_jax.lab.vocabulary import write_tokenizer
+from rlaif_jax.losses import PairLogps
 from rlaif_jax.records import Message, Preference
 from rlaif_jax.training import reference
-from rlaif_jax.training.dpo import PairEncoder, dpo_objective, train_dpo
+from rlaif_jax.training.dpo import DpoObjective, PairBatch, PairEncoder, train_dpo
+from rlaif_jax.training.preference_loss import PreferenceLoss
 
 
 def preference(n):
@@ -42,6 +52,7 @@ def preference(n):
     )
 
 
+DPO = DpoLossConfig(beta=0.1)
 SHARDS = [[preference(n) for n in range(a, a + 10)] for a in (0, 10)]
 
 
@@ -73,12 +84,12 @@ def folder(tmp_path):
 def run(tiny, start, plan, folder):
     """Trains in a session on a finished folder, or another source."""
 
-    def go(session, *, source=None, objective=None, **changes):
+    def go(session, *, source=None, loss=DPO, **changes):
         return train_dpo(
             start,
             source or ManifestSource(folder, wait_s=0.0),
             to_rows=to_rows,
-            objective=objective or dpo_objective(tiny, beta=0.1),
+            objective=DpoObjective(tiny, PreferenceLoss(loss)),
             plan=plan(**changes),
             session=session,
         )
@@ -123,17 +134,42 @@ def test_the_first_loss_is_log_2_and_then_it_falls(run, session, metrics_of):
     assert last["logps/chosen"] > first["logps/chosen"] > last["logps/rejected"]
 
 
-def test_rewards_that_are_equal_count_as_wrong(run, session, metrics_of, tiny):
-    def tied(params, batch):
-        alike = batch._replace(
-            rows=jax.tree.map(lambda part: part[:, [0, 0]], batch.rows),
-            reference=batch.reference._replace(rejected=batch.reference.chosen),
-        )
-        return objective(params, alike)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"name": "dpo", "sft": {"weight": 0.5}},
+        {"name": "robust", "max_importance_weight": 2.0},
+        {"name": "exo_pair"},
+        {"name": "ipo_sum", "beta": 0.1},
+        {"name": "sigmoid_norm"},
+        {"name": "sppo_hard", "beta": 0.1},
+        {"name": "reference_free"},
+        {"name": "simpo"},
+        {"name": "orpo"},
+    ],
+    ids=lambda options: options["name"],
+)
+def test_every_kind_of_loss_falls(run, session, metrics_of, options):
+    loss = TypeAdapter(LossConfig).validate_python(options)
+    run(where := session(), loss=loss, batch_size=16, epochs=6)
+    first, *_, last = metrics_of(where)
+    assert last["step"] == 7
+    assert last["loss"] < first["loss"]
+    assert last["rewards/margins"] > first["rewards/margins"]
+    has_reference = (where.out / "reference").exists()
+    assert has_reference == PreferenceLoss(loss).needs_reference
+    if "sft" in options:
+        both = first["loss/preference"] + first["loss/sft"]
+        assert first["loss"] == pytest.approx(both, rel=1e-6)
+        assert first["loss/preference"] == pytest.approx(math.log(2), rel=1e-6)
 
-    objective = dpo_objective(tiny, beta=0.1)
-    run(session(), objective=tied, max_steps=1)
-    assert metrics_of(session())[0]["rewards/accuracies"] == 0.0
+
+def test_rewards_that_are_equal_count_as_wrong(tiny, params):
+    rows = jax.tree.map(lambda part: jnp.asarray(part[:, [0, 0]]), to_rows(SHARDS[0]))
+    equal = jnp.full(len(SHARDS[0]), -2.0)
+    objective = DpoObjective(tiny, PreferenceLoss(DPO))
+    _, metrics = objective(params, PairBatch(rows, PairLogps(equal, equal)))
+    assert metrics["rewards/accuracies"] == 0.0
 
 
 def test_eight_devices_train_as_one(run, session, eight_devices, metrics_of):
@@ -183,8 +219,11 @@ def test_the_reference_scores_each_pair_once(run, session):
     assert len(pairs) == len(set(pairs)) == len(distinct)
 
 
+@pytest.mark.parametrize(
+    "loss", [DPO, BetaLossConfig(name="sppo_hard", sft=SftTermConfig())]
+)
 def test_a_reference_that_is_not_the_start_is_refused_at_once(
-    run, session, start, tiny
+    run, session, start, tiny, loss
 ):
     where = session()
     rows = to_rows([p for shard in SHARDS for p in shard])
@@ -195,7 +234,7 @@ def test_a_reference_that_is_not_the_start_is_refused_at_once(
     lines = [reference._line(key, [-1.0, -9.0]) for key in keys]
     (path / f"{name}.jsonl").write_text("".join(lines))
     with pytest.raises(InternalError, match="policy and reference disagree"):
-        run(where)
+        run(where, loss=loss)
     assert not (where.out / "checkpoints").exists()
 
 
