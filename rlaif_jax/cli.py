@@ -51,6 +51,9 @@ VERBS = {
     "dpo": Verb(
         "config:DpoConfig", "DPO on preference shards, finished or still growing."
     ),
+    "reward": Verb(
+        "config:RewardConfig", "A reward model on preference shards, and its errors."
+    ),
     "evaluate": Verb(
         "config:EvaluateConfig", "Win rate of completions against a baseline."
     ),

@@ -243,6 +243,25 @@ class DpoConfig(Config):
     debug: bool = False
 
 
+class RewardConfig(Config):
+    """`reward`: a Bradley-Terry reward model on shards, finished or still growing."""
+
+    model: ModelConfig  # a language model, whose head is exchanged
+    preferences: Path  # a folder with manifest.jsonl
+    held_out_shards: int = Field(default=1, ge=1)  # the first ones, to evaluate on
+    tokens: TokensConfig = TokensConfig()
+    optimizer: OptimizerConfig
+    mesh: MeshConfig = MeshConfig()
+    router_weight: float = Field(default=0.0, ge=0)  # of the experts' balance loss
+    batch_size: int = Field(default=8, ge=1)  # pairs of one step, over all devices
+    epochs: int = Field(default=1, ge=1)
+    max_steps: int | None = Field(default=None, ge=1)
+    seed: int = 0
+    wait_s: float = Field(default=3600.0, ge=0)  # for the next shard
+    checkpoint: CheckpointConfig = CheckpointConfig()
+    debug: bool = False
+
+
 class SampleConfig(Config):
     """`sample`: a checkpoint writes."""
 

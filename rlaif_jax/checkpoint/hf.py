@@ -123,10 +123,12 @@ def export_hf(
       The files of weights.
 
     Raises:
-      UsageError: If `out` holds weights that no export wrote, or the tokenizer or
-        dtype is not there.
+      UsageError: If `out` holds weights that no export wrote, the tokenizer or dtype
+        is not there, or the model has another head than one for tokens.
     """
     _require_dtype(dtype, _EXPORT_DTYPES)
+    if config.head != "tokens":
+        raise UsageError(f"a {config.head} model cannot be exported: only its scores")
     out = Path(out)
     write_companions(
         out, config, tokenizer_dir=Path(tokenizer_dir), lineage=lineage, dtype=dtype

@@ -14,6 +14,7 @@ from rlaif_jax.checkpoint import store
 from rlaif_jax.checkpoint.weights import Origin, load_weights, weight_shardings
 from rlaif_jax.config import MeshConfig, ModelConfig
 from rlaif_jax.data.tokenizer import Tokenizer, load_tokenizer
+from rlaif_jax.errors import UsageError
 from rlaif_jax.models import Params, TransformerConfig
 from rlaif_jax.models.attending import support
 from rlaif_jax.models.attending.rule import needs
@@ -81,6 +82,11 @@ def load_policy(
     """
     if model.path is not None:
         plain = store.open_folder(model.path).config.replace(lora=None)
+        if plain.head != "tokens":
+            raise UsageError(
+                f"{model.path} holds a {plain.head} model, which scores completions and"
+                " writes none: name the model that it was trained from"
+            )
         config = _with_choices(plain, model, mesh, rows, num_tokens)
         return _from_folder(model.path, config, model.step, mesh)
     assert model.preset is not None  # the config's validator saw to these

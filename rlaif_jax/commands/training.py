@@ -1,4 +1,4 @@
-"""What `sft` and `dpo` have in common: the start model, the session, the result."""
+"""What `sft`, `dpo` and `reward` share: the start model, the session, the result."""
 
 import time
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from jax.sharding import Mesh
 
 from rlaif_jax.commands.console import Console
 from rlaif_jax.commands.policy import Policy
-from rlaif_jax.config import DpoConfig, SftConfig
+from rlaif_jax.config import DpoConfig, RewardConfig, SftConfig
 from rlaif_jax.errors import UsageError
 from rlaif_jax.models import Lora, TransformerConfig
 from rlaif_jax.run_folder import claim
@@ -19,7 +19,7 @@ from rlaif_jax.typing import Json
 
 
 def run_training(
-    config: SftConfig | DpoConfig,
+    config: SftConfig | DpoConfig | RewardConfig,
     policy: Policy,
     session: Session,
     fit: Callable[[StartModel, TrainingPlan, Session], TrainResult],
@@ -88,7 +88,7 @@ def trained_config(config: SftConfig | DpoConfig, policy: Policy) -> Transformer
 
 
 def router_weight(
-    config: SftConfig | DpoConfig, architecture: TransformerConfig
+    config: SftConfig | DpoConfig | RewardConfig, architecture: TransformerConfig
 ) -> float:
     """The weight of the router's loss.
 

@@ -1,4 +1,4 @@
-"""Log-probabilities of pairs under a model, in batches of one shape.
+"""Log-probabilities and rewards of pairs under a model, in batches of one shape.
 
 Further shape letter: axis `2` is the side of a preference, chosen before rejected.
 """
@@ -17,7 +17,11 @@ from rlaif_jax.data.rows import Pair, TokenRows, pair_rows
 from rlaif_jax.models import Params, TransformerConfig
 from rlaif_jax.sharding.mesh import batch_divisor
 from rlaif_jax.sharding.placement import host_rows, place_batch
-from rlaif_jax.training.scoring import completion_logps, completion_token_logps
+from rlaif_jax.training.scoring import (
+    completion_logps,
+    completion_rewards,
+    completion_token_logps,
+)
 
 
 class Model(NamedTuple):
@@ -51,15 +55,19 @@ class PairScorer:
         """Log-probability of each token of the completions; 0 elsewhere in a row."""
         return self._score(completion_token_logps, model, pairs)
 
+    def rewards(self, model: Model, pairs: Sequence[Pair]) -> Float[np.ndarray, "N 2"]:
+        """What a reward model gives each completion, in nats."""
+        return self._score(completion_rewards, model, pairs)
+
     def _score(
-        self, logps_fn: Callable, model: Model, pairs: Sequence[Pair]
+        self, score_fn: Callable, model: Model, pairs: Sequence[Pair]
     ) -> np.ndarray:
-        """What `logps_fn` gives for both rows of each pair."""
+        """What `score_fn` gives for both rows of each pair."""
         divisor = batch_divisor(self.mesh)
         size = -(-self.batch_size // divisor) * divisor
         mine = host_rows(size, jax.process_index(), jax.process_count())
         score = jax.jit(
-            partial(logps_fn, model.config),
+            partial(score_fn, model.config),
             out_shardings=NamedSharding(self.mesh, PartitionSpec()),  # whole everywhere
         )
         scored = []

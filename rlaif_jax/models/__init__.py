@@ -10,6 +10,7 @@ from rlaif_jax.models.lora import (
     trained_params,
 )
 from rlaif_jax.models.registry import preset
+from rlaif_jax.models.reward import RewardModel, reward_model, rewards
 from rlaif_jax.models.transformer import (
     Params,
     abstract_params,
@@ -24,6 +25,7 @@ __all__ = [
     "KVCache",
     "Lora",
     "Params",
+    "RewardModel",
     "TransformerConfig",
     "abstract_params",
     "forward",
@@ -36,6 +38,8 @@ __all__ = [
     "logical_axes",
     "merged_params",
     "preset",
+    "reward_model",
+    "rewards",
     "trained_params",
     "unembed",
 ]

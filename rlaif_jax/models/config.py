@@ -23,6 +23,7 @@ _CHOICES = {
     "norm": ("rms", "layer"),
     "activation": ("silu", "gelu", "gelu_tanh"),
     "positions": ("rotary", "learned"),
+    "head": ("tokens", "reward"),
     "compute_dtype": ("float32", "bfloat16"),
     "remat": ("none", "full"),
     "attention": tuple(BACKENDS),
@@ -116,6 +117,7 @@ class TransformerConfig:
     logit_softcap: float | None = None  # bound of the logits
     embedding_scale: float = 1.0  # of the residual stream's start
     tie_embeddings: bool = False  # the head is the embedding, transposed
+    head: str = "tokens"  # what states become; or reward: one number
 
     num_experts: int = 0  # 0: one MLP a layer
     experts_per_token: int = 2

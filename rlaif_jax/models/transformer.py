@@ -133,7 +133,9 @@ class Transformer(nnx.Module):
             self.positions = nnx.Param(table, axes=("positions", "embed"))
         self.layers = _stacked_layers(config, rngs)
         self.final_norm = residual_norm(config)
-        if not config.tie_embeddings:
+        if config.head == "reward":
+            self.reward_head = nnx.Param(jnp.zeros(config.embed), axes=("embed",))
+        elif not config.tie_embeddings:
             # almost uniform at first: a loss of log(vocab_size)
             head = nnx.initializers.normal(0.02)(rngs.params(), shape[::-1])
             self.head = nnx.Param(head, axes=axes[::-1])
@@ -256,6 +258,8 @@ def unembed(
     config: TransformerConfig, params: Params, hidden: Float[Array, "*B D"]
 ) -> Float[Array, "*B V"]:
     """Logits in float32: products in compute_dtype, sums in float32."""
+    if config.head != "tokens":
+        raise ValueError(f"a model with a {config.head} head has no logits")
     head = params["embedding"].T if config.tie_embeddings else params["head"]
     logits = jnp.einsum(
         "...d,dv->...v",

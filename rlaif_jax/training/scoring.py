@@ -1,13 +1,20 @@
-"""Log-probabilities of the completions in rows of tokens, under a model."""
+"""Log-probabilities and rewards of the completions in rows of tokens."""
 
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from rlaif_jax.data.rows import TokenRows
 from rlaif_jax.losses import load_balancing_loss, token_logps
-from rlaif_jax.models import Params, TransformerConfig, hidden_states, unembed
+from rlaif_jax.models import (
+    Params,
+    TransformerConfig,
+    hidden_states,
+    rewards,
+    unembed,
+)
+from rlaif_jax.models.transformer import HiddenStates
 
 
 class Scores(NamedTuple):
@@ -15,6 +22,13 @@ class Scores(NamedTuple):
 
     token_logps: Float[Array, "*B T"]  # see `completion_token_logps`
     balance: Float[Array, ""]  # of the router over all tokens; 0 without experts
+
+
+class RewardScores(NamedTuple):
+    """What one forward pass of a reward model says of rows."""
+
+    rewards: Float[Array, "*B"]
+    balance: Float[Array, ""]  # as of `Scores`
 
 
 def score_rows(config: TransformerConfig, params: Params, rows: TokenRows) -> Scores:
@@ -30,16 +44,46 @@ def score_rows(config: TransformerConfig, params: Params, rows: TokenRows) -> Sc
       rows: Of any leading shape; a completion never starts at t = 0.
     """
     *leading, length = rows.token_ids.shape
-    flat = [jnp.reshape(part, (-1, length)) for part in rows]
-    token_ids, positions, segment_ids, completion_mask = flat
-    states = hidden_states(config, params, token_ids, positions, segment_ids)
-    logits = unembed(config, params, states.hidden[:, :-1])
-    logps = token_logps(logits, token_ids[:, 1:])
+    read = _read(config, params, rows)
+    logits = unembed(config, params, read.states.hidden[:, :-1])
+    logps = token_logps(logits, read.token_ids[:, 1:])
     aligned = jnp.pad(logps, ((0, 0), (1, 0)))
-    scored = jnp.where(completion_mask, aligned, 0.0).reshape(*leading, length)
-    routing = states.routing
-    balance = load_balancing_loss(*routing) if routing else jnp.zeros(())
-    return Scores(scored, balance)
+    scored = jnp.where(read.completion_mask, aligned, 0.0)
+    return Scores(scored.reshape(*leading, length), read.balance)
+
+
+def score_rewards(
+    config: TransformerConfig, params: Params, rows: TokenRows
+) -> RewardScores:
+    """The reward of each row's completion, read at its last token.
+
+    That is the end-of-turn token, or where it was cut off; which one it is comes from
+    `completion_mask`, never from ids: padding with the end token cannot shift it.
+
+    Args:
+      config: The architecture, with a reward head.
+      params: Of the reward model.
+      rows: Of any leading shape.
+    """
+    *leading, length = rows.token_ids.shape
+    read = _read(config, params, rows)
+    last = jnp.max(jnp.where(read.completion_mask, jnp.arange(length), 0), axis=-1)
+    hidden = read.states.hidden
+    ends = jnp.take_along_axis(hidden, last[:, None, None], axis=1)[:, 0]
+    return RewardScores(rewards(params, ends).reshape(leading), read.balance)
+
+
+def completion_rewards(
+    config: TransformerConfig, params: Params, rows: TokenRows
+) -> Float[Array, "*B"]:
+    """The reward of each row's completion given its prompt, in nats.
+
+    Args:
+      config: The architecture, with a reward head.
+      params: Of the reward model.
+      rows: As for `score_rewards`.
+    """
+    return score_rewards(config, params, rows).rewards
 
 
 def completion_token_logps(
@@ -86,3 +130,24 @@ def with_balance(
         return loss, metrics
     metrics = metrics | {"loss/task": loss, "loss/router": balance}
     return loss + weight * balance, metrics
+
+
+class _Read(NamedTuple):
+    """Rows with one leading axis, and what a model made of them."""
+
+    token_ids: Int[Array, "B T"]
+    completion_mask: Bool[Array, "B T"]
+    states: HiddenStates
+
+    @property
+    def balance(self) -> Float[Array, ""]:
+        routing = self.states.routing
+        return load_balancing_loss(*routing) if routing else jnp.zeros(())
+
+
+def _read(config: TransformerConfig, params: Params, rows: TokenRows) -> _Read:
+    """One forward pass over rows of any leading shape."""
+    flat = [jnp.reshape(part, (-1, part.shape[-1])) for part in rows]
+    token_ids, positions, segment_ids, completion_mask = flat
+    states = hidden_states(config, params, token_ids, positions, segment_ids)
+    return _Read(token_ids, completion_mask, states)

@@ -16,6 +16,7 @@ from rlaif_jax.commands import (
     inspect,
     label,
     prompts,
+    reward,
     sample,
     sft,
 )
@@ -28,6 +29,7 @@ from rlaif_jax.config import (
     InspectConfig,
     LabelConfig,
     PromptsConfig,
+    RewardConfig,
     SampleConfig,
     SftConfig,
 )
@@ -149,6 +151,46 @@ def test_dpo_starts_at_log_2_and_learns(study, tmp_path):
     assert table.num_rows == inspected["pairs"]
     assert inspected["rewards/margins"] > 0
     assert (tmp_path / "inspect" / "log_ratios.png").stat().st_size > 10_000
+
+
+@pytest.fixture(scope="module")
+def rewarded(study):
+    """The result of a reward model, trained on all shards but the first."""
+    document = dpo_document(study, epochs=6)
+    del document["loss"]
+    return go(reward, RewardConfig, document, study / "reward")
+
+
+def test_a_reward_model_learns_and_its_calibration_is_told(study, rewarded):
+    rows = metrics(study / "reward")
+    assert rows[0]["loss"] == pytest.approx(np.log(2), rel=1e-6)
+    assert rows[-1]["loss"] < rows[0]["loss"]
+    assert rewarded["step"] == len(rows)
+    assert rewarded["checkpoint"].endswith(f"checkpoints/{len(rows)}")
+    told = json.loads((study / "reward" / "calibration.json").read_text())
+    first_shard = pq.read_table(study / "labels" / "shard-000000.parquet")
+    assert told["pairs"] == first_shard.num_rows == rewarded["held_out"]["pairs"]
+    assert sum(b["n"] for b in told["bins"]) == told["pairs"]
+    assert told["ece"] == rewarded["held_out"]["ece"]
+    config = json.loads((study / "reward" / "config.json").read_text())
+    again = go(reward, RewardConfig, config, study / "reward")
+    assert again["held_out"] == rewarded["held_out"]
+
+
+def test_a_reward_model_writes_nothing(study, rewarded, tmp_path):
+    model = {"path": str(study / "reward")}
+    document = json.loads((study / "student" / "config.json").read_text())
+    with pytest.raises(UsageError, match="scores completions and writes none"):
+        go(sample, SampleConfig, document | {"model": model}, tmp_path / "sample")
+    with pytest.raises(UsageError, match="cannot be exported"):
+        go(export_hf, ExportConfig, {"model": model["path"]}, tmp_path / "hf")
+
+
+def test_holding_out_every_shard_is_refused(study, tmp_path):
+    document = dpo_document(study, held_out_shards=99)
+    del document["loss"]
+    with pytest.raises(UsageError, match="leaves none to train on"):
+        go(reward, RewardConfig, document, tmp_path / "reward")
 
 
 def test_every_way_to_share_eight_devices_gives_the_same_losses(study, tmp_path):

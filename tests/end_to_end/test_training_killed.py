@@ -69,6 +69,19 @@ def test_dpo_killed(rlaif, study, tmp_path, interrupt):
     assert_same_end(unbroken, broken)
 
 
+def test_reward_killed(rlaif, study, tmp_path, interrupt):
+    document = study.dpo(epochs=24, checkpoint=EVERY)
+    del document["loss"]
+    unbroken = rlaif.run("reward", document, tmp_path / "unbroken")
+    broken = tmp_path / "broken"
+    code = interrupt("reward", document, broken, steps=33, number=signal.SIGKILL)
+    assert code == -signal.SIGKILL
+    rlaif.run("reward", document, broken)
+    assert_same_end(unbroken, broken)
+    told = [out / "calibration.json" for out in (unbroken, broken)]
+    assert told[0].read_bytes() == told[1].read_bytes()
+
+
 @pytest.mark.slow
 def test_dpo_preempted(rlaif, study, tmp_path, interrupt):
     document = study.dpo(epochs=24, checkpoint=EVERY)

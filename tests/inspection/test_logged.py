@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from rlaif_jax.config_losses import SimpoLossConfig
 from rlaif_jax.data.tokenizer import load_tokenizer
 from rlaif_jax.errors import UsageError
 from rlaif_jax.inspection.logged import (
@@ -61,3 +62,10 @@ def test_pairs_are_encoded_as_in_training(study):
     # written to its end, so the end token follows; the other was cut off
     assert pairs[10].pair.chosen[-1] == tokenizer.eos_token_id
     assert tokenizer.decode(pairs[10].pair.rejected) == "??"
+
+
+def test_rewards_of_other_things_than_log_ratios_are_refused(study, one_device):
+    run = find_dpo_run(study)
+    config = run.config.model_copy(update={"loss": SimpoLossConfig(name="simpo")})
+    with pytest.raises(UsageError, match="trained with the loss simpo"):
+        run_log_ratios(run._replace(config=config), one_device)

@@ -1,0 +1,88 @@
+"""Training of a reward model on preferences, by the Bradley-Terry loss."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from jaxtyping import Array, Float
+
+from rlaif_jax.data.order import Source
+from rlaif_jax.data.rows import TokenRows
+from rlaif_jax.losses import bradley_terry_loss
+from rlaif_jax.models import Params, TransformerConfig
+from rlaif_jax.records import Preference
+from rlaif_jax.training.batches import place_rows
+from rlaif_jax.training.plan import (
+    Session,
+    StartModel,
+    TrainingPlan,
+    TrainResult,
+    finished_result,
+)
+from rlaif_jax.training.run import Task, train
+from rlaif_jax.training.scoring import score_rewards, with_balance
+from rlaif_jax.training.step import Metrics
+
+
+@dataclass(frozen=True)
+class RewardObjective:
+    """The mean Bradley-Terry loss of rows of pairs [B 2 T], with its metrics.
+
+    Metrics are means over pairs, named as for DPO; `rewards/accuracies` counts a pair
+    whose rewards are equal as wrong.
+
+    Attributes:
+      config: The architecture, with a reward head.
+      router_weight: Of the experts' load balancing loss, which is added.
+    """
+
+    config: TransformerConfig
+    router_weight: float = 0.0
+
+    def __call__(
+        self, params: Params, rows: TokenRows
+    ) -> tuple[Float[Array, ""], Metrics]:
+        """The loss to descend, and what `metrics.jsonl` tells."""
+        scores = score_rewards(self.config, params, rows)
+        chosen, rejected = scores.rewards[:, 0], scores.rewards[:, 1]
+        metrics = {
+            "rewards/chosen": chosen.mean(),
+            "rewards/rejected": rejected.mean(),
+            "rewards/margins": (chosen - rejected).mean(),
+            "rewards/accuracies": (chosen > rejected).mean(),
+        }
+        loss = bradley_terry_loss(chosen, rejected).mean()
+        return with_balance(loss, scores.balance, metrics, weight=self.router_weight)
+
+
+def train_reward(
+    start: StartModel,
+    preferences: Source[Preference],
+    *,
+    to_rows: Callable[[Sequence[Preference]], TokenRows],
+    objective: RewardObjective,
+    plan: TrainingPlan,
+    session: Session,
+) -> TrainResult:
+    """Trains on preferences; returns at once if the folder's run is finished.
+
+    Args:
+      start: The model at step 0, with a reward head.
+      preferences: Of a finished folder or of one that grows.
+      to_rows: One batch as rows of ids: a `training.dpo.PairEncoder`.
+      objective: What is descended.
+      plan: Optimizer, batch size and length of the run.
+      session: Folder, devices, progress and stop.
+
+    Raises:
+      CommandError: As `training.run.train` does.
+    """
+    finished = finished_result(session.out)
+    if finished is not None:
+        return finished
+
+    def load(records: Sequence[Preference]) -> TokenRows:
+        vocab_size = start.config.vocab_size
+        return place_rows(to_rows(records), session.mesh, vocab_size=vocab_size)
+
+    task = Task(objective, load)
+    return train(start, preferences, task=task, plan=plan, session=session)
