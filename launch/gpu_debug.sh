@@ -19,7 +19,7 @@ shift
 
 options=()
 case "$verb" in
-  sft | dpo) options=(debug=true) ;;
+  sft | dpo | reward) options=(debug=true) ;;
 esac
 
 run env JAX_PLATFORMS=cuda XLA_PYTHON_CLIENT_PREALLOCATE=false \

@@ -7,6 +7,7 @@ from rlaif_jax.losses import (
     apo_down_loss,
     apo_zero_loss,
     bco_pair_loss,
+    dpo_loss,
     nca_pair_loss,
     sppo_hard_loss,
 )
@@ -87,3 +88,10 @@ def test_apo_zero_lifts_the_chosen_and_apo_down_lowers_it(recorded):
     # d/dc sigmoid(c) is over d/dc sigmoid(c - r) unless c = c - r: then they cancel
     assert down[0, 0] == pytest.approx(0.0, abs=1e-12)
     assert (down[0, 1:] > 0).all() and (down[1] > 0).all()
+
+
+def test_a_weighted_sum_is_the_one_that_trl_calls_mpo(recorded):
+    dpo, _ = recorded.mean(dpo_loss, "reference", beta=0.1)
+    bco, _ = recorded.mean(bco_pair_loss, "reference", beta=0.1)
+    nll = 11.5 / 10  # of the chosen, over all their tokens
+    assert 0.8 * dpo + 0.2 * bco + nll == pytest.approx(1.6686358139, rel=1e-9)

@@ -100,3 +100,17 @@ def test_agrees_with_trl_and_torchtune(label_smoothing, loss, gradient):
     np.testing.assert_allclose(value, loss, rtol=1e-6)
     np.testing.assert_allclose(grads.chosen, -np.array(gradient), atol=1e-7)
     np.testing.assert_allclose(grads.rejected, gradient, atol=1e-7)
+
+
+def test_rewards_are_those_that_trl_logs():
+    terms = dpo_loss(*TORCHTUNE, beta=0.1)
+    found = [
+        terms.chosen_reward.mean(),
+        terms.rejected_reward.mean(),
+        terms.margin.mean(),
+        (terms.margin > 1e-6).mean(),  # the first pair's is a tie, but for rounding
+        TORCHTUNE[0].chosen.mean(),
+        TORCHTUNE[0].rejected.mean(),
+    ]
+    expected = [-0.02666667, -1.02666667, 1.0, 2 / 3, -3.83333333, -17.03333333]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)

@@ -53,3 +53,12 @@ def test_finite_at_extreme_logits():
     logits = jnp.array([[[1e4, -1e4], [-1e4, 1e4]]])
     loss = sft_loss(logits, jnp.zeros((1, 2), jnp.int32), jnp.ones((1, 2), bool))
     np.testing.assert_allclose(loss, [2e4])
+
+
+def test_trl_divides_by_the_tokens_of_a_batch_and_we_by_each_example_s():
+    logps = jnp.where(jnp.arange(5) == 0, jnp.array([[-0.5], [-10.0], [-1.0]]), 0.0)
+    mask = jnp.arange(5) < jnp.array([[2], [5], [3]])
+    trl = sequence_nll(logps, mask).sum() / mask.sum()
+    np.testing.assert_allclose(trl, 1.15, rtol=1e-6)
+    expected = [0.25, 2.0, 1 / 3]
+    np.testing.assert_allclose(mean_token_nll(logps, mask), expected, rtol=1e-6)
