@@ -43,7 +43,7 @@ def simpo_loss(
       policy: Log-probabilities under the model in training.
       lengths: Tokens of each completion.
       beta: Scale of the rewards, > 0; 2.0-10 in the article.
-      gamma: Margin that is wanted, in nats, >= 0; the article's configs and TRL give
+      gamma: Margin that is wanted, in nats, >= 0; the authors' configs give
         gamma / beta.
     """
     mean = per_token(policy, lengths)
