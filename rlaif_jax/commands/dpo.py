@@ -26,7 +26,7 @@ def run(config: DpoConfig, out: Path, console: Console) -> Json:
         length = row_length(config.tokens)
         policy = load_policy(config.model, mesh, rows=PADDED, num_tokens=length)
         objective = DpoObjective(
-            trained_config(config, policy),
+            trained_config(config.lora, policy),
             PreferenceLoss(config.loss),
             router_weight=router_weight(config, policy.config),
         )
@@ -43,6 +43,7 @@ def run(config: DpoConfig, out: Path, console: Console) -> Json:
                 session=session,
             ),
             inputs="",  # a growing folder has no hash; the data position holds one
+            adapters=config.lora,
         )
 
 

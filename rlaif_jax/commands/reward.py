@@ -6,7 +6,7 @@ from pathlib import Path
 from jax.sharding import Mesh
 
 from rlaif_jax.commands.console import Console
-from rlaif_jax.commands.policy import load_policy, open_devices
+from rlaif_jax.commands.policy import PADDED, load_policy, open_devices
 from rlaif_jax.commands.training import (
     open_session,
     router_weight,
@@ -36,7 +36,8 @@ def run(config: RewardConfig, out: Path, console: Console) -> Json:
     with open_devices(config.mesh, debug=config.debug) as mesh:
         source = preference_source(config.preferences, wait_s=config.wait_s)
         training = LaterShards(source, skipped=config.held_out_shards)
-        policy = load_policy(config.model, mesh)
+        length = row_length(config.tokens)
+        policy = load_policy(config.model, mesh, rows=PADDED, num_tokens=length)
         model = reward_model(policy.config, policy.params)
         policy = replace(policy, config=model.config, params=model.params)
         objective = RewardObjective(

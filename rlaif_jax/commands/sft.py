@@ -29,7 +29,7 @@ def run(config: SftConfig, out: Path, console: Console) -> Json:
         length = row_length(config.tokens)
         policy = load_policy(config.model, mesh, rows=PADDED, num_tokens=length)
         objective = sft_objective(
-            trained_config(config, policy),
+            trained_config(config.lora, policy),
             config.loss,
             router_weight=router_weight(config, policy.config),
         )
@@ -52,6 +52,7 @@ def run(config: SftConfig, out: Path, console: Console) -> Json:
                 session=session,
             ),
             inputs=fingerprint,
+            adapters=config.lora,
         )
         return result | {"examples": len(examples), "data": dict(counts)}
 

@@ -9,7 +9,7 @@ from jax.sharding import Mesh
 
 from rlaif_jax.commands.console import Console
 from rlaif_jax.commands.policy import Policy
-from rlaif_jax.config import DpoConfig, RewardConfig, SftConfig
+from rlaif_jax.config import DpoConfig, LoraConfig, RewardConfig, SftConfig
 from rlaif_jax.errors import UsageError
 from rlaif_jax.models import Lora, TransformerConfig
 from rlaif_jax.run_folder import claim
@@ -25,6 +25,7 @@ def run_training(
     fit: Callable[[StartModel, TrainingPlan, Session], TrainResult],
     *,
     inputs: str,
+    adapters: LoraConfig | None = None,
 ) -> Json:
     """Claims the folder, trains, and gives the `--json` result.
 
@@ -34,14 +35,15 @@ def run_training(
       session: Where it works.
       fit: The training itself.
       inputs: A hash of the data, so that a resumed run notices another.
+      adapters: What is trained in place of the weights, if anything.
     """
     if distributed.is_main():
         claim(session.out, config, inputs=inputs)
     start = StartModel(
-        config=trained_config(config, policy),
+        config=trained_config(adapters, policy),
         tokenizer_dir=policy.tokenizer_dir,
         load=lambda: policy.params,
-        adapter_seed=config.lora.init_seed if config.lora else 0,
+        adapter_seed=adapters.init_seed if adapters else 0,
         origin=policy.origin,
     )
     plan = TrainingPlan(
@@ -63,13 +65,13 @@ def run_training(
     }
 
 
-def trained_config(config: SftConfig | DpoConfig, policy: Policy) -> TransformerConfig:
+def trained_config(adapters: LoraConfig | None, policy: Policy) -> TransformerConfig:
     """The architecture that is trained: the policy's, with adapters if asked for.
 
     Raises:
       UsageError: If the policy has no such linear map, or random weights.
     """
-    if config.lora is None:
+    if adapters is None:
         return policy.config
     if policy.origin is None:
         raise UsageError(
@@ -78,9 +80,9 @@ def trained_config(config: SftConfig | DpoConfig, policy: Policy) -> Transformer
         )
     try:
         lora = Lora(
-            rank=config.lora.rank,
-            alpha=config.lora.alpha,
-            targets=config.lora.targets or policy.config.linears,
+            rank=adapters.rank,
+            alpha=adapters.alpha,
+            targets=adapters.targets or policy.config.linears,
         )
         return policy.config.replace(lora=lora)
     except ValueError as error:
