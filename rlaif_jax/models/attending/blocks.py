@@ -147,12 +147,6 @@ class _Tiles(NamedTuple):
         scores = self.q.shape[1] * self.q.shape[2] * self.k.shape[2]
         return list_pairs(reading.meets, scores_of_pair=scores)
 
-    def rows(
-        self, tiles: Shaped[Array, "N K A X"], like: Heads | _Result
-    ) -> Shaped[Array, "B T ..."]:
-        """Tiles as rows again."""
-        return from_tiles(tiles, rows=len(like[0]), block=self.k.shape[2])
-
     def scores(self, pairs: Pairs, softcap: float | None) -> Float[Array, "P K A W"]:
         """The scores of some pairs of blocks, in float32, whether they count or not."""
         q, k = _take(self.q, pairs.queries), _take(self.k, pairs.keys)
@@ -187,7 +181,8 @@ def _forward_here(heads: Heads, reading: Reading, softcap: float | None) -> _Res
     total = jnp.where(is_read, end.total, 1.0)
     mixed = (end.mixed / total).astype(heads.v.dtype)
     log_total = jnp.where(is_read, end.highest + jnp.log(total), jnp.inf)
-    return _Result(tiles.rows(mixed, heads), tiles.rows(log_total, heads))
+    rows = partial(from_tiles, rows=len(heads.q), block=tiles.k.shape[2])
+    return _Result(rows(mixed), rows(log_total))
 
 
 def _add_values(
@@ -239,6 +234,7 @@ def _backward_here(
     read = result.mixed.astype(jnp.float32) * cotangent
     inner = jnp.sum(read, axis=-1, keepdims=True)
     block = tiles.k.shape[2]
+    rows = partial(from_tiles, rows=len(heads.q), block=block)
     parts = (cotangent, inner, result.log_total)
     back = _Back(*(in_tiles(part, block=block) for part in parts))
     start = Heads(*(jnp.zeros(t.shape, jnp.float32) for t in tiles[:3]))
@@ -246,7 +242,7 @@ def _backward_here(
     sums = tiles.work(reading).through(add, start)
     return Heads(
         *(
-            tiles.rows(gradient, heads).reshape(part.shape).astype(part.dtype)
+            rows(gradient).reshape(part.shape).astype(part.dtype)
             for gradient, part in zip(sums, heads, strict=True)
         )
     )

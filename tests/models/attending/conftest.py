@@ -9,7 +9,6 @@ from rlaif_jax.models.attending.places import Places
 from rlaif_jax.models.attending.rule import Heads
 
 LENGTH = 120
-KINDS = ("full", "padding", "left_padding", "packed", "shared_prefix")
 
 
 def row(segments, length):
@@ -59,11 +58,3 @@ def rows_of():
 def heads_of():
     """Makes random `Heads`."""
     return heads
-
-
-@pytest.fixture(scope="session")
-def all_kinds():
-    """Rows of every kind without branches, in the order of `KINDS`, and with."""
-    plain = places([LENGTH], [100], [-20, 100], [30, 41, 2, 33])
-    shared = places([(30, 20, 25), (12, 1, 9)], [(64, 16, 40)], has_branches=True)
-    return {"plain": plain, "shared": shared}
