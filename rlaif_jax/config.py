@@ -112,6 +112,13 @@ class TokensConfig(Config):
     max_completion_tokens: int = Field(default=256, ge=1)  # longer: end is cut
 
 
+class RowsConfig(Config):
+    """How a batch becomes rows of tokens."""
+
+    layout: Literal["packed", "padded"] = "packed"  # padded: a row for each completion
+    length: int | None = Field(default=None, ge=8)  # tokens of a row; fitting, if null
+
+
 class CheckpointConfig(Config):
     """When training saves, besides at its end."""
 
@@ -211,6 +218,7 @@ class SftConfig(Config):
     splits: tuple[str, ...] = ()  # of the prompts; all, if empty
     lora: LoraConfig | None = None  # null: all weights are trained
     tokens: TokensConfig = TokensConfig()
+    rows: RowsConfig = RowsConfig()
     optimizer: OptimizerConfig
     mesh: MeshConfig = MeshConfig()
     loss: SftLoss = "sequence_sum"  # the paper's is sum
@@ -228,8 +236,10 @@ class DpoConfig(Config):
 
     model: ModelConfig
     preferences: Path  # a folder with manifest.jsonl
+    reference_cache: Path | None = None  # log-probabilities; beside the shards if null
     lora: LoraConfig | None = None  # null: all weights are trained
     tokens: TokensConfig = TokensConfig()
+    rows: RowsConfig = RowsConfig()
     optimizer: OptimizerConfig
     mesh: MeshConfig = MeshConfig()
     loss: LossConfig = DpoLossConfig()
@@ -250,6 +260,7 @@ class RewardConfig(Config):
     preferences: Path  # a folder with manifest.jsonl
     held_out_shards: int = Field(default=1, ge=1)  # the first ones, to evaluate on
     tokens: TokensConfig = TokensConfig()
+    rows: RowsConfig = RowsConfig()
     optimizer: OptimizerConfig
     mesh: MeshConfig = MeshConfig()
     router_weight: float = Field(default=0.0, ge=0)  # of the experts' balance loss
@@ -394,6 +405,7 @@ class InspectConfig(Config):
     reference: ModelConfig
     preferences: Path
     tokens: TokensConfig = TokensConfig()
+    rows: RowsConfig = RowsConfig()
     mesh: MeshConfig = MeshConfig()
     beta: float = Field(default=0.05, gt=0)
     batch_size: int = Field(default=8, ge=1)

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from rlaif_jax.commands.console import Console
-from rlaif_jax.commands.policy import PADDED, load_policy, open_devices
+from rlaif_jax.commands.policy import load_policy, open_devices
+from rlaif_jax.commands.rows import run_rows
 from rlaif_jax.commands.training import (
     open_session,
     router_weight,
@@ -12,8 +13,12 @@ from rlaif_jax.commands.training import (
     trained_config,
 )
 from rlaif_jax.config import DpoConfig
-from rlaif_jax.data.rows import row_length
-from rlaif_jax.training.dpo import DpoObjective, PairEncoder, train_dpo
+from rlaif_jax.training.dpo import (
+    DpoObjective,
+    PairEncoder,
+    PairEncoding,
+    train_dpo,
+)
 from rlaif_jax.training.preference_loss import PreferenceLoss
 from rlaif_jax.training.streaming import preference_source
 from rlaif_jax.typing import Json
@@ -23,8 +28,15 @@ def run(config: DpoConfig, out: Path, console: Console) -> Json:
     """Trains on every pair, waiting for shards that are not sealed yet."""
     with open_devices(config.mesh, debug=config.debug) as mesh:
         source = preference_source(config.preferences, wait_s=config.wait_s)
-        length = row_length(config.tokens)
-        policy = load_policy(config.model, mesh, rows=PADDED, num_tokens=length)
+        rows = run_rows(config, mesh, num_completions=2)
+        policy = load_policy(
+            config.model, mesh, rows=rows.needs, num_tokens=rows.length
+        )
+        encoding = PairEncoding(
+            to_pair=PairEncoder(policy.tokenizer, config.tokens),
+            layout=rows.layout,
+            reference_dir=config.reference_cache or config.preferences / "reference",
+        )
         objective = DpoObjective(
             trained_config(config.lora, policy),
             PreferenceLoss(config.loss),
@@ -37,7 +49,7 @@ def run(config: DpoConfig, out: Path, console: Console) -> Json:
             lambda start, plan, session: train_dpo(
                 start,
                 source,
-                to_rows=PairEncoder(policy.tokenizer, config.tokens),
+                encoding=encoding,
                 objective=objective,
                 plan=plan,
                 session=session,

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from rlaif_jax.commands.console import Console
-from rlaif_jax.commands.policy import PADDED, load_policy, open_devices
+from rlaif_jax.commands.policy import load_policy, open_devices
+from rlaif_jax.commands.rows import run_rows
 from rlaif_jax.config import InspectConfig
-from rlaif_jax.data.rows import row_length
 from rlaif_jax.errors import UsageError
 from rlaif_jax.figures import save_figure
 from rlaif_jax.files import write_json
@@ -20,9 +20,9 @@ from rlaif_jax.typing import Json
 def run(config: InspectConfig, out: Path, console: Console) -> Json:
     """Scores every pair under both models; writes a table and two figures."""
     with open_devices(config.mesh) as mesh:
-        length = row_length(config.tokens)
+        rows = run_rows(config, mesh, num_completions=2)
         policy, reference = (
-            load_policy(model, mesh, rows=PADDED, num_tokens=length)
+            load_policy(model, mesh, rows=rows.needs, num_tokens=rows.length)
             for model in (config.policy, config.reference)
         )
         pairs = read_pairs(config.preferences, policy.tokenizer, config.tokens)
@@ -35,9 +35,7 @@ def run(config: InspectConfig, out: Path, console: Console) -> Json:
             Model(reference.config, reference.params),
             pairs,
             scorer=PairScorer(
-                mesh=mesh,
-                length=length,
-                batch_size=config.batch_size,
+                mesh=mesh, layout=rows.layout, batch_size=config.batch_size
             ),
             beta=config.beta,
             num_strips=0,

@@ -25,9 +25,6 @@ from rlaif_jax.sharding.mesh import build_mesh
 
 _log = log.logger(__name__)
 
-PADDED = frozenset({"padding"})  # what rows of `sft`, `dpo`, `inspect` ask of attention
-DECODED = frozenset({"padding", "cache"})  # what those of `sample` do
-
 
 @dataclass(frozen=True)
 class Policy:
@@ -72,7 +69,7 @@ def load_policy(
     Args:
       model: The config.
       mesh: Where the weights go.
-      rows: `PADDED` or `DECODED`.
+      rows: What they ask of attention, from `commands.rows`.
       num_tokens: Of the longest row.
 
     Raises:

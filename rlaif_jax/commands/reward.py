@@ -6,7 +6,8 @@ from pathlib import Path
 from jax.sharding import Mesh
 
 from rlaif_jax.commands.console import Console
-from rlaif_jax.commands.policy import PADDED, load_policy, open_devices
+from rlaif_jax.commands.policy import load_policy, open_devices
+from rlaif_jax.commands.rows import run_rows
 from rlaif_jax.commands.training import (
     open_session,
     router_weight,
@@ -16,7 +17,6 @@ from rlaif_jax.commands.training import (
 from rlaif_jax.config import RewardConfig
 from rlaif_jax.data.held_out import LaterShards
 from rlaif_jax.data.order import Source
-from rlaif_jax.data.rows import row_length
 from rlaif_jax.data.tokenizer import Tokenizer
 from rlaif_jax.evaluation.calibration import Calibration, calibration
 from rlaif_jax.files import write_json
@@ -36,8 +36,11 @@ def run(config: RewardConfig, out: Path, console: Console) -> Json:
     with open_devices(config.mesh, debug=config.debug) as mesh:
         source = preference_source(config.preferences, wait_s=config.wait_s)
         training = LaterShards(source, skipped=config.held_out_shards)
-        length = row_length(config.tokens)
-        policy = load_policy(config.model, mesh, rows=PADDED, num_tokens=length)
+        rows = run_rows(config, mesh, num_completions=2)
+        policy = load_policy(
+            config.model, mesh, rows=rows.needs, num_tokens=rows.length
+        )
+        to_pair = PairEncoder(policy.tokenizer, config.tokens)
         model = reward_model(policy.config, policy.params)
         policy = replace(policy, config=model.config, params=model.params)
         objective = RewardObjective(
@@ -50,7 +53,7 @@ def run(config: RewardConfig, out: Path, console: Console) -> Json:
             lambda start, plan, session: train_reward(
                 start,
                 training,
-                to_rows=PairEncoder(policy.tokenizer, config.tokens),
+                to_rows=lambda records: rows.layout([to_pair(one) for one in records]),
                 objective=objective,
                 plan=plan,
                 session=session,
@@ -87,9 +90,8 @@ def _evaluated(
         for shard in range(config.held_out_shards)
         for preference in source.rows(shard)
     ]
-    scorer = PairScorer(
-        mesh=mesh, length=row_length(config.tokens), batch_size=config.batch_size
-    )
+    layout = run_rows(config, mesh, num_completions=2).layout
+    scorer = PairScorer(mesh=mesh, layout=layout, batch_size=config.batch_size)
     model = load_model(out, mesh, compute_dtype=config.model.compute_dtype)
     rewards = scorer.rewards(model, pairs)
     return calibration((rewards[:, 0] - rewards[:, 1]).tolist())

@@ -8,9 +8,9 @@ from jax.sharding import Mesh
 
 from rlaif_jax.commands.console import Console
 from rlaif_jax.commands.inputs import read_prompts
-from rlaif_jax.commands.policy import DECODED, Policy, load_policy, open_devices
+from rlaif_jax.commands.policy import Policy, load_policy, open_devices
+from rlaif_jax.commands.rows import DECODED
 from rlaif_jax.config import SampleConfig
-from rlaif_jax.data.rows import row_length
 from rlaif_jax.data.tokenization import decode_completion, encode_prompt
 from rlaif_jax.files import write_json, write_records
 from rlaif_jax.records import Completion, Prompt, Usage, content_hash
@@ -24,7 +24,7 @@ def run(config: SampleConfig, out: Path, console: Console) -> Json:
     """Completes every prompt once, and writes the completions in prompt order."""
     prompts = read_prompts(config.prompts, config.splits)
     with open_devices(config.mesh) as mesh:
-        length = row_length(config.tokens)
+        length = config.tokens.max_prompt_tokens + config.tokens.max_completion_tokens
         policy = load_policy(config.model, mesh, rows=DECODED, num_tokens=length)
         if distributed.is_main():
             claim(out, config, inputs=content_hash([p.prompt_id for p in prompts]))

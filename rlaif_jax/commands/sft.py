@@ -5,7 +5,8 @@ from pathlib import Path
 
 from rlaif_jax.commands.console import Console
 from rlaif_jax.commands.inputs import is_usable, read_completions, read_prompts
-from rlaif_jax.commands.policy import PADDED, load_policy, open_devices
+from rlaif_jax.commands.policy import load_policy, open_devices
+from rlaif_jax.commands.rows import run_rows
 from rlaif_jax.commands.training import (
     open_session,
     router_weight,
@@ -15,7 +16,7 @@ from rlaif_jax.commands.training import (
 )
 from rlaif_jax.config import SftConfig
 from rlaif_jax.data.row_sources import MemorySource
-from rlaif_jax.data.rows import Example, row_length
+from rlaif_jax.data.rows import Example
 from rlaif_jax.data.tokenizer import Tokenizer
 from rlaif_jax.errors import UsageError
 from rlaif_jax.records import content_hash
@@ -26,8 +27,10 @@ from rlaif_jax.typing import Json
 def run(config: SftConfig, out: Path, console: Console) -> Json:
     """Trains on every usable completion of the chosen prompts."""
     with open_devices(config.mesh, debug=config.debug) as mesh:
-        length = row_length(config.tokens)
-        policy = load_policy(config.model, mesh, rows=PADDED, num_tokens=length)
+        rows = run_rows(config, mesh, num_completions=1)
+        policy = load_policy(
+            config.model, mesh, rows=rows.needs, num_tokens=rows.length
+        )
         objective = sft_objective(
             trained_config(config.lora, policy),
             config.loss,
@@ -47,7 +50,7 @@ def run(config: SftConfig, out: Path, console: Console) -> Json:
                 start,
                 source,
                 objective=objective,
-                length=length,
+                layout=rows.layout,
                 plan=plan,
                 session=session,
             ),

@@ -23,14 +23,16 @@ _SLOTS = 8  # possible numbers of completion slots
 class PackedRows(NamedTuple):
     """Rows, and the completion tokens in them.
 
-    A slot is one completion token: the state at `sources` of its row predicts it.
+    A slot is one completion token: it stands at `places` of its row, and the state at
+    `sources` predicts it.
     """
 
     token_ids: Int32[np.ndarray, "R T"]
     positions: Int32[np.ndarray, "R T"]  # within prompt and completion
     segment_ids: Int32[np.ndarray, "R T"]  # of the item, from 1 in each row; 0 padding
-    branches: Int32[np.ndarray, "R T"]  # 0 in prompts, then 1, 2, ... by completion
+    branches: Int32[np.ndarray, "R T"] | None  # 0 in prompts, then 1, 2 by completion
     sources: Int32[np.ndarray, "R C"]
+    places: Int32[np.ndarray, "R C"]
     targets: Int32[np.ndarray, "R C"]
     sequences: Int32[np.ndarray, "R C"]  # item * A + completion; N * A in no one's slot
     lengths: Int32[np.ndarray, "N A"]  # of the completions
@@ -138,20 +140,9 @@ def _filled(
 ) -> PackedRows:
     """The arrays, with each item where it belongs."""
     num_completions = sizes.shape[1] - 1
-    tokens = (capacity.rows, capacity.length)
-    slots = (capacity.rows, capacity.slots)
-    packed = PackedRows(
-        token_ids=np.zeros(tokens, np.int32),
-        positions=np.zeros(tokens, np.int32),
-        segment_ids=np.zeros(tokens, np.int32),
-        branches=np.zeros(tokens, np.int32),
-        sources=np.zeros(slots, np.int32),
-        targets=np.zeros(slots, np.int32),
-        sequences=np.full(slots, len(items) * num_completions, np.int32),
-        lengths=sizes[:, 1:].astype(np.int32),
-    )
+    lines = _empty(capacity, no_one=len(items) * num_completions)
     for row, members in enumerate(rows):
-        line = _Line(*(array[row] for array in packed[:-1]))
+        line = _Line(*(array[row] for array in lines))
         start, slot = 0, 0
         for segment, item in enumerate(members, 1):
             _put_prompt(line, items[item][0], start, segment)
@@ -164,19 +155,32 @@ def _filled(
                 end += len(completion)
                 slot += len(completion)
             start = end
-    return packed
+    packed = PackedRows(*lines, lengths=sizes[:, 1:].astype(np.int32))
+    return packed if num_completions > 1 else packed._replace(branches=None)
 
 
 class _Line(NamedTuple):
-    """One row of a `PackedRows`."""
+    """One row of a `PackedRows`, or all of them, to be written into."""
 
-    token_ids: Int32[np.ndarray, " T"]
-    positions: Int32[np.ndarray, " T"]
-    segment_ids: Int32[np.ndarray, " T"]
-    branches: Int32[np.ndarray, " T"]
-    sources: Int32[np.ndarray, " C"]
-    targets: Int32[np.ndarray, " C"]
-    sequences: Int32[np.ndarray, " C"]
+    token_ids: Int32[np.ndarray, "*R T"]
+    positions: Int32[np.ndarray, "*R T"]
+    segment_ids: Int32[np.ndarray, "*R T"]
+    branches: Int32[np.ndarray, "*R T"]
+    sources: Int32[np.ndarray, "*R C"]
+    places: Int32[np.ndarray, "*R C"]
+    targets: Int32[np.ndarray, "*R C"]
+    sequences: Int32[np.ndarray, "*R C"]
+
+
+def _empty(capacity: Capacity, *, no_one: int) -> _Line:
+    """Rows of padding, whose slots are no one's."""
+    tokens = (capacity.rows, capacity.length)
+    slots = (capacity.rows, capacity.slots)
+    return _Line(
+        *(np.zeros(tokens, np.int32) for _ in range(4)),
+        *(np.zeros(slots, np.int32) for _ in range(3)),
+        sequences=np.full(slots, no_one, np.int32),
+    )
 
 
 class _Place(NamedTuple):
@@ -208,6 +212,7 @@ def _put_completion(
     line.segment_ids[where], line.branches[where] = branch
     slots = slice(place.slot, place.slot + size)
     line.targets[slots] = completion
+    line.places[slots] = np.arange(place.at, place.at + size)
     # the prompt's last state predicts the first token of every completion
     line.sources[slots] = np.arange(place.at - 1, place.at + size - 1)
     line.sources[place.slot] = place.prompt_end - 1

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from jaxtyping import Float, Int
 
-from rlaif_jax.data.rows import Pair, pair_rows
+from rlaif_jax.data.rows import Pair
 from rlaif_jax.errors import UsageError
 from rlaif_jax.files import write_atomic
 from rlaif_jax.inspection.scorer import Model, PairScorer
@@ -162,16 +162,15 @@ def _strips(
     """The pairs token by token."""
     if not pairs:
         return ()
-    ratios = scorer.token_logps(policy, pairs) - scorer.token_logps(reference, pairs)
-    masks = pair_rows(pairs, scorer.length).completion_mask
+    under = zip(
+        scorer.token_logps(policy, pairs),
+        scorer.token_logps(reference, pairs),
+        strict=True,
+    )
     return tuple(
         PairStrips(
-            *(
-                TokenStrip(tuple(ids), ratio[mask])
-                for ids, ratio, mask in zip(sides, both_ratios, both_masks, strict=True)
-            )
+            TokenStrip(tuple(pair.chosen), ours.chosen - theirs.chosen),
+            TokenStrip(tuple(pair.rejected), ours.rejected - theirs.rejected),
         )
-        for (_, *sides), both_ratios, both_masks in zip(
-            pairs, ratios, masks, strict=True
-        )
+        for pair, (ours, theirs) in zip(pairs, under, strict=True)
     )

@@ -8,10 +8,10 @@ from jax.sharding import Mesh
 from rlaif_jax.checkpoint.steps import finished_steps
 from rlaif_jax.checkpoint.store import open_folder
 from rlaif_jax.config import DpoConfig, TokensConfig
+from rlaif_jax.data.layout import layout_function, row_tokens
 from rlaif_jax.data.manifest import read_manifest
 from rlaif_jax.data.order import RowStream
 from rlaif_jax.data.row_sources import ManifestSource
-from rlaif_jax.data.rows import row_length
 from rlaif_jax.data.shards import read_shard
 from rlaif_jax.data.tokenizer import Tokenizer, load_tokenizer
 from rlaif_jax.errors import UsageError
@@ -24,6 +24,7 @@ from rlaif_jax.inspection.log_ratios import (
 from rlaif_jax.inspection.runs import DpoRun, load_model, read_metrics
 from rlaif_jax.inspection.scorer import Model, PairScorer
 from rlaif_jax.records import Preference
+from rlaif_jax.sharding.mesh import batch_divisor
 from rlaif_jax.training.dpo import encode_preference
 from rlaif_jax.training.preference_loss import PreferenceLoss
 
@@ -163,6 +164,12 @@ def _tokenizer(run: DpoRun) -> Tokenizer:
 
 def _scorer(config: DpoConfig, mesh: Mesh) -> PairScorer:
     """Rows and batches of the run's own shape."""
-    return PairScorer(
-        mesh=mesh, length=row_length(config.tokens), batch_size=config.batch_size
+    num_devices = batch_divisor(mesh)
+    length = row_tokens(
+        config.rows,
+        config.tokens,
+        num_completions=2,
+        items_a_device=config.batch_size / num_devices,
     )
+    layout = layout_function(config.rows, length=length, num_devices=num_devices)
+    return PairScorer(mesh=mesh, layout=layout, batch_size=config.batch_size)

@@ -30,31 +30,31 @@ def sft_loss(
 
 
 def sequence_nll(
-    logps: Float[Array, "*B T"], completion_mask: Bool[Array, "*B T"]
-) -> Float[Array, "*B"]:
-    """The loss of `sft_loss`, from log-probabilities of tokens.
+    logps: Float[Array, " B"], lengths: Int[Array, " B"]
+) -> Float[Array, " B"]:
+    """The loss of `sft_loss`, from log-probabilities of completions.
 
     Args:
-      logps: Log-probability of each token, aligned with `completion_mask`.
-      completion_mask: True where the token counts.
+      logps: Of each completion, in nats.
+      lengths: Tokens of each; they do not matter here.
     """
-    return -jnp.sum(logps, axis=-1, where=completion_mask)
+    del lengths
+    return -logps
 
 
 def mean_token_nll(
-    logps: Float[Array, "*B T"], completion_mask: Bool[Array, "*B T"]
-) -> Float[Array, "*B"]:
+    logps: Float[Array, " B"], lengths: Int[Array, " B"]
+) -> Float[Array, " B"]:
     """Mean over each completion's tokens of their negative log-likelihoods, in nats.
 
     Every completion weighs the same, whatever its length; the exponential of its mean
     over examples is the paper's perplexity (arXiv:2402.12366, code).
 
     Args:
-      logps: Log-probability of each token, aligned with `completion_mask`.
-      completion_mask: True where the token counts.
+      logps: Of each completion, summed over its tokens.
+      lengths: Tokens of each.
 
     Returns:
-      At least 0; 0 where the mask is empty.
+      At least 0; 0 of a completion without tokens.
     """
-    num_tokens = jnp.sum(completion_mask, axis=-1)
-    return sequence_nll(logps, completion_mask) / jnp.maximum(num_tokens, 1)
+    return sequence_nll(logps, lengths) / jnp.maximum(lengths, 1)

@@ -254,17 +254,21 @@ def hidden_states(  # noqa: PLR0913  one array for each thing known of a token
     return model(token_ids, Places(positions, segment_ids, branches), cache)
 
 
+def head_kernel(config: TransformerConfig, params: Params) -> Float[Array, "D V"]:
+    """What makes logits of final states: the head, or the transposed embedding."""
+    if config.head != "tokens":
+        raise ValueError(f"a model with a {config.head} head has no logits")
+    return params["embedding"].T if config.tie_embeddings else params["head"]
+
+
 def unembed(
     config: TransformerConfig, params: Params, hidden: Float[Array, "*B D"]
 ) -> Float[Array, "*B V"]:
     """Logits in float32: products in compute_dtype, sums in float32."""
-    if config.head != "tokens":
-        raise ValueError(f"a model with a {config.head} head has no logits")
-    head = params["embedding"].T if config.tie_embeddings else params["head"]
     logits = jnp.einsum(
         "...d,dv->...v",
         hidden,
-        head.astype(config.compute_dtype),
+        head_kernel(config, params).astype(config.compute_dtype),
         preferred_element_type=jnp.float32,
     )
     if config.logit_softcap is None:

@@ -97,6 +97,13 @@ def broadcast(document: Json) -> Json:
     return json.loads(multihost_utils.broadcast_one_to_all(padded).tobytes())
 
 
+def broadcast_array(array: np.ndarray) -> np.ndarray:
+    """Process 0's array, on every process; all call it with one of its shape."""
+    if jax.process_count() == 1:
+        return array
+    return np.asarray(multihost_utils.broadcast_one_to_all(array))
+
+
 @contextlib.contextmanager
 def graceful_stop() -> Iterator[None]:
     """While open, SIGTERM and the first SIGINT ask for a stop at a step's boundary.

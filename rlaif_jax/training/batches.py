@@ -9,7 +9,7 @@ from jax.sharding import Mesh
 from jaxtyping import Shaped
 
 from rlaif_jax.data.order import Position, RowStream
-from rlaif_jax.data.rows import TokenRows
+from rlaif_jax.data.packing import PackedRows
 from rlaif_jax.errors import CorruptDataError
 from rlaif_jax.sharding.placement import host_rows, place_batch
 
@@ -47,7 +47,7 @@ class Batches(Generic[RecordT, BatchT]):
         return batch
 
 
-def place_rows(rows: TokenRows, mesh: Mesh, *, vocab_size: int) -> TokenRows:
+def place_rows(rows: PackedRows, mesh: Mesh, *, vocab_size: int) -> PackedRows:
     """One batch of rows on the devices, of which each process gives its block.
 
     Args:
@@ -65,7 +65,7 @@ def place_rows(rows: TokenRows, mesh: Mesh, *, vocab_size: int) -> TokenRows:
             f"token id {highest} is outside the model's vocabulary of {vocab_size}: "
             "its tokenizer is another model's"
         )
-    return place_batch(TokenRows(*map(own_block, rows)), mesh)
+    return place_batch(jax.tree.map(own_block, rows), mesh)
 
 
 def own_block(rows: Shaped[np.ndarray, "..."]) -> Shaped[np.ndarray, "..."]:

@@ -4,25 +4,28 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Float
 
 from rlaif_jax.config import TokensConfig
+from rlaif_jax.data.layout import Layout
 from rlaif_jax.data.order import Source
-from rlaif_jax.data.rows import Pair, TokenRows, pair_rows, row_length
+from rlaif_jax.data.packing import PackedRows
+from rlaif_jax.data.rows import Pair
 from rlaif_jax.data.tokenization import encode_completion, encode_prompt
 from rlaif_jax.data.tokenizer import Tokenizer
 from rlaif_jax.errors import InternalError
 from rlaif_jax.losses import PairLengths, PairLogps
 from rlaif_jax.models import Params, TransformerConfig
-from rlaif_jax.records import Preference
+from rlaif_jax.records import Preference, content_hash
 from rlaif_jax.sharding.placement import place_batch
 from rlaif_jax.training.batches import own_block, place_rows
+from rlaif_jax.training.logp_store import LogpStore
 from rlaif_jax.training.plan import (
     Session,
     StartModel,
@@ -33,7 +36,12 @@ from rlaif_jax.training.plan import (
 from rlaif_jax.training.preference_loss import PreferenceLoss, ScoredPairs
 from rlaif_jax.training.reference import ReferenceLogps, reference_identity
 from rlaif_jax.training.run import Task, train
-from rlaif_jax.training.scoring import completion_logps, score_rows, with_balance
+from rlaif_jax.training.scoring import (
+    completion_token_logps,
+    score_rows,
+    sequence_sums,
+    with_balance,
+)
 from rlaif_jax.training.step import Metrics
 
 # How far rounding alone takes the first margin from 0, in nats.
@@ -41,14 +49,14 @@ _FIRST_MARGIN_TOLERANCE = {"float32": 1.4e-4, "bfloat16": 2.8e-2}
 
 
 class PairBatch(NamedTuple):
-    """Pairs of one step, [B 2 T], and what the reference says of them, if asked."""
+    """Pairs of one step, and what the reference says of them, if it is asked."""
 
-    rows: TokenRows
-    reference: PairLogps | None
+    rows: PackedRows
+    reference: Float[Array, "R C"] | None  # of each slot
 
 
 class PairEncoder:
-    """Turns preferences into rows; remembers pairs, which every epoch brings again."""
+    """Turns preferences into ids; remembers pairs, which every epoch brings again."""
 
     def __init__(
         self, tokenizer: Tokenizer, tokens: TokensConfig, *, max_remembered: int = 2**18
@@ -65,12 +73,8 @@ class PairEncoder:
         self._max_remembered = max_remembered
         self._known: dict[str, Pair] = {}
 
-    def __call__(self, preferences: Sequence[Preference]) -> TokenRows:
-        """Preferences as rows [N 2 T], of the length that the limits imply."""
-        pairs = [self._encoded(one) for one in preferences]
-        return pair_rows(pairs, row_length(self._tokens))
-
-    def _encoded(self, preference: Preference) -> Pair:
+    def __call__(self, preference: Preference) -> Pair:
+        """A preference as ids."""
         pair = self._known.get(preference.pair_id)
         if pair is None:
             pair = encode_preference(self._tokenizer, preference, self._tokens)
@@ -96,6 +100,22 @@ def encode_preference(
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class PairEncoding:
+    """How preferences become rows.
+
+    Attributes:
+      to_pair: A preference as ids: a `PairEncoder`.
+      layout: Pairs as rows.
+      reference_dir: Where log-probabilities under references are kept, for all runs on
+        these preferences.
+    """
+
+    to_pair: Callable[[Preference], Pair]
+    layout: Layout
+    reference_dir: Path
+
+
 @dataclass(frozen=True)
 class DpoObjective:
     """The mean preference loss of a batch of pairs, with its metrics.
@@ -119,12 +139,14 @@ class DpoObjective:
     ) -> tuple[Float[Array, ""], Metrics]:
         """The loss to descend, and what `metrics.jsonl` tells."""
         scores = score_rows(self.config, params, batch.rows)
-        logps = jnp.sum(scores.token_logps, axis=-1)
-        lengths = jnp.sum(batch.rows.completion_mask, axis=-1)
+        reference = None
+        if batch.reference is not None:
+            reference = _sides(sequence_sums(batch.reference, batch.rows))
+        lengths = jnp.asarray(batch.rows.lengths)
         pairs = ScoredPairs(
-            PairLogps(logps[:, 0], logps[:, 1]),
+            _sides(sequence_sums(scores.token_logps, batch.rows)),
             PairLengths(lengths[:, 0], lengths[:, 1]),
-            batch.reference,
+            reference,
         )
         terms = self.loss.terms(pairs)
         metrics = {
@@ -147,7 +169,7 @@ def train_dpo(
     start: StartModel,
     preferences: Source[Preference],
     *,
-    to_rows: Callable[[Sequence[Preference]], TokenRows],
+    encoding: PairEncoding,
     objective: DpoObjective,
     plan: TrainingPlan,
     session: Session,
@@ -156,12 +178,12 @@ def train_dpo(
 
     The reference is the start model: with adapters, the weights without them. Its
     log-probabilities are computed when a pair first comes, so that training can follow
-    labeling, and kept in `reference/`. A loss without a reference computes none.
+    labeling, and kept. A loss without a reference computes none.
 
     Args:
       start: The model at step 0.
       preferences: Of a finished folder or of one that grows.
-      to_rows: One batch as rows of ids: a `PairEncoder`.
+      encoding: Makes rows of a batch, and keeps what the reference says.
       objective: What is descended.
       plan: Optimizer, batch size and length of the run.
       session: Folder, devices, progress and stop.
@@ -175,16 +197,16 @@ def train_dpo(
     weights = start.load()
     reference = None
     if objective.loss.needs_reference:
-        reference = _reference(start.plain_config, weights, session)
+        reference = _reference(start.plain_config, weights, encoding, session)
 
     def load(records: Sequence[Preference]) -> PairBatch:
-        rows = to_rows(records)
+        pairs = [encoding.to_pair(record) for record in records]
+        rows = encoding.layout(pairs)
         placed = place_rows(rows, session.mesh, vocab_size=start.config.vocab_size)
         if reference is None:
             return PairBatch(placed, None)
-        logps = own_block(reference.of(rows, placed))
-        sides = np.ascontiguousarray(logps.T)
-        return PairBatch(placed, place_batch(PairLogps(*sides), session.mesh))
+        logps = own_block(reference.of(pairs, rows, placed))
+        return PairBatch(placed, place_batch(logps, session.mesh))
 
     return train(
         dataclasses.replace(start, load=lambda: weights),
@@ -195,19 +217,28 @@ def train_dpo(
     )
 
 
+def _sides(sums: Float[Array, "N 2"]) -> PairLogps:
+    return PairLogps(sums[:, 0], sums[:, 1])
+
+
 def _reference(
-    config: TransformerConfig, weights: Params, session: Session
+    config: TransformerConfig,
+    weights: Params,
+    encoding: PairEncoding,
+    session: Session,
 ) -> ReferenceLogps:
     """The start weights as reference, scored by the functions of the policy."""
     score = jax.jit(
-        partial(completion_logps, config),
+        partial(completion_token_logps, config),
         out_shardings=NamedSharding(session.mesh, PartitionSpec()),
     )
-    return ReferenceLogps(
-        session.out / "reference",
-        lambda placed: score(weights, placed),
-        identity=reference_identity(config, weights),
-    )
+    identity = reference_identity(config, weights)
+    writer = content_hash(str(session.out.resolve()))[:16]
+
+    def store() -> LogpStore:
+        return LogpStore(encoding.reference_dir, identity=identity, writer=writer)
+
+    return ReferenceLogps(store, lambda placed: score(weights, placed))
 
 
 def _require_equal_start(

@@ -1,92 +1,108 @@
 """Log-probabilities under the frozen reference: computed once a pair, kept on disk.
 
-Further shape letter: axis `2` is the side of a preference, chosen before rejected.
+Shape letters beside the glossary: R rows, C completion slots of a row.
 """
 
 import hashlib
-import json
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, UInt32
+from jaxtyping import Array, Float, Int, UInt32
 
-from rlaif_jax import log
-from rlaif_jax.data.rows import TokenRows
+from rlaif_jax.checkpoint.agreement import on_first_process
+from rlaif_jax.data.packing import PackedRows
+from rlaif_jax.data.rows import Pair
 from rlaif_jax.errors import InternalError
-from rlaif_jax.files import write_atomic
 from rlaif_jax.models import Params, TransformerConfig
 from rlaif_jax.records import content_hash
 from rlaif_jax.runtime import distributed
+from rlaif_jax.training.logp_store import LogpStore
 
-_log = log.logger(__name__)
-
-Score = Callable[[TokenRows], Float[Array, "B 2"]]
+Score = Callable[[PackedRows], Float[Array, "R C"]]
 
 
 class ReferenceLogps:
-    """Sequence log-probabilities of pairs under the reference.
+    """Log-probabilities of every completion token of pairs under the reference.
 
     A pair is known by its token ids, so a changed tokenizer, template, truncation or
-    order of its sides is another pair. Only process 0 keeps the file, and tells.
+    order of its sides is another pair. Only process 0 has the store, and tells.
     """
 
-    def __init__(self, folder: Path, score: Score, *, identity: str):
-        """Opens the file of this reference; files of others are left alone.
+    def __init__(self, store: Callable[[], LogpStore], score: Score):
+        """Opens the store where it belongs.
 
         Args:
-          folder: Where the files are; made if missing.
-          score: Log-probabilities of placed rows, equal on every process.
-          identity: Of the reference, from `reference_identity`.
+          store: Opens that of this reference; called by process 0.
+          score: Log-probabilities of placed rows, whole on every process.
         """
+        self._store: LogpStore | None = None
         self._score = score
-        self._path = folder / f"{identity}.jsonl"
-        self._known: dict[str, list[float]] = {}
-        if distributed.is_main():
-            self._known = _recover(self._path)
 
-    def of(self, rows: TokenRows, placed: TokenRows) -> Float[np.ndarray, "B 2"]:
+        def open_store() -> int:
+            self._store = store()
+            return 0
+
+        on_first_process(open_store, what="open the reference's log-probabilities")
+
+    def of(
+        self, pairs: Sequence[Pair], rows: PackedRows, placed: PackedRows
+    ) -> Float[np.ndarray, "R C"]:
         """The log-probabilities of one batch, scored if a pair is new.
 
         The whole batch is scored then, in the shape that training uses, so that a
         policy equal to the reference gives equal numbers.
 
         Args:
-          rows: [B 2 T], all of the batch, equal on every process.
+          pairs: Of the batch.
+          rows: The rows that they are laid out in, equal on every process.
           placed: The same rows on the devices.
+
+        Returns:
+          One number a slot; 0 in no one's.
 
         Raises:
           InternalError: If one is not finite.
         """
-        keys = _row_keys(rows)
-        found = [self._known.get(key) for key in keys]
-        found = distributed.broadcast({"logps": found})["logps"]
-        if None in found:
+        slots = _slots_of_pairs(rows)
+        values = np.zeros(rows.sequences.size, np.float32)
+        missing = list(range(len(pairs)))
+        if self._store is not None:
+            keys = [_key(pair) for pair in pairs]
+            missing = self._fill(values, keys, slots)
+        missing = distributed.broadcast({"missing": missing})["missing"]
+        if missing:
             scored = np.asarray(jax.device_get(self._score(placed)), np.float32)
             if not np.isfinite(scored).all():
                 raise InternalError(
                     "a log-probability under the reference is not finite: look at the "
                     "start model's weights, or at the data with debug=true"
                 )
-            new = {
-                key: scored[i].tolist()
-                for i, key in enumerate(keys)
-                if found[i] is None
-            }
-            found = [
-                new[k] if f is None else f for k, f in zip(keys, found, strict=True)
-            ]
-            self._keep(new)
-        return np.array(found, np.float32)
+            flat = scored.reshape(-1)
+            for pair in missing:
+                values[slots[pair]] = flat[slots[pair]]
+            if self._store is not None:
+                new = {_key(pairs[pair]): values[slots[pair]] for pair in missing}
+                self._store.add(new)
+        return distributed.broadcast_array(values).reshape(rows.sequences.shape)
 
-    def _keep(self, new: dict[str, list[float]]) -> None:
-        """Remembers pairs, and appends them to the file."""
-        if distributed.is_main():
-            self._known |= new
-            with self._path.open("a", encoding="utf-8") as file:
-                file.writelines(_line(key, logps) for key, logps in new.items())
+    def _fill(
+        self,
+        values: Float[np.ndarray, " S"],
+        keys: list[bytes],
+        slots: list[Int[np.ndarray, " P"]],
+    ) -> list[int]:
+        """Puts what is known into its slots; gives the pairs of which nothing is."""
+        assert self._store is not None  # on process 0
+        missing = []
+        for pair, key in enumerate(keys):
+            known = self._store.known.get(key)
+            if known is None:
+                missing.append(pair)
+            else:
+                values[slots[pair]] = known
+        return missing
 
 
 def reference_identity(config: TransformerConfig, params: Params) -> str:
@@ -122,44 +138,16 @@ def _mixed(bits: UInt32[Array, "..."]) -> UInt32[Array, "..."]:
     return bits ^ (bits >> 16)
 
 
-def _row_keys(rows: TokenRows) -> list[str]:
-    """A hash of each pair's tokens and of where its completions are."""
-    # only what counts: with more padding it is the same pair
-    ids = np.where(rows.segment_ids > 0, rows.token_ids, -1).astype("<i4")
-    return [
-        hashlib.sha256(pair.tobytes() + mask.tobytes()).hexdigest()[:32]
-        for pair, mask in zip(ids, rows.completion_mask, strict=True)
-    ]
+def _slots_of_pairs(rows: PackedRows) -> list[Int[np.ndarray, " P"]]:
+    """Where in the flattened slots each pair's tokens are, chosen before rejected."""
+    order = np.argsort(rows.sequences.reshape(-1), kind="stable")
+    ends = np.cumsum(rows.lengths.sum(axis=1))
+    return np.split(order, ends)[: len(rows.lengths)]
 
 
-def _line(key: str, logps: list[float]) -> str:
-    """One pair as a line that shows damage."""
-    check = content_hash(key, logps)[:8]
-    return json.dumps({"pair": key, "logps": logps, "check": check}) + "\n"
-
-
-def _recover(path: Path) -> dict[str, list[float]]:
-    """What a file says; damaged or torn lines are dropped from it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not path.is_file():
-        return {}
-    lines = path.read_bytes().splitlines(keepends=True)
-    known = dict(_valid(lines))
-    if len(known) < len(lines):
-        _log.warning(
-            f"{path} has {len(lines) - len(known)} damaged lines: computed again"
-        )
-        write_atomic(path, "".join(_line(*entry) for entry in known.items()))
-    return known
-
-
-def _valid(lines: list[bytes]) -> Iterator[tuple[str, list[float]]]:
-    """The entries of lines that are exactly what was written."""
-    for line in lines:
-        try:
-            entry = json.loads(line)
-            key, logps = entry["pair"], entry["logps"]
-        except (ValueError, KeyError, TypeError):
-            continue
-        if line == _line(key, logps).encode():
-            yield key, logps
+def _key(pair: Pair) -> bytes:
+    """A hash of a pair's tokens and of where its parts begin."""
+    hashed = hashlib.sha256(np.array([len(part) for part in pair], "<i4").tobytes())
+    for part in pair:
+        hashed.update(np.asarray(part, "<i4").tobytes())
+    return hashed.digest()[:16]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from jaxtyping import Array, Float
 
 from rlaif_jax.data.order import Source
-from rlaif_jax.data.rows import TokenRows
+from rlaif_jax.data.packing import PackedRows
 from rlaif_jax.losses import bradley_terry_loss
 from rlaif_jax.models import Params, TransformerConfig
 from rlaif_jax.records import Preference
@@ -25,7 +25,7 @@ from rlaif_jax.training.step import Metrics
 
 @dataclass(frozen=True)
 class RewardObjective:
-    """The mean Bradley-Terry loss of rows of pairs [B 2 T], with its metrics.
+    """The mean Bradley-Terry loss of rows of pairs, with its metrics.
 
     Metrics are means over pairs, named as for DPO; `rewards/accuracies` counts a pair
     whose rewards are equal as wrong.
@@ -39,7 +39,7 @@ class RewardObjective:
     router_weight: float = 0.0
 
     def __call__(
-        self, params: Params, rows: TokenRows
+        self, params: Params, rows: PackedRows
     ) -> tuple[Float[Array, ""], Metrics]:
         """The loss to descend, and what `metrics.jsonl` tells."""
         scores = score_rewards(self.config, params, rows)
@@ -58,7 +58,7 @@ def train_reward(
     start: StartModel,
     preferences: Source[Preference],
     *,
-    to_rows: Callable[[Sequence[Preference]], TokenRows],
+    to_rows: Callable[[Sequence[Preference]], PackedRows],
     objective: RewardObjective,
     plan: TrainingPlan,
     session: Session,
@@ -68,7 +68,7 @@ def train_reward(
     Args:
       start: The model at step 0, with a reward head.
       preferences: Of a finished folder or of one that grows.
-      to_rows: One batch as rows of ids: a `training.dpo.PairEncoder`.
+      to_rows: One batch as rows of ids.
       objective: What is descended.
       plan: Optimizer, batch size and length of the run.
       session: Folder, devices, progress and stop.
@@ -80,7 +80,7 @@ def train_reward(
     if finished is not None:
         return finished
 
-    def load(records: Sequence[Preference]) -> TokenRows:
+    def load(records: Sequence[Preference]) -> PackedRows:
         vocab_size = start.config.vocab_size
         return place_rows(to_rows(records), session.mesh, vocab_size=vocab_size)
 

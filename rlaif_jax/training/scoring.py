@@ -1,82 +1,131 @@
-"""Log-probabilities and rewards of the completions in rows of tokens."""
+"""Log-probabilities and rewards of the completions in rows of tokens.
 
+Shape letters beside the glossary: R rows, C completion slots of a row, N items, A
+completions of an item; see `data.packing`.
+"""
+
+import math
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float
 
-from rlaif_jax.data.rows import TokenRows
-from rlaif_jax.losses import load_balancing_loss, token_logps
+from rlaif_jax.data.packing import PackedRows
+from rlaif_jax.losses import load_balancing_loss
+from rlaif_jax.losses.head import Head, slot_logps
 from rlaif_jax.models import (
     Params,
     TransformerConfig,
+    head_kernel,
     hidden_states,
     rewards,
-    unembed,
 )
 from rlaif_jax.models.transformer import HiddenStates
+
+_MAX_LOGITS = 2**26  # that exist at a time on a device: 256 MiB of them
+_CHUNK_TOKENS = (128, 2048)  # fewer are slow, more gain nothing
 
 
 class Scores(NamedTuple):
     """What one forward pass says of rows."""
 
-    token_logps: Float[Array, "*B T"]  # see `completion_token_logps`
+    token_logps: Float[Array, "R C"]  # of each slot, in nats; 0 in empty ones
     balance: Float[Array, ""]  # of the router over all tokens; 0 without experts
 
 
 class RewardScores(NamedTuple):
     """What one forward pass of a reward model says of rows."""
 
-    rewards: Float[Array, "*B"]
+    rewards: Float[Array, "N A"]
     balance: Float[Array, ""]  # as of `Scores`
 
 
-def score_rows(config: TransformerConfig, params: Params, rows: TokenRows) -> Scores:
+def score_rows(config: TransformerConfig, params: Params, rows: PackedRows) -> Scores:
     """Log-probabilities of completion tokens, and the load of the experts.
 
-    Where `completion_mask[t]` is True, `token_ids[t]` is a completion token; it is
-    predicted from position t - 1, so the shift happens here and nowhere else. The
-    last position predicts nothing and never reaches the head.
+    Only the states that predict a completion token reach the head, in chunks.
 
     Args:
       config: The architecture.
       params: Of the model that scores.
-      rows: Of any leading shape; a completion never starts at t = 0.
+      rows: From `data.packing`.
+
+    Returns:
+      In float32.
     """
-    *leading, length = rows.token_ids.shape
-    read = _read(config, params, rows)
-    logits = unembed(config, params, read.states.hidden[:, :-1])
-    logps = token_logps(logits, read.token_ids[:, 1:])
-    aligned = jnp.pad(logps, ((0, 0), (1, 0)))
-    scored = jnp.where(read.completion_mask, aligned, 0.0)
-    return Scores(scored.reshape(*leading, length), read.balance)
+    states = _read(config, params, rows)
+    sources = jnp.asarray(rows.sources)[..., None]
+    hidden = jnp.take_along_axis(states.hidden, sources, axis=1)
+    kernel = head_kernel(config, params)
+    head = Head(config.logit_softcap, _chunk(config, len(rows.sources)))
+    logps: Array = slot_logps(hidden, kernel, jnp.asarray(rows.targets), head)
+    is_real = rows.sequences < rows.lengths.size
+    return Scores(jnp.where(is_real, logps, 0.0), _balance(states))
+
+
+def sequence_sums(values: Float[Array, "R C"], rows: PackedRows) -> Float[Array, "N A"]:
+    """The sum over each completion's tokens of something known of each slot."""
+    sums = jax.ops.segment_sum(
+        values.reshape(-1),
+        jnp.asarray(rows.sequences).reshape(-1),
+        num_segments=rows.lengths.size + 1,  # the last for no one's slots
+    )
+    return sums[:-1].reshape(rows.lengths.shape)
+
+
+def completion_logps(
+    config: TransformerConfig, params: Params, rows: PackedRows
+) -> Float[Array, "N A"]:
+    """Log-probability of each completion given its prompt, in nats.
+
+    Args:
+      config: The architecture.
+      params: Of the model that scores.
+      rows: As for `score_rows`.
+    """
+    return sequence_sums(score_rows(config, params, rows).token_logps, rows)
+
+
+def completion_token_logps(
+    config: TransformerConfig, params: Params, rows: PackedRows
+) -> Float[Array, "R C"]:
+    """Log-probability of every completion token given all before it, in nats.
+
+    Args:
+      config: The architecture.
+      params: Of the model that scores.
+      rows: As for `score_rows`.
+    """
+    return score_rows(config, params, rows).token_logps
 
 
 def score_rewards(
-    config: TransformerConfig, params: Params, rows: TokenRows
+    config: TransformerConfig, params: Params, rows: PackedRows
 ) -> RewardScores:
-    """The reward of each row's completion, read at its last token.
+    """The reward of each completion, read at its last token.
 
     That is the end-of-turn token, or where it was cut off; which one it is comes from
-    `completion_mask`, never from ids: padding with the end token cannot shift it.
+    the rows' slots, never from ids: padding with the end token cannot shift it.
 
     Args:
       config: The architecture, with a reward head.
       params: Of the reward model.
-      rows: Of any leading shape.
+      rows: From `data.packing`.
     """
-    *leading, length = rows.token_ids.shape
-    read = _read(config, params, rows)
-    last = jnp.max(jnp.where(read.completion_mask, jnp.arange(length), 0), axis=-1)
-    hidden = read.states.hidden
-    ends = jnp.take_along_axis(hidden, last[:, None, None], axis=1)[:, 0]
-    return RewardScores(rewards(params, ends).reshape(leading), read.balance)
+    states = _read(config, params, rows)
+    everywhere = rewards(params, states.hidden)
+    in_slots = jnp.take_along_axis(everywhere, jnp.asarray(rows.places), axis=1)
+    sequences = jnp.asarray(rows.sequences)
+    following = jnp.pad(sequences[:, 1:], ((0, 0), (0, 1)), constant_values=-1)
+    at_ends = jnp.where(following != sequences, in_slots, 0.0)
+    return RewardScores(sequence_sums(at_ends, rows), _balance(states))
 
 
 def completion_rewards(
-    config: TransformerConfig, params: Params, rows: TokenRows
-) -> Float[Array, "*B"]:
-    """The reward of each row's completion given its prompt, in nats.
+    config: TransformerConfig, params: Params, rows: PackedRows
+) -> Float[Array, "N A"]:
+    """The reward of each completion given its prompt, in nats.
 
     Args:
       config: The architecture, with a reward head.
@@ -84,38 +133,6 @@ def completion_rewards(
       rows: As for `score_rewards`.
     """
     return score_rewards(config, params, rows).rewards
-
-
-def completion_token_logps(
-    config: TransformerConfig, params: Params, rows: TokenRows
-) -> Float[Array, "*B T"]:
-    """Log-probability of every completion token given all before it, in nats.
-
-    Args:
-      config: The architecture.
-      params: Of the model that scores.
-      rows: As for `score_rows`.
-
-    Returns:
-      In float32, aligned with `rows.token_ids`; 0 where the mask is False.
-    """
-    return score_rows(config, params, rows).token_logps
-
-
-def completion_logps(
-    config: TransformerConfig, params: Params, rows: TokenRows
-) -> Float[Array, "*B"]:
-    """Log-probability of each row's completion given its prompt, in nats.
-
-    Args:
-      config: The architecture.
-      params: Of the model that scores.
-      rows: As for `completion_token_logps`.
-
-    Returns:
-      Sums over tokens; 0 for a row without completion.
-    """
-    return jnp.sum(completion_token_logps(config, params, rows), axis=-1)
 
 
 def with_balance(
@@ -132,22 +149,29 @@ def with_balance(
     return loss + weight * balance, metrics
 
 
-class _Read(NamedTuple):
-    """Rows with one leading axis, and what a model made of them."""
+def _read(config: TransformerConfig, params: Params, rows: PackedRows) -> HiddenStates:
+    """One forward pass."""
+    placed = jax.tree.map(jnp.asarray, rows)
+    return hidden_states(
+        config,
+        params,
+        placed.token_ids,
+        placed.positions,
+        placed.segment_ids,
+        branches=placed.branches,
+    )
 
-    token_ids: Int[Array, "B T"]
-    completion_mask: Bool[Array, "B T"]
-    states: HiddenStates
 
-    @property
-    def balance(self) -> Float[Array, ""]:
-        routing = self.states.routing
-        return load_balancing_loss(*routing) if routing else jnp.zeros(())
+def _balance(states: HiddenStates) -> Float[Array, ""]:
+    routing = states.routing
+    return load_balancing_loss(*routing) if routing else jnp.zeros(())
 
 
-def _read(config: TransformerConfig, params: Params, rows: TokenRows) -> _Read:
-    """One forward pass over rows of any leading shape."""
-    flat = [jnp.reshape(part, (-1, part.shape[-1])) for part in rows]
-    token_ids, positions, segment_ids, completion_mask = flat
-    states = hidden_states(config, params, token_ids, positions, segment_ids)
-    return _Read(token_ids, completion_mask, states)
+def _chunk(config: TransformerConfig, num_rows: int) -> int:
+    """Slots of every row whose logits may exist at a time."""
+    shape = jax.sharding.get_abstract_mesh().shape  # empty where there is no mesh
+    rows_here = num_rows / math.prod(shape.get(name, 1) for name in ("data", "fsdp"))
+    words_here = config.vocab_size / shape.get("tensor", 1)
+    fewest, most = _CHUNK_TOKENS
+    tokens = min(max(_MAX_LOGITS / words_here, fewest), most)
+    return max(1, int(tokens / rows_here))

@@ -5,12 +5,14 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float, Int
 
 from rlaif_jax.config import TokensConfig
 from rlaif_jax.config_losses import SftLoss
+from rlaif_jax.data.layout import Layout
 from rlaif_jax.data.order import Source
-from rlaif_jax.data.rows import Example, TokenRows, sft_rows
+from rlaif_jax.data.packing import PackedRows
+from rlaif_jax.data.rows import Example
 from rlaif_jax.data.tokenization import encode_completion, encode_prompt
 from rlaif_jax.data.tokenizer import Tokenizer
 from rlaif_jax.losses import mean_token_nll, sequence_nll
@@ -25,10 +27,10 @@ from rlaif_jax.training.plan import (
     finished_result,
 )
 from rlaif_jax.training.run import Task, train
-from rlaif_jax.training.scoring import score_rows, with_balance
+from rlaif_jax.training.scoring import score_rows, sequence_sums, with_balance
 from rlaif_jax.training.step import LossFn, Metrics
 
-_ExampleLoss = Callable[[Float[Array, "B T"], Bool[Array, "B T"]], Float[Array, " B"]]
+_ExampleLoss = Callable[[Float[Array, " B"], Int[Array, " B"]], Float[Array, " B"]]
 
 LOSSES: dict[SftLoss, _ExampleLoss] = {
     "sequence_sum": sequence_nll,
@@ -96,7 +98,7 @@ def train_sft(
     examples: Source[Example],
     *,
     objective: LossFn,
-    length: int,
+    layout: Layout,
     plan: TrainingPlan,
     session: Session,
 ) -> TrainResult:
@@ -106,7 +108,7 @@ def train_sft(
       start: The model at step 0.
       examples: Prompts and completions, as ids.
       objective: From `sft_objective`.
-      length: Tokens of a row, from `data.rows.row_length`.
+      layout: Makes rows of a batch.
       plan: Optimizer, batch size and length of the run.
       session: Folder, devices, progress and stop.
 
@@ -117,9 +119,9 @@ def train_sft(
     if finished is not None:
         return finished
 
-    def load(records: Sequence[Example]) -> TokenRows:
-        rows = sft_rows(records, length)
-        return place_rows(rows, session.mesh, vocab_size=start.config.vocab_size)
+    def load(records: Sequence[Example]) -> PackedRows:
+        vocab_size = start.config.vocab_size
+        return place_rows(layout(records), session.mesh, vocab_size=vocab_size)
 
     task = Task(objective, load)
     return train(start, examples, task=task, plan=plan, session=session)
@@ -141,15 +143,15 @@ def sft_objective(
     """
     example_loss = LOSSES[loss]
 
-    def objective(params: Params, rows: TokenRows) -> tuple[Float[Array, ""], Metrics]:
+    def objective(params: Params, rows: PackedRows) -> tuple[Float[Array, ""], Metrics]:
         scores = score_rows(config, params, rows)
-        logps = scores.token_logps
-        mask = jnp.asarray(rows.completion_mask)
+        logps = sequence_sums(scores.token_logps, rows)[:, 0]
+        lengths = jnp.asarray(rows.lengths)[:, 0]
         metrics = {
-            "logps/chosen": -sequence_nll(logps, mask).mean(),
-            "ppl/chosen": jnp.exp(mean_token_nll(logps, mask).mean()),
+            "logps/chosen": logps.mean(),
+            "ppl/chosen": jnp.exp(mean_token_nll(logps, lengths).mean()),
         }
-        mean = example_loss(logps, mask).mean()
+        mean = example_loss(logps, lengths).mean()
         return with_balance(mean, scores.balance, metrics, weight=router_weight)
 
     return objective
