@@ -15,8 +15,8 @@ from rlaif_jax.commands.training import (
     trained_config,
 )
 from rlaif_jax.config import SftConfig
+from rlaif_jax.data.packing import Example
 from rlaif_jax.data.row_sources import MemorySource
-from rlaif_jax.data.rows import Example
 from rlaif_jax.data.tokenizer import Tokenizer
 from rlaif_jax.errors import UsageError
 from rlaif_jax.records import content_hash

@@ -4,8 +4,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from rlaif_jax.config import RowsConfig, TokensConfig
-from rlaif_jax.data.packing import PackedRows, pack, pad
-from rlaif_jax.data.rows import Ids
+from rlaif_jax.data.packing import Ids, PackedRows, pack, pad
 from rlaif_jax.errors import UsageError
 
 Layout = Callable[[Sequence[Sequence[Ids]]], PackedRows]

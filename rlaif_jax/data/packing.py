@@ -13,11 +13,28 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int32, Int64
 
-from rlaif_jax.data.rows import Ids
 from rlaif_jax.errors import CorruptDataError
 
 _STEPS_AN_OCTAVE = 4  # of row counts: at most a fifth of the rows are empty
 _SLOTS = 8  # possible numbers of completion slots
+
+
+Ids = Sequence[int] | np.ndarray
+
+
+class Example(NamedTuple):
+    """A prompt and its completion, as ids."""
+
+    prompt: Ids
+    completion: Ids
+
+
+class Pair(NamedTuple):
+    """A prompt and the two sides of a preference, as ids."""
+
+    prompt: Ids
+    chosen: Ids
+    rejected: Ids
 
 
 class PackedRows(NamedTuple):

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from jaxtyping import Float, Int
 
-from rlaif_jax.data.rows import Pair
+from rlaif_jax.data.packing import Pair
 from rlaif_jax.errors import UsageError
 from rlaif_jax.files import write_atomic
 from rlaif_jax.inspection.scorer import Model, PairScorer

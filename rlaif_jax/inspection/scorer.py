@@ -14,8 +14,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Float
 
 from rlaif_jax.data.layout import Layout
-from rlaif_jax.data.packing import PackedRows
-from rlaif_jax.data.rows import Pair
+from rlaif_jax.data.packing import PackedRows, Pair
 from rlaif_jax.models import Params, TransformerConfig
 from rlaif_jax.sharding.mesh import batch_divisor
 from rlaif_jax.training.batches import place_rows

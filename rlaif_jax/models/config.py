@@ -24,7 +24,7 @@ _CHOICES = {
     "activation": ("silu", "gelu", "gelu_tanh"),
     "positions": ("rotary", "learned"),
     "head": ("tokens", "reward"),
-    "compute_dtype": ("float32", "bfloat16"),
+    "compute_dtype": ("float32", "bfloat16", "float64"),  # the last in tests
     "remat": ("none", "full"),
     "attention": tuple(BACKENDS),
 }

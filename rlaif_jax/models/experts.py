@@ -14,6 +14,7 @@ from jaxtyping import Array, Bool, Float, Int
 from rlaif_jax.models.activations import BATCH_AXES
 from rlaif_jax.models.config import TransformerConfig
 from rlaif_jax.models.layers import activate, kernel
+from rlaif_jax.models.precision import wide
 
 _EXPERT_AXIS, _TENSOR_AXIS = "expert", "tensor"  # mesh axes, as in sharding.rules
 
@@ -66,7 +67,7 @@ class Experts(nnx.Module):
           is_text: False on padding, which is computed but not counted.
         """
         logits = jnp.einsum("btd,de->bte", x, self.router[...].astype(x.dtype))
-        probabilities = jax.nn.softmax(logits.astype(jnp.float32), axis=-1)
+        probabilities = jax.nn.softmax(logits.astype(wide(logits.dtype)), axis=-1)
         top, chosen = jax.lax.top_k(probabilities, self.config.experts_per_token)
         shares = (top / jnp.sum(top, axis=-1, keepdims=True)).astype(x.dtype)
         kernels = _Kernels(

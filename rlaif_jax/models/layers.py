@@ -9,6 +9,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from rlaif_jax.models.config import TransformerConfig
+from rlaif_jax.models.precision import wide
 
 
 def kernel(
@@ -110,10 +111,10 @@ class RMSNorm(nnx.Module):
 
     def __call__(self, x: Float[Array, "*B D"]) -> Float[Array, "*B D"]:
         """Divides by the root mean square and scales, in float32."""
-        wide = x.astype(jnp.float32)
-        mean_square = jnp.mean(jnp.square(wide), axis=-1, keepdims=True)
-        normed = wide * jax.lax.rsqrt(mean_square + self.config.norm_eps)
-        scale = self.scale[...].astype(jnp.float32) + self.config.norm_plus_one
+        exact = x.astype(wide(x.dtype))
+        mean_square = jnp.mean(jnp.square(exact), axis=-1, keepdims=True)
+        normed = exact * jax.lax.rsqrt(mean_square + self.config.norm_eps)
+        scale = self.scale[...].astype(exact.dtype) + self.config.norm_plus_one
         return (normed * scale).astype(x.dtype)
 
 
@@ -127,11 +128,11 @@ class LayerNorm(nnx.Module):
 
     def __call__(self, x: Float[Array, "*B D"]) -> Float[Array, "*B D"]:
         """Standardizes, scales and shifts, in float32."""
-        wide = x.astype(jnp.float32)
-        centered = wide - jnp.mean(wide, axis=-1, keepdims=True)
+        exact = x.astype(wide(x.dtype))
+        centered = exact - jnp.mean(exact, axis=-1, keepdims=True)
         variance = jnp.mean(jnp.square(centered), axis=-1, keepdims=True)
         normed = centered * jax.lax.rsqrt(variance + self.config.norm_eps)
-        scale, shift = (p[...].astype(jnp.float32) for p in (self.scale, self.bias))
+        scale, shift = (p[...].astype(exact.dtype) for p in (self.scale, self.bias))
         return (normed * scale + shift).astype(x.dtype)
 
 

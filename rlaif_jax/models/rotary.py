@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from rlaif_jax.models.config import RopeScaling, TransformerConfig
+from rlaif_jax.models.precision import wide
 
 
 class Rotation(NamedTuple):
@@ -42,7 +43,7 @@ def rotate(
     heads = tuple(range(2, x.ndim - 1))
     cos, sin = (jnp.expand_dims(part, heads) for part in by)
     half = cos.shape[-1]
-    first, second, rest = jnp.split(x.astype(jnp.float32), [half, 2 * half], axis=-1)
+    first, second, rest = jnp.split(x.astype(wide(x.dtype)), [half, 2 * half], axis=-1)
     turned = [first * cos - second * sin, second * cos + first * sin, rest]
     return jnp.concatenate(turned, axis=-1).astype(x.dtype)
 

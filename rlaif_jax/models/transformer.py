@@ -22,6 +22,7 @@ from rlaif_jax.models.cache import KVCache
 from rlaif_jax.models.config import TransformerConfig
 from rlaif_jax.models.experts import Experts, Routing
 from rlaif_jax.models.layers import GatedMLP, PlainMLP, residual_norm
+from rlaif_jax.models.precision import wide
 from rlaif_jax.models.rotary import Rotation, rotation
 
 Params = dict[str, Any]  # nested, str -> ... -> jax.Array
@@ -269,7 +270,7 @@ def unembed(
         "...d,dv->...v",
         hidden,
         head_kernel(config, params).astype(config.compute_dtype),
-        preferred_element_type=jnp.float32,
+        preferred_element_type=wide(config.compute_dtype),
     )
     if config.logit_softcap is None:
         return logits

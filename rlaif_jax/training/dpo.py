@@ -15,8 +15,7 @@ from jaxtyping import Array, Float
 from rlaif_jax.config import TokensConfig
 from rlaif_jax.data.layout import Layout
 from rlaif_jax.data.order import Source
-from rlaif_jax.data.packing import PackedRows
-from rlaif_jax.data.rows import Pair
+from rlaif_jax.data.packing import PackedRows, Pair
 from rlaif_jax.data.tokenization import encode_completion, encode_prompt
 from rlaif_jax.data.tokenizer import Tokenizer
 from rlaif_jax.errors import InternalError

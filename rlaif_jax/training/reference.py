@@ -12,8 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, UInt32
 
 from rlaif_jax.checkpoint.agreement import on_first_process
-from rlaif_jax.data.packing import PackedRows
-from rlaif_jax.data.rows import Pair
+from rlaif_jax.data.packing import PackedRows, Pair
 from rlaif_jax.errors import InternalError
 from rlaif_jax.models import Params, TransformerConfig
 from rlaif_jax.records import content_hash

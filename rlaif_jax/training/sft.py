@@ -11,8 +11,7 @@ from rlaif_jax.config import TokensConfig
 from rlaif_jax.config_losses import SftLoss
 from rlaif_jax.data.layout import Layout
 from rlaif_jax.data.order import Source
-from rlaif_jax.data.packing import PackedRows
-from rlaif_jax.data.rows import Example
+from rlaif_jax.data.packing import Example, PackedRows
 from rlaif_jax.data.tokenization import encode_completion, encode_prompt
 from rlaif_jax.data.tokenizer import Tokenizer
 from rlaif_jax.losses import mean_token_nll, sequence_nll

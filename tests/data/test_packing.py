@@ -38,6 +38,7 @@ def test_a_pair_by_hand():
     assert rows.branches.tolist() == [[0, 0, 1, 1, 1, 2, 2, 0]]
     # state 1 ends the prompt: it predicts the first token of both completions
     assert rows.sources.tolist() == [[1, 2, 3, 1, 5]]
+    assert rows.places.tolist() == [[2, 3, 4, 5, 6]]
     assert rows.targets.tolist() == [[7, 8, 9, 3, 4]]
     assert rows.sequences.tolist() == [[0, 0, 0, 1, 1]]
     assert rows.lengths.tolist() == [[3, 2]]
@@ -63,7 +64,7 @@ def test_padded_rows_hold_one_completion_each():
         [8, 9, 0, 0],
         [8, 2, 0, 0],
     ]
-    assert rows.branches.max() == 1
+    assert rows.branches is None
     assert rows.sequences.tolist() == [[0, 4], [1, 1], [2, 4], [3, 4]]  # 4 is no one's
     assert rows.lengths.tolist() == [[1, 2], [1, 1]]
 

@@ -13,9 +13,9 @@ from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 from rlaif_jax.checkpoint import import_hf
 from rlaif_jax.config import AdamWConfig, TokensConfig
 from rlaif_jax.config_losses import DpoLossConfig
+from rlaif_jax.data.packing import pack
 from rlaif_jax.data.shards import ShardWriter
 from rlaif_jax.lab.vocabulary import write_tokenizer
-from rlaif_jax.losses import PairLogps
 from rlaif_jax.optim.optimizers import build_optimizer
 from rlaif_jax.records import Message, Preference
 from rlaif_jax.training.dpo import (
@@ -25,7 +25,7 @@ from rlaif_jax.training.dpo import (
     encode_preference,
 )
 from rlaif_jax.training.preference_loss import PreferenceLoss
-from rlaif_jax.training.scoring import completion_logps
+from rlaif_jax.training.scoring import completion_token_logps
 from rlaif_jax.training.step import TrainState, train_step
 
 # TRL and what it imports warn of what they will drop
@@ -131,10 +131,10 @@ def logged(trainer):
 def our_metrics(model):
     """Of the same steps, by the parts of our training step."""
     encode = PairEncoder(AutoTokenizer.from_pretrained(model), TOKENS)
-    rows = jax.tree.map(jnp.asarray, encode(PREFERENCES))
+    pairs = [encode(one) for one in PREFERENCES]
+    rows = jax.tree.map(jnp.asarray, pack(pairs, length=256))
     config, params = import_hf(model)
-    logps = completion_logps(config, params, rows)
-    batch = PairBatch(rows, PairLogps(logps[:, 0], logps[:, 1]))
+    batch = PairBatch(rows, completion_token_logps(config, params, rows))
     optimizer = build_optimizer(
         AdamWConfig(learning_rate=LEARNING_RATE, max_grad_norm=1.0), None
     )

@@ -22,8 +22,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from rlaif_jax.config import MeshConfig, RmspropConfig
 from rlaif_jax.config_losses import DpoLossConfig
-from rlaif_jax.data.rows import TokenRows
-from rlaif_jax.losses import PairLogps
+from rlaif_jax.data.packing import PackedRows
 from rlaif_jax.models.registry import preset
 from rlaif_jax.optim.optimizers import build_optimizer
 from rlaif_jax.sharding.mesh import BATCH_AXES, build_mesh
@@ -33,11 +32,25 @@ from rlaif_jax.training.sft import sft_objective
 from rlaif_jax.training.state import StateLayout
 
 
-def rows(shape, sharding):
-    def array(dtype):
-        return jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
+def rows(shape, num_items, sharding, *, shares_prompts):
+    """Packed rows whose every other token is of a completion."""
+    num_rows, num_tokens = shape
 
-    return TokenRows(*[array(np.int32)] * 3, array(np.bool_))
+    def array(*shape):
+        return jax.ShapeDtypeStruct(shape, np.int32, sharding=sharding)
+
+    tokens, slots = array(num_rows, num_tokens), array(num_rows, num_tokens // 2)
+    return PackedRows(
+        token_ids=tokens,
+        positions=tokens,
+        segment_ids=tokens,
+        branches=tokens if shares_prompts else None,
+        sources=slots,
+        places=slots,
+        targets=slots,
+        sequences=slots,
+        lengths=array(num_items, 1 + shares_prompts),
+    )
 
 
 def main(topology, name, changes, loss, num_rows, num_tokens):
@@ -53,13 +66,14 @@ def main(topology, name, changes, loss, num_rows, num_tokens):
     size = (int(num_rows), int(num_tokens))
     if loss == "sft":
         objective = sft_objective(config, "sequence_sum")
-        batch = rows(size, sharding)
+        batch = rows(size, size[0], sharding, shares_prompts=False)
     else:
         objective = DpoObjective(config, PreferenceLoss(DpoLossConfig()))
-        logps = jax.ShapeDtypeStruct(size[:1], np.float32, sharding=sharding)
-        batch = PairBatch(
-            rows((size[0], 2, size[1]), sharding), PairLogps(logps, logps)
+        packed = rows(size, size[0], sharding, shares_prompts=True)
+        logps = jax.ShapeDtypeStruct(
+            packed.sources.shape, np.float32, sharding=sharding
         )
+        batch = PairBatch(packed, logps)
     layout = StateLayout.create(config, optimizer, mesh)
     started = time.monotonic()
     with jax.set_mesh(mesh):

@@ -9,6 +9,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from rlaif_jax.checkpoint import store
+from rlaif_jax.commands.rows import run_rows
 from rlaif_jax.config import (
     AdamWConfig,
     CheckpointConfig,
@@ -25,7 +26,12 @@ from rlaif_jax.models import init_params, preset
 from rlaif_jax.records import Message, Preference
 from rlaif_jax.run_folder import claim
 from rlaif_jax.sharding.mesh import build_mesh
-from rlaif_jax.training.dpo import DpoObjective, PairEncoder, train_dpo
+from rlaif_jax.training.dpo import (
+    DpoObjective,
+    PairEncoder,
+    PairEncoding,
+    train_dpo,
+)
 from rlaif_jax.training.plan import Session, StartModel, TrainingPlan
 from rlaif_jax.training.preference_loss import PreferenceLoss
 from rlaif_jax.training.streaming import preference_source
@@ -121,7 +127,11 @@ def train(folder, architecture, params, mesh):
             load=lambda: params,
         ),
         preference_source(config.preferences, wait_s=0.0),
-        to_rows=PairEncoder(load_tokenizer(folder / "tokenizer"), config.tokens),
+        encoding=PairEncoding(
+            to_pair=PairEncoder(load_tokenizer(folder / "tokenizer"), config.tokens),
+            layout=run_rows(config, mesh, num_completions=2).layout,
+            reference_dir=folder / "dpo" / "reference",
+        ),
         objective=DpoObjective(architecture, PreferenceLoss(config.loss)),
         plan=TrainingPlan(
             optimizer=config.optimizer,

@@ -1,5 +1,7 @@
 """Tests of `rlaif_jax.inspection.log_ratios`."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 
 from rlaif_jax.config import MeshConfig
 from rlaif_jax.config_losses import DpoLossConfig
-from rlaif_jax.data.rows import Pair, pair_rows
+from rlaif_jax.data.packing import Pair, pack
 from rlaif_jax.errors import UsageError
 from rlaif_jax.inspection.log_ratios import NamedPair, log_ratios
 from rlaif_jax.inspection.scorer import Model, PairScorer
@@ -18,6 +20,7 @@ from rlaif_jax.sharding.mesh import build_mesh
 from rlaif_jax.sharding.placement import place_params
 from rlaif_jax.training.dpo import DpoObjective, PairBatch
 from rlaif_jax.training.preference_loss import PreferenceLoss
+from rlaif_jax.training.scoring import completion_token_logps
 
 CONFIG = preset("llama-tiny").replace(vocab_size=24)
 PAIRS = {
@@ -25,7 +28,7 @@ PAIRS = {
     "b": Pair([10], [11], [12, 13, 14, 2]),
     "c": Pair([3, 3], [4, 5, 2], [4, 6, 2]),
 }
-LENGTH = 8
+LAYOUT = partial(pack, length=16)
 
 
 NAMED = [NamedPair(name, pair) for name, pair in PAIRS.items()]
@@ -33,7 +36,7 @@ NAMED = [NamedPair(name, pair) for name, pair in PAIRS.items()]
 
 def scorer():
     mesh = build_mesh(MeshConfig(), jax.devices()[:1])
-    return PairScorer(mesh=mesh, length=LENGTH, batch_size=2)
+    return PairScorer(mesh=mesh, layout=LAYOUT, batch_size=2)
 
 
 def model(seed, scorer):
@@ -93,8 +96,10 @@ def test_a_strip_holds_the_completion_and_sums_to_its_log_ratio(ratios):
 
 
 def test_means_are_the_metrics_that_training_logs(ratios):
-    rows = pair_rows(list(PAIRS.values()), LENGTH)
-    reference = PairLogps(*jnp.array(ratios.reference.T))
+    rows = LAYOUT(list(PAIRS.values()))
+    engine = scorer()
+    before = model(0, engine)
+    reference = jax.jit(completion_token_logps, static_argnums=0)(*before, rows)
     objective = DpoObjective(CONFIG, PreferenceLoss(DpoLossConfig(beta=0.1)))
 
     params = init_params(CONFIG, jax.random.key(1))

@@ -1,12 +1,14 @@
 """Tests of `rlaif_jax.inspection.scorer`."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from rlaif_jax.config import MeshConfig
-from rlaif_jax.data.rows import Pair, TokenRows, pair_rows
+from rlaif_jax.data.packing import Pair, pack
 from rlaif_jax.inspection.scorer import Model, PairScorer
 from rlaif_jax.models import init_params, logical_axes, preset, reward_model
 from rlaif_jax.sharding.mesh import build_mesh
@@ -21,9 +23,12 @@ PAIRS = [
 ]
 
 
+LAYOUT = partial(pack, length=16, multiple=8)
+
+
 def scored(num_devices, batch_size):
     mesh = build_mesh(MeshConfig(), jax.devices()[:num_devices])
-    scorer = PairScorer(mesh=mesh, length=8, batch_size=batch_size)
+    scorer = PairScorer(mesh=mesh, layout=LAYOUT, batch_size=batch_size)
     params = init_params(CONFIG, jax.random.key(0))
     model = Model(CONFIG, place_params(params, logical_axes(CONFIG), mesh))
     return scorer.logps(model, PAIRS), scorer.token_logps(model, PAIRS)
@@ -31,23 +36,25 @@ def scored(num_devices, batch_size):
 
 @pytest.mark.parametrize(("num_devices", "batch_size"), [(1, 2), (1, 8), (8, 3)])
 def test_scores_do_not_depend_on_batches_or_devices(num_devices, batch_size):
-    rows = TokenRows(*map(jnp.asarray, pair_rows(PAIRS, 8)))
+    rows = jax.tree.map(jnp.asarray, pack(PAIRS, length=32))
     params = init_params(CONFIG, jax.random.key(0))
     expected = completion_logps(CONFIG, params, rows)
 
     logps, token_logps = scored(num_devices, batch_size)
 
     np.testing.assert_allclose(logps, expected, rtol=1e-5)
-    assert token_logps.shape == (3, 2, 8)
-    np.testing.assert_allclose(token_logps.sum(axis=-1), expected, rtol=1e-5)
+    lengths = [[len(side) for side in pair[1:]] for pair in PAIRS]
+    assert [[len(side) for side in pair] for pair in token_logps] == lengths
+    sums = [[side.sum() for side in pair] for pair in token_logps]
+    np.testing.assert_allclose(sums, expected, rtol=1e-5)
 
 
 def test_rewards_of_pairs_are_those_of_their_rows():
     mesh = build_mesh(MeshConfig(), jax.devices())
     config, params = reward_model(CONFIG, init_params(CONFIG, jax.random.key(0)))
     params |= {"reward_head": np.linspace(-1, 1, CONFIG.embed, dtype=np.float32)}
-    rows = TokenRows(*map(jnp.asarray, pair_rows(PAIRS, 8)))
+    rows = jax.tree.map(jnp.asarray, pack(PAIRS, length=32))
     expected = completion_rewards(config, params, rows)
     model = Model(config, place_params(params, logical_axes(config), mesh))
-    scorer = PairScorer(mesh=mesh, length=8, batch_size=2)
+    scorer = PairScorer(mesh=mesh, layout=LAYOUT, batch_size=2)
     np.testing.assert_allclose(scorer.rewards(model, PAIRS), expected, rtol=1e-5)

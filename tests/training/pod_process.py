@@ -1,20 +1,21 @@
 """One process of a pod that trains on a folder of preferences; see test_pod.py."""
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import jax
 
 from rlaif_jax.config import AdamWConfig, CheckpointConfig, MeshConfig
 from rlaif_jax.config_losses import DpoLossConfig
-from rlaif_jax.data.rows import Pair, pair_rows
+from rlaif_jax.data.packing import Pair, pack
 from rlaif_jax.errors import PreemptedError
 from rlaif_jax.models import TransformerConfig, logical_axes
 from rlaif_jax.models.transformer import init_params
 from rlaif_jax.runtime import distributed
 from rlaif_jax.sharding.mesh import build_mesh
 from rlaif_jax.sharding.placement import param_shardings
-from rlaif_jax.training.dpo import DpoObjective, train_dpo
+from rlaif_jax.training.dpo import DpoObjective, PairEncoding, train_dpo
 from rlaif_jax.training.plan import Session, StartModel, TrainingPlan
 from rlaif_jax.training.preference_loss import PreferenceLoss
 from rlaif_jax.training.streaming import preference_source
@@ -35,11 +36,10 @@ CONFIG = TransformerConfig(
 )
 
 
-def to_rows(preferences):
-    sides = [
-        (len(p.chosen[0].content), len(p.rejected[0].content)) for p in preferences
-    ]
-    return pair_rows([Pair([4, 5 + a], [2] * a, [3] * b) for a, b in sides], 8)
+def to_pair(preference):
+    chosen = len(preference.chosen[0].content)
+    rejected = len(preference.rejected[0].content)
+    return Pair([4, 5 + chosen], [2] * chosen, [3] * rejected)
 
 
 def main(preferences: Path, out: Path, stop_at: int) -> None:
@@ -55,7 +55,11 @@ def main(preferences: Path, out: Path, stop_at: int) -> None:
         train_dpo(
             StartModel(config=CONFIG, tokenizer_dir=Path("none"), load=load),
             preference_source(preferences, wait_s=0.0),
-            to_rows=to_rows,
+            encoding=PairEncoding(
+                to_pair=to_pair,
+                layout=partial(pack, length=16, multiple=jax.device_count()),
+                reference_dir=out / "reference",
+            ),
             objective=DpoObjective(CONFIG, PreferenceLoss(DpoLossConfig(beta=0.1))),
             plan=TrainingPlan(
                 optimizer=AdamWConfig(learning_rate=0.02),

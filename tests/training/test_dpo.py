@@ -1,7 +1,8 @@
 """Tests of `rlaif_jax.training.dpo`."""
 
-import json
 import math
+import shutil
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -17,16 +18,23 @@ from rlaif_jax.config_losses import (
     LossConfig,
     SftTermConfig,
 )
+from rlaif_jax.data.packing import Pair, pack
 from rlaif_jax.data.row_sources import ManifestSource
-from rlaif_jax.data.rows import Pair, pair_rows
 from rlaif_jax.data.shards import ShardWriter
 from rlaif_jax.data.tokenizer import load_tokenizer
 from rlaif_jax.errors import InternalError, PreemptedError
 from rlaif_jax.lab.vocabulary import write_tokenizer
-from rlaif_jax.losses import PairLogps
 from rlaif_jax.records import Message, Preference
+from rlaif_jax.sharding.mesh import batch_divisor
 from rlaif_jax.training import reference
-from rlaif_jax.training.dpo import DpoObjective, PairBatch, PairEncoder, train_dpo
+from rlaif_jax.training.dpo import (
+    DpoObjective,
+    PairBatch,
+    PairEncoder,
+    PairEncoding,
+    train_dpo,
+)
+from rlaif_jax.training.logp_store import LogpStore
 from rlaif_jax.training.preference_loss import PreferenceLoss
 
 
@@ -56,19 +64,21 @@ DPO = DpoLossConfig(beta=0.1)
 SHARDS = [[preference(n) for n in range(a, a + 10)] for a in (0, 10)]
 
 
-def to_rows(preferences):
+def to_pair(preference):
     """One letter, one id; 1 ends."""
 
     def ids(message):
         return [ord(letter) - 95 for letter in message.content]
 
-    return pair_rows(
-        [
-            Pair(ids(p.prompt[0]), [*ids(p.chosen[0]), 1], [*ids(p.rejected[0]), 1])
-            for p in preferences
-        ],
-        8,
+    return Pair(
+        ids(preference.prompt[0]),
+        [*ids(preference.chosen[0]), 1],
+        [*ids(preference.rejected[0]), 1],
     )
+
+
+def to_rows(preferences):
+    return pack([to_pair(one) for one in preferences], length=16, multiple=8)
 
 
 @pytest.fixture
@@ -88,13 +98,22 @@ def run(tiny, start, plan, folder):
         return train_dpo(
             start,
             source or ManifestSource(folder, wait_s=0.0),
-            to_rows=to_rows,
+            encoding=encoding(session),
             objective=DpoObjective(tiny, PreferenceLoss(loss)),
             plan=plan(**changes),
             session=session,
         )
 
     return go
+
+
+def encoding(session):
+    """Rows for one or for eight devices."""
+    return PairEncoding(
+        to_pair=to_pair,
+        layout=partial(pack, length=16, multiple=batch_divisor(session.mesh)),
+        reference_dir=session.out / "reference",
+    )
 
 
 def growing(folder, *, shards):
@@ -165,10 +184,10 @@ def test_every_kind_of_loss_falls(run, session, metrics_of, options):
 
 
 def test_rewards_that_are_equal_count_as_wrong(tiny, params):
-    rows = jax.tree.map(lambda part: jnp.asarray(part[:, [0, 0]]), to_rows(SHARDS[0]))
-    equal = jnp.full(len(SHARDS[0]), -2.0)
+    pairs = [to_pair(one)._replace(rejected=to_pair(one).chosen) for one in SHARDS[0]]
+    rows = jax.tree.map(jnp.asarray, pack(pairs, length=16))
     objective = DpoObjective(tiny, PreferenceLoss(DPO))
-    _, metrics = objective(params, PairBatch(rows, PairLogps(equal, equal)))
+    _, metrics = objective(params, PairBatch(rows, jnp.zeros(rows.sources.shape)))
     assert metrics["rewards/accuracies"] == 0.0
 
 
@@ -213,10 +232,27 @@ def test_labeling_that_stops_saves_and_goes_on_later(run, session, tmp_path, fol
 
 def test_the_reference_scores_each_pair_once(run, session):
     run(session(), epochs=4)
-    (file,) = (session().out / "reference").iterdir()
-    pairs = [json.loads(line)["pair"] for line in file.read_text().splitlines()]
-    distinct = {str(to_rows([p]).token_ids) for rows in SHARDS for p in rows}
-    assert len(pairs) == len(set(pairs)) == len(distinct)
+    (folder,) = (session().out / "reference").iterdir()
+    kept = LogpStore(folder.parent, identity=folder.name, writer="another")
+    distinct = {str(to_pair(p)) for rows in SHARDS for p in rows}
+    assert len(kept.known) == len(distinct)
+    (file, other) = sorted(folder.iterdir(), key=lambda path: -path.stat().st_size)
+    # key, count and check, and a number for every token
+    sizes = [24 + 4 * len(row) for row in kept.known.values()]
+    assert (file.stat().st_size, other.stat().st_size) == (sum(sizes), 0)
+
+
+def test_a_second_run_reads_what_the_first_scored(run, session, metrics_of):
+    first, second = session("first"), session("second")
+    run(first)
+    shutil.copytree(first.out / "reference", second.out / "reference")
+    (folder,) = (second.out / "reference").iterdir()
+    before = sorted(folder.iterdir())
+    run(second)
+    own = [path for path in folder.iterdir() if path not in before]
+    assert [path.stat().st_size for path in own] == [0]
+    for one, other in zip(metrics_of(first), metrics_of(second), strict=True):
+        assert one == other
 
 
 @pytest.mark.parametrize(
@@ -226,19 +262,22 @@ def test_a_reference_that_is_not_the_start_is_refused_at_once(
     run, session, start, tiny, loss
 ):
     where = session()
-    rows = to_rows([p for shard in SHARDS for p in shard])
-    keys = reference._row_keys(rows)
-    path = where.out / "reference"
-    path.mkdir(parents=True)
+    pairs = [to_pair(p) for shard in SHARDS for p in shard]
     name = reference.reference_identity(tiny, start.load())
-    lines = [reference._line(key, [-1.0, -9.0]) for key in keys]
-    (path / f"{name}.jsonl").write_text("".join(lines))
+    kept = LogpStore(where.out / "reference", identity=name, writer="other")
+    wrong = {
+        reference._key(pair): np.float32(
+            [-1.0] * len(pair.chosen) + [-9.0] * len(pair.rejected)
+        )
+        for pair in pairs
+    }
+    kept.add(wrong)
     with pytest.raises(InternalError, match="policy and reference disagree"):
         run(where, loss=loss)
     assert not (where.out / "checkpoints").exists()
 
 
-def test_preferences_become_rows_with_the_end_of_what_ended(tmp_path):
+def test_preferences_become_ids_with_the_end_of_what_ended(tmp_path):
     write_tokenizer(tmp_path)
     tokenizer = load_tokenizer(tmp_path)
     tokens = TokensConfig(max_prompt_tokens=30, max_completion_tokens=9)
@@ -247,9 +286,9 @@ def test_preferences_become_rows_with_the_end_of_what_ended(tmp_path):
     cut = whole.model_copy(
         update={"rejected_finish_reason": "length", "pair_id": "cut"}
     )
-    rows = encode([whole, cut])
-    assert rows.token_ids.shape == (2, 2, 40)
-    num_tokens = rows.completion_mask.sum(-1)
-    assert (num_tokens[0] - num_tokens[1]).tolist() == [0, 1]
-    last = rows.token_ids[rows.completion_mask & (rows.token_ids != 0)]
-    assert (last == tokenizer.eos_token_id).sum() == 3
+    sides = [encode(whole).rejected, encode(cut).rejected]
+    assert encode(whole).chosen == encode(cut).chosen
+    assert sides[0] == [*sides[1], tokenizer.eos_token_id]
+    assert encode(whole).chosen[-1] == tokenizer.eos_token_id
+    assert max(map(len, [*sides, encode(whole).chosen])) <= 9
+    assert len(encode(whole).prompt) <= 30

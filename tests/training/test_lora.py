@@ -1,6 +1,7 @@
 """Training of adapters, by the same functions that train all weights."""
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -10,8 +11,8 @@ import pytest
 from rlaif_jax.checkpoint import store
 from rlaif_jax.checkpoint.weights import Origin, load_weights
 from rlaif_jax.config import AdamWConfig
+from rlaif_jax.data.packing import Example, pack
 from rlaif_jax.data.row_sources import MemorySource
-from rlaif_jax.data.rows import Example
 from rlaif_jax.errors import PreemptedError
 from rlaif_jax.models import Lora, init_adapters, joined_params, merged_params
 from rlaif_jax.optim.optimizers import build_optimizer
@@ -50,7 +51,7 @@ def run(adapted, plan):
             start,
             MemorySource(EXAMPLES, fingerprint="x"),
             objective=sft_objective(start.config, "sequence_sum"),
-            length=8,
+            layout=partial(pack, length=16),
             plan=plan(**changes),
             session=session,
         )

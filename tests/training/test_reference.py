@@ -5,43 +5,61 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rlaif_jax.data.rows import Pair, pair_rows
-from rlaif_jax.errors import InternalError
+from rlaif_jax.data.packing import Pair, pack
+from rlaif_jax.errors import InternalError, UsageError
 from rlaif_jax.models import init_params, logical_axes
 from rlaif_jax.sharding.placement import place_params
+from rlaif_jax.training.logp_store import LogpStore
 from rlaif_jax.training.reference import ReferenceLogps, reference_identity
 
 PAIRS = [Pair([2, 3], [4, 1], [5, 6, 1]), Pair([7], [8, 1], [9, 1])]
-ROWS = pair_rows(PAIRS, 8)
 
 
 class Score:
-    """Counts its calls; scores row i as [-i, -i - 0.1]."""
+    """Counts its calls; the n-th scores slot c of every row as -(n + c / 10)."""
 
     def __init__(self):
         self.calls = 0
 
     def __call__(self, placed):
         self.calls += 1
-        first = -jnp.arange(len(placed.token_ids), dtype=jnp.float32)
-        return jnp.stack([first, first - 0.1], axis=1)
+        slots = jnp.arange(placed.sources.shape[1]) / 10
+        return jnp.broadcast_to(-(self.calls + slots), placed.sources.shape)
+
+
+def rows_of(pairs):
+    return pack(pairs, length=16)
+
+
+def logps(folder, score, pairs=PAIRS, *, identity="a"):
+    """Of one batch, by a reference that is opened anew."""
+
+    def store():
+        return LogpStore(folder, identity=identity, writer="run")
+
+    rows = rows_of(pairs)
+    return ReferenceLogps(store, score).of(pairs, rows, rows)
 
 
 def test_pairs_are_scored_once_and_then_read(tmp_path):
     score = Score()
-    first = ReferenceLogps(tmp_path, score, identity="a").of(ROWS, ROWS)
-    again = ReferenceLogps(tmp_path, score, identity="a").of(ROWS, ROWS)
+    first, again = logps(tmp_path, score), logps(tmp_path, score)
     assert score.calls == 1
-    np.testing.assert_array_equal(first, np.float32([[0, -0.1], [-1, -1.1]]))
+    # nine completion tokens in one row, the tenth slot is no one's
+    expected = [-1.0, -1.1, -1.2, -1.3, -1.4, -1.5, -1.6, -1.7, -1.8, 0.0]
+    np.testing.assert_allclose(first, [expected], rtol=1e-6)
     np.testing.assert_array_equal(first, again)
     assert again.dtype == np.float32
 
 
-def test_a_known_pair_keeps_its_first_score_among_new_ones(tmp_path):
-    logps = ReferenceLogps(tmp_path, Score(), identity="a")
-    known = logps.of(pair_rows(PAIRS[:1], 8), pair_rows(PAIRS[:1], 8))
-    turned = pair_rows(PAIRS[::-1], 8)
-    assert logps.of(turned, turned)[1].tolist() == known[0].tolist()
+def test_a_known_pair_keeps_its_first_score_wherever_it_lies(tmp_path):
+    score = Score()
+    known = logps(tmp_path, score, PAIRS[:1])[0, :5]
+    turned = logps(tmp_path, score, PAIRS[::-1])
+    assert score.calls == 2
+    # the new pair's four tokens come first, then the known pair's five
+    np.testing.assert_allclose(turned[0, :4], [-2.0, -2.1, -2.2, -2.3], rtol=1e-6)
+    np.testing.assert_array_equal(turned[0, 4:9], known)
 
 
 @pytest.mark.parametrize(
@@ -54,40 +72,31 @@ def test_a_known_pair_keeps_its_first_score_among_new_ones(tmp_path):
 )
 def test_a_changed_pair_is_another_pair(tmp_path, changed):
     score = Score()
-    logps = ReferenceLogps(tmp_path, score, identity="a")
-    logps.of(pair_rows(PAIRS[:1], 8), pair_rows(PAIRS[:1], 8))
-    logps.of(pair_rows([changed], 8), pair_rows([changed], 8))
+    logps(tmp_path, score, PAIRS[:1])
+    logps(tmp_path, score, [changed])
     assert score.calls == 2
 
 
 def test_another_reference_trusts_nothing(tmp_path):
     score = Score()
-    ReferenceLogps(tmp_path, score, identity="a").of(ROWS, ROWS)
-    ReferenceLogps(tmp_path, score, identity="b").of(ROWS, ROWS)
+    logps(tmp_path, score, identity="a")
+    logps(tmp_path, score, identity="b")
     assert score.calls == 2
-
-
-@pytest.mark.parametrize("damage", ["flip", "tear"])
-def test_damaged_lines_are_scored_again(tmp_path, damage):
-    score = Score()
-    logps = ReferenceLogps(tmp_path, score, identity="a").of(ROWS, ROWS)
-    path = tmp_path / "a.jsonl"
-    content = path.read_text()
-    damaged = content.replace("-1.0", "-2.0") if damage == "flip" else content[:-9]
-    path.write_text(damaged)
-    again = ReferenceLogps(tmp_path, score, identity="a").of(ROWS, ROWS)
-    np.testing.assert_array_equal(again, logps)
-    assert score.calls == 2
-    assert path.read_text() == content
 
 
 def test_scores_that_are_not_finite_are_refused(tmp_path):
-    logps = ReferenceLogps(
-        tmp_path, lambda placed: jnp.full((2, 2), jnp.nan), identity="a"
-    )
+    def score(placed):
+        return jnp.full(placed.sources.shape, jnp.nan)
+
     with pytest.raises(InternalError, match="not finite"):
-        logps.of(ROWS, ROWS)
-    assert not (tmp_path / "a.jsonl").exists()
+        logps(tmp_path, score)
+    assert (tmp_path / "a" / "run.logps").read_bytes() == b""
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="another place as reference_cache"):
+        logps(tmp_path / "file", Score())
 
 
 def test_identity_tells_weights_and_precision_apart(tiny, params):

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from rlaif_jax.checkpoint import store
+from rlaif_jax.data.packing import Pair, pack
 from rlaif_jax.data.row_sources import MemorySource
-from rlaif_jax.data.rows import Pair, pair_rows
 from rlaif_jax.errors import PreemptedError
 from rlaif_jax.models import reward_model
 from rlaif_jax.records import Preference
@@ -24,7 +24,8 @@ def to_rows(records):
     def encoded(n):
         return Pair([4 + n], [2] * (1 + n % 3) + [1], [3] * (1 + n % 2) + [1])
 
-    return pair_rows([encoded(int(record.pair_id)) for record in records], 8)
+    pairs = [encoded(int(record.pair_id)) for record in records]
+    return pack(pairs, length=16, multiple=8)
 
 
 @pytest.fixture

@@ -7,9 +7,10 @@ import pytest
 
 from rlaif_jax.checkpoint import store
 from rlaif_jax.config import AdamWConfig
+from rlaif_jax.data.packing import Example, pack
 from rlaif_jax.data.row_sources import MemorySource
-from rlaif_jax.data.rows import Example, sft_rows
 from rlaif_jax.errors import CorruptDataError, InternalError, PreemptedError, UsageError
+from rlaif_jax.sharding.mesh import batch_divisor
 from rlaif_jax.training.batches import place_rows
 from rlaif_jax.training.plan import StartModel, finished_result
 from rlaif_jax.training.run import Task, train
@@ -29,7 +30,8 @@ def run(start, plan):
 
     def go(session, *, source=SOURCE, start=start, **changes):
         def load(records):
-            return place_rows(sft_rows(records, 8), session.mesh, vocab_size=32)
+            rows = pack(records, length=8, multiple=batch_divisor(session.mesh))
+            return place_rows(rows, session.mesh, vocab_size=32)
 
         task = Task(sft_objective(start.config, "sequence_sum"), load)
         return train(start, source, task=task, plan=plan(**changes), session=session)

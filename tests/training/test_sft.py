@@ -1,12 +1,14 @@
 """Tests of `rlaif_jax.training.sft`."""
 
+from functools import partial
+
 import jax
 import numpy as np
 import pytest
 
 from rlaif_jax.config import TokensConfig
+from rlaif_jax.data.packing import Example, pack
 from rlaif_jax.data.row_sources import MemorySource
-from rlaif_jax.data.rows import Example, sft_rows
 from rlaif_jax.data.tokenizer import load_tokenizer
 from rlaif_jax.errors import CorruptDataError
 from rlaif_jax.lab.vocabulary import write_tokenizer
@@ -19,9 +21,12 @@ EXAMPLES = [Example([2 + i, 3, 4], [10 + i, 20, 1][: 3 - (i == 5)]) for i in ran
 SOURCE = MemorySource(EXAMPLES, fingerprint="examples")
 
 
+LAYOUT = partial(pack, length=16)
+
+
 def fit_tiny(start, plan, session, **changes):
     objective = sft_objective(start.config, changes.pop("loss", "sequence_sum"))
-    options = {"objective": objective, "length": 8} | changes
+    options = {"objective": objective, "layout": LAYOUT} | changes
     return train_sft(start, SOURCE, plan=plan, session=session, **options)
 
 
@@ -35,8 +40,9 @@ def test_the_loss_falls(start, plan, session, metrics_of, loss):
 
 
 def test_losses_and_metrics_are_those_of_the_paper(tiny, params):
-    rows = sft_rows(EXAMPLES, 8)
+    rows = LAYOUT(EXAMPLES)
     logps = np.asarray(jax.jit(completion_logps, static_argnums=0)(tiny, params, rows))
+    logps = logps[:, 0]
     lengths = np.array([len(example.completion) for example in EXAMPLES])
     results = {
         loss: jax.jit(sft_objective(tiny, loss))(params, rows)
@@ -66,7 +72,7 @@ def test_ids_outside_the_vocabulary_are_refused(start, plan, session):
             start,
             source,
             objective=sft_objective(start.config, "sequence_sum"),
-            length=8,
+            layout=LAYOUT,
             plan=plan(),
             session=session(),
         )

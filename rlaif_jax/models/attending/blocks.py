@@ -40,6 +40,7 @@ from rlaif_jax.models.attending.tiles import (
     list_pairs,
     padded,
 )
+from rlaif_jax.models.precision import wide
 
 _NONE_YET = -1e30  # below every score, and finite: a difference of two is no NaN
 _ANY = np.int32(np.iinfo(np.int32).max)  # a window that hides nothing
@@ -150,7 +151,9 @@ class _Tiles(NamedTuple):
     def scores(self, pairs: Pairs, softcap: float | None) -> Float[Array, "P K A W"]:
         """The scores of some pairs of blocks, in float32, whether they count or not."""
         q, k = _take(self.q, pairs.queries), _take(self.k, pairs.keys)
-        scores = jnp.einsum("pkah,pkwh->pkaw", q, k, preferred_element_type=jnp.float32)
+        scores = jnp.einsum(
+            "pkah,pkwh->pkaw", q, k, preferred_element_type=wide(k.dtype)
+        )
         return scores if softcap is None else softcap * jnp.tanh(scores / softcap)
 
     def mask(self, pairs: Pairs) -> Bool[Array, "P 1 A W"]:
@@ -174,7 +177,7 @@ class _Running(NamedTuple):
 def _forward_here(heads: Heads, reading: Reading, softcap: float | None) -> _Result:
     """What this device's rows and heads read."""
     tiles = _Tiles.of(heads, reading)
-    zeros = jnp.zeros(tiles.q.shape, jnp.float32)
+    zeros = jnp.zeros(tiles.q.shape, wide(tiles.q.dtype))
     start = _Running(zeros[..., :1] + _NONE_YET, zeros[..., :1], zeros)
     end = tiles.work(reading).through(partial(_add_values, tiles, softcap), start)
     is_read = end.total > 0
@@ -202,7 +205,7 @@ def _add_values(
     weights = jnp.exp(scores - highest)
     mixed = _product("pkaw,pkwh->pkah", weights, _take(tiles.v, pairs.keys))
     kept = jnp.exp(before.highest - highest)
-    shared = is_same.astype(jnp.float32)
+    shared = is_same.astype(scores.dtype)
     total = jnp.tensordot(shared, jnp.sum(weights, axis=-1, keepdims=True), 1)
     mixed = before.mixed * kept + jnp.tensordot(shared, mixed, 1)
     after = _Running(highest, before.total * kept + total, mixed)
@@ -231,13 +234,13 @@ def _backward_here(
 ) -> Heads:
     """The gradients of this device's rows and heads (arXiv:2205.14135, appendix B)."""
     tiles = _Tiles.of(heads, reading)
-    read = result.mixed.astype(jnp.float32) * cotangent
+    read = result.mixed.astype(wide(cotangent.dtype)) * cotangent
     inner = jnp.sum(read, axis=-1, keepdims=True)
     block = tiles.k.shape[2]
     rows = partial(from_tiles, rows=len(heads.q), block=block)
     parts = (cotangent, inner, result.log_total)
     back = _Back(*(in_tiles(part, block=block) for part in parts))
-    start = Heads(*(jnp.zeros(t.shape, jnp.float32) for t in tiles[:3]))
+    start = Heads(*(jnp.zeros(t.shape, wide(t.dtype)) for t in tiles[:3]))
     add = partial(_add_gradients, tiles, back, softcap)
     sums = tiles.work(reading).through(add, start)
     return Heads(
@@ -275,7 +278,7 @@ def _product(
 ) -> Float[Array, "..."]:
     """A product in y's precision, summed in float32."""
     return jnp.einsum(
-        subscripts, x.astype(y.dtype), y, preferred_element_type=jnp.float32
+        subscripts, x.astype(y.dtype), y, preferred_element_type=wide(y.dtype)
     )
 
 

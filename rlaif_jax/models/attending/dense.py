@@ -6,6 +6,7 @@ from jaxtyping import Array, Bool, Float
 
 from rlaif_jax.models.attending.places import Places, attention_mask
 from rlaif_jax.models.attending.rule import Heads, Rule
+from rlaif_jax.models.precision import wide
 
 
 def prepare(
@@ -34,7 +35,7 @@ def read(
     """
     q, k, v = heads
     scores = jnp.einsum(
-        "btkgh,bskh->bkgts", q * rule.scale, k, preferred_element_type=jnp.float32
+        "btkgh,bskh->bkgts", q * rule.scale, k, preferred_element_type=wide(k.dtype)
     )
     if rule.softcap is not None:
         scores = rule.softcap * jnp.tanh(scores / rule.softcap)

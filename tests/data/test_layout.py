@@ -1,0 +1,56 @@
+"""Tests of `rlaif_jax.data.layout`."""
+
+import pytest
+
+from rlaif_jax.config import RowsConfig, TokensConfig
+from rlaif_jax.data.layout import layout_function, row_tokens
+from rlaif_jax.data.packing import Pair
+from rlaif_jax.errors import UsageError
+
+TOKENS = TokensConfig(max_prompt_tokens=100, max_completion_tokens=50)
+
+
+def tokens_of(config, *, num_completions=2, items_a_device=8.0):
+    return row_tokens(
+        config,
+        TOKENS,
+        num_completions=num_completions,
+        items_a_device=items_a_device,
+    )
+
+
+def test_a_padded_row_holds_a_prompt_and_one_completion():
+    # 100 + 50, up to a multiple of 8
+    assert tokens_of(RowsConfig(layout="padded")) == 152
+
+
+@pytest.mark.parametrize(
+    ("num_completions", "items_a_device", "expected"),
+    [
+        (2, 1.0, 200),  # 100 + 2 x 50: one pair must fit
+        (2, 8.0, 400),  # a quarter of 8 x 200
+        (2, 64.0, 1024),  # wide enough
+        (1, 8.0, 304),  # a quarter of 8 x 150 is 300
+    ],
+)
+def test_four_packed_rows_take_a_device_s_batch(
+    num_completions, items_a_device, expected
+):
+    found = tokens_of(
+        RowsConfig(), num_completions=num_completions, items_a_device=items_a_device
+    )
+    assert found == expected
+
+
+def test_a_given_length_is_kept_if_it_holds_the_longest():
+    assert tokens_of(RowsConfig(length=200)) == 200
+    with pytest.raises(UsageError, match=r"rows.length=199 does not hold 200 tokens"):
+        tokens_of(RowsConfig(length=199))
+
+
+def test_the_layout_is_that_of_the_config():
+    pairs = [Pair([1], [2], [3])] * 2
+    packed = layout_function(RowsConfig(), length=8, num_devices=2)(pairs)
+    assert packed.token_ids.shape == (2, 8)
+    padded = layout_function(RowsConfig(layout="padded"), length=8)(pairs)
+    assert padded.token_ids.shape == (4, 8)
