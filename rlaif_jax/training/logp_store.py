@@ -49,17 +49,17 @@ class LogpStore:
                 f"cannot keep the reference's log-probabilities in {folder}:"
                 f" {error.strerror}; name another place as reference_cache"
             ) from error
-        self.known: dict[bytes, Float32[np.ndarray, " P"]] = {}
+        self.known: dict[bytes, Float32[np.ndarray, " _"]] = {}
         for path in sorted(place.glob(f"*{_SUFFIX}")):
             self.known |= self._read(path)
 
-    def add(self, values: Mapping[bytes, Float32[np.ndarray, " P"]]) -> None:
+    def add(self, values: Mapping[bytes, Float32[np.ndarray, " _"]]) -> None:
         """Remembers entries, and appends them to this writer's file."""
         self.known |= values
         with self._path.open("ab") as file:
             file.write(b"".join(_entry(key, row) for key, row in values.items()))
 
-    def _read(self, path: Path) -> dict[bytes, Float32[np.ndarray, " P"]]:
+    def _read(self, path: Path) -> dict[bytes, Float32[np.ndarray, " _"]]:
         """A file's entries up to the first damage, which is cut off if it is ours."""
         content = path.read_bytes()
         found, intact = {}, 0
@@ -72,14 +72,14 @@ class LogpStore:
         return found
 
 
-def _entry(key: bytes, row: Float32[np.ndarray, " P"]) -> bytes:
+def _entry(key: bytes, row: Float32[np.ndarray, " _"]) -> bytes:
     """One entry as bytes that show damage."""
     payload = row.astype("<f4").tobytes()
     check = zlib.crc32(key + payload)
     return _HEAD.pack(key, len(row), check) + payload
 
 
-def _entries(content: bytes) -> Iterator[tuple[bytes, Float32[np.ndarray, " P"], int]]:
+def _entries(content: bytes) -> Iterator[tuple[bytes, Float32[np.ndarray, " _"], int]]:
     """Key, values and end of each entry before the first that is damaged."""
     start = 0
     while start + _HEAD.size <= len(content):

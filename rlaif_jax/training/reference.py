@@ -90,7 +90,7 @@ class ReferenceLogps:
         self,
         values: Float[np.ndarray, " S"],
         keys: list[bytes],
-        slots: list[Int[np.ndarray, " P"]],
+        slots: list[Int[np.ndarray, " _"]],
     ) -> list[int]:
         """Puts what is known into its slots; gives the pairs of which nothing is."""
         assert self._store is not None  # on process 0
@@ -137,7 +137,7 @@ def _mixed(bits: UInt32[Array, "..."]) -> UInt32[Array, "..."]:
     return bits ^ (bits >> 16)
 
 
-def _slots_of_pairs(rows: PackedRows) -> list[Int[np.ndarray, " P"]]:
+def _slots_of_pairs(rows: PackedRows) -> list[Int[np.ndarray, " _"]]:
     """Where in the flattened slots each pair's tokens are, chosen before rejected."""
     order = np.argsort(rows.sequences.reshape(-1), kind="stable")
     ends = np.cumsum(rows.lengths.sum(axis=1))

@@ -195,7 +195,10 @@ def test_eight_devices_train_as_one(run, session, eight_devices, metrics_of):
     alone, together = session("alone"), session("together", mesh=eight_devices)
     run(alone)
     run(together)
-    for one, other in zip(metrics_of(alone), metrics_of(together), strict=True):
+    first, *rest = zip(metrics_of(alone), metrics_of(together), strict=True)
+    for metrics in first:  # margins of 0 up to rounding: which are above it is chance
+        metrics.pop("rewards/accuracies")
+    for one, other in (first, *rest):
         assert other == pytest.approx(one, rel=1e-5, abs=1e-5)
 
 

@@ -16,6 +16,7 @@ from rlaif_jax.data.row_sources import MemorySource
 from rlaif_jax.errors import PreemptedError
 from rlaif_jax.models import Lora, init_adapters, joined_params, merged_params
 from rlaif_jax.optim.optimizers import build_optimizer
+from rlaif_jax.sharding.mesh import batch_divisor
 from rlaif_jax.training.plan import StartModel
 from rlaif_jax.training.sft import sft_objective, train_sft
 from rlaif_jax.training.state import StateLayout
@@ -51,7 +52,7 @@ def run(adapted, plan):
             start,
             MemorySource(EXAMPLES, fingerprint="x"),
             objective=sft_objective(start.config, "sequence_sum"),
-            layout=partial(pack, length=16),
+            layout=partial(pack, length=16, multiple=batch_divisor(session.mesh)),
             plan=plan(**changes),
             session=session,
         )
