@@ -5,7 +5,8 @@ from typing import get_args
 
 import pytest
 
-from rlaif_jax.commands.policy import DECODED, PADDED, load_policy
+from rlaif_jax.commands.policy import load_policy
+from rlaif_jax.commands.rows import DECODED, PADDED
 from rlaif_jax.config import MeshConfig, ModelConfig
 from rlaif_jax.errors import UsageError
 from rlaif_jax.models.attending.support import BACKENDS
