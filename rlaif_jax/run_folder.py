@@ -19,6 +19,7 @@ _INCIDENTAL = {
     "max_in_flight",
     "max_unanswered",
     "mesh",
+    "reference_cache",
     "timeout_s",
     "wait_s",
 }
