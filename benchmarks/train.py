@@ -245,7 +245,9 @@ def bare_arm(task: str, folder: str):
     The head sees completion tokens only, and nothing is logged but the loss.
     """
     config, params = import_hf(Path(folder) / "model")
-    optimizer = optax.adamw(RATE, weight_decay=0.0)
+    optimizer = optax.chain(
+        optax.clip_by_global_norm(10.0), optax.adamw(RATE, weight_decay=0.0)
+    )
     known, shapes = {}, set()
 
     def logps(params, ids, ends):
