@@ -107,7 +107,7 @@ def _completions(config: Json) -> Section | None:
     if "teacher" not in told or not made:
         return None
     facts = {
-        "model": told["teacher"]["model"],
+        "model": told["teacher"].get("model", "recorded completions"),
         "completions": f"{made['completions']:,}",
         "price": f"{made['cost_usd']:.2f} USD",
     }
@@ -141,7 +141,7 @@ def _evaluation(folder: Path) -> Section:
         "prompts": f"{result['n_total']:,}",
     }
     if evaluator := _known(folder / "config.json").get("evaluator"):
-        facts["evaluator"] = evaluator["model"]
+        facts["evaluator"] = evaluator.get("model", "recorded verdicts")
     return Section("Evaluation", facts)
 
 

@@ -102,6 +102,14 @@ def test_the_arm_is_told_and_evaluations_come_first(runs):
     assert dpo.facts["arm of the study"] == "aif (seed 1)"
 
 
+def test_recorded_texts_and_verdicts_have_no_model(runs):
+    recorded = {"api": "recorded", "path": "file.jsonl"}
+    write(runs / "teacher", config={"teacher": recorded})
+    write(runs / "labels", config={"critic": recorded, "orders": "both"})
+    lineage = read_lineage(runs / "dpo")
+    assert lineage.teachers == ("recorded verdicts", "recorded completions")
+
+
 def test_what_is_gone_is_left_out(runs):
     (runs / "labels" / "label.json").unlink()
     (runs / "sft" / "config.json").unlink()
