@@ -15,7 +15,8 @@ from rlaif_jax.labeling.recorded import (
 from rlaif_jax.records import Comparison, Completion, Verdict
 
 pytestmark = pytest.mark.anyio
-REAL = Path("/work/shared/data/alpaca_eval/phi-2.annotations.json.gz")
+SHARED = Path(__file__).parents[3] / "shared"  # beside the repository
+REAL = SHARED / "data" / "alpaca_eval" / "phi-2.annotations.json.gz"
 
 
 def row(preference, instruction="question 0", **fields):
