@@ -26,7 +26,7 @@ from rlaif_jax.checkpoint import import_hf
 from rlaif_jax.checkpoint.families import FAMILIES
 from rlaif_jax.checkpoint.hf_config import hf_config
 from rlaif_jax.checkpoint.tensors import write_tensors
-from rlaif_jax.config import MeshConfig
+from rlaif_jax.config_parts import MeshConfig
 from rlaif_jax.files import write_json
 from rlaif_jax.models import abstract_params, preset
 from rlaif_jax.sharding.mesh import build_mesh

@@ -33,8 +33,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from rlaif_jax.checkpoint import import_hf
-from rlaif_jax.config import AdamWConfig, MeshConfig, RowsConfig, TokensConfig
 from rlaif_jax.config_losses import DpoLossConfig
+from rlaif_jax.config_parts import AdamWConfig, MeshConfig, RowsConfig, TokensConfig
 from rlaif_jax.data.layout import layout_function, row_tokens
 from rlaif_jax.data.packing import Example, Pair, fill
 from rlaif_jax.models import hidden_states, unembed

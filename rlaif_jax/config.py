@@ -5,166 +5,32 @@ Imports no JAX, so that `--help` answers at once; dtypes are strings here.
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
 from rlaif_jax.config_base import Config
 from rlaif_jax.config_losses import DpoLossConfig, LossConfig, SftLoss
+from rlaif_jax.config_parts import (
+    ChatConfig,
+    CheckpointConfig,
+    EndpointConfig,
+    LabVariant,
+    LoraConfig,
+    MeshConfig,
+    ModelConfig,
+    OptimizerConfig,
+    Orders,
+    RecordedConfig,
+    RowsConfig,
+    TokensConfig,
+)
 from rlaif_jax.records import content_hash
 
 
 def config_hash(config: Config) -> str:
     """A hash of everything in the config."""
     return content_hash(type(config).__name__, config.model_dump(mode="json"))
-
-
-# --- what may be chosen in several places -------------------------------------
-
-Orders = Literal["both", "hashed"]  # of a comparison; hashed: one, as in the paper
-LabVariant = Literal[
-    "default", "poorer_strong_teacher", "weak_critic", "undertrained", "no_style"
-]
-
-
-# --- the pieces ---------------------------------------------------------------
-
-
-class MeshConfig(Config):
-    """How many devices along each mesh axis; one of them may be -1 for the rest."""
-
-    data: int = 1  # -1 on one axis: all devices that the others leave
-    fsdp: int = -1  # shards parameters, gradients and optimizer states
-    tensor: int = 1
-    expert: int = 1
-
-    @model_validator(mode="after")
-    def _one_rest(self) -> "MeshConfig":
-        sizes = (self.data, self.fsdp, self.tensor, self.expert)
-        if sum(size == -1 for size in sizes) > 1:
-            raise ValueError(f"only one axis may be -1: {sizes}")
-        if any(size < 1 and size != -1 for size in sizes):
-            raise ValueError(f"an axis needs at least one device: {sizes}")
-        return self
-
-
-class ModelConfig(Config):
-    """A model folder to start from, or a preset to initialize at random."""
-
-    path: Path | None = None  # a folder made by import-hf, sft or dpo
-    step: int | None = None  # its checkpoint; the newest by default
-    preset: str | None = None  # a name of models.registry; needs tokenizer
-    tokenizer: Path | None = None  # a Hugging Face tokenizer folder, with a preset
-    init_seed: int = 0  # of the random weights, with a preset
-    compute_dtype: Literal["float32", "bfloat16"] = "float32"
-    remat: Literal["none", "full"] = "none"  # recompute each layer in the backward
-    attention: Literal["auto", "xla", "blocks", "cudnn", "splash"] = "auto"  # backend
-
-    @model_validator(mode="after")
-    def _one_origin(self) -> "ModelConfig":
-        if (self.path is None) == (self.preset is None):
-            raise ValueError("give either model.path or model.preset")
-        if self.preset is not None and self.tokenizer is None:
-            raise ValueError("model.preset needs model.tokenizer, a tokenizer folder")
-        if self.preset is not None and self.step is not None:
-            raise ValueError("model.step goes with model.path")
-        if self.path is not None and (self.tokenizer or self.init_seed):
-            raise ValueError("tokenizer and init_seed go with model.preset")
-        return self
-
-
-class AdamWConfig(Config):
-    """AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101)."""
-
-    name: Literal["adamw"] = "adamw"
-    learning_rate: float = Field(gt=0)
-    b1: float = 0.9
-    b2: float = 0.999
-    eps: float = 1e-8
-    weight_decay: float = 0.0
-    schedule: Literal["constant", "linear", "cosine"] = "constant"
-    warmup_steps: int = Field(default=0, ge=0)
-    end_fraction: float = Field(default=0.1, ge=0, le=1)  # of the rate
-    max_grad_norm: float = Field(default=10.0, gt=0)  # global L2 norm
-
-
-class RmspropConfig(Config):
-    """RMSprop as PyTorch has it, the paper's optimizer."""
-
-    name: Literal["rmsprop"] = "rmsprop"
-    learning_rate: float = Field(gt=0)
-    decay: float = 0.99
-    eps: float = 1e-8  # added to the square root
-    schedule: Literal["constant", "linear", "cosine"] = "constant"
-    warmup_steps: int = Field(default=0, ge=0)
-    end_fraction: float = Field(default=0.1, ge=0, le=1)
-    max_grad_norm: float = Field(default=10.0, gt=0)
-
-
-OptimizerConfig = Annotated[AdamWConfig | RmspropConfig, Field(discriminator="name")]
-
-
-class TokensConfig(Config):
-    """How records become token ids."""
-
-    template: Literal["human_assistant", "question_answer", "chat"] = "human_assistant"
-    max_prompt_tokens: int = Field(default=256, ge=1)  # longer: front is cut
-    max_completion_tokens: int = Field(default=256, ge=1)  # longer: end is cut
-
-
-class RowsConfig(Config):
-    """How a batch becomes rows of tokens."""
-
-    layout: Literal["packed", "padded"] = "packed"  # padded: a row for each completion
-    length: int | None = Field(default=None, ge=8)  # tokens of a row; fitting, if null
-
-
-class CheckpointConfig(Config):
-    """When training saves, besides at its end."""
-
-    every_steps: int = Field(default=1000, ge=1)
-    keep: int = Field(default=2, ge=1)  # newest checkpoints kept
-
-
-class LoraConfig(Config):
-    """Adapters that are trained in place of the weights (arXiv:2106.09685)."""
-
-    rank: int = Field(default=16, ge=1)
-    alpha: float = Field(default=32.0, gt=0)  # adapters are scaled by alpha / rank
-    targets: tuple[Literal["q", "k", "v", "o", "gate", "up", "down"], ...] = ()
-    # linear maps; all that every token passes through, if empty
-    init_seed: int = 0  # of the adapters
-
-
-class EndpointConfig(Config):
-    """A chat model behind HTTP."""
-
-    api: Literal["openai", "anthropic"]
-    base_url: str  # always explicit: the environment must not redirect a key
-    model: str
-    api_key_env: str | None = None  # variable that holds the key; None: loopback only
-    identity: str | None = None  # names this endpoint in the ledger; base_url else
-    temperature: float | None = None
-    max_tokens: int = Field(default=512, ge=1)  # of one answer
-    usd_per_million_input_tokens: float | None = Field(default=None, ge=0)
-    usd_per_million_output_tokens: float | None = Field(default=None, ge=0)
-    max_in_flight: int = Field(default=32, ge=1)
-    timeout_s: float = Field(default=120.0, gt=0)  # of one attempt, in all
-    max_attempts: int = Field(default=6, ge=1)
-
-
-class RecordedConfig(Config):
-    """Judgments and completions replayed from AlpacaEval annotation files."""
-
-    api: Literal["recorded"] = "recorded"
-    file: Path  # *.annotations.json or .json.gz
-    output: Literal["output_1", "output_2"] = "output_2"  # whose text, as a teacher
-
-
-ChatConfig = Annotated[EndpointConfig | RecordedConfig, Field(discriminator="api")]
-
-
-# --- the runs -----------------------------------------------------------------
 
 
 class SourceConfig(Config):

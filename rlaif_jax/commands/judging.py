@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from rlaif_jax.config import EndpointConfig, Orders, RecordedConfig
+from rlaif_jax.config_parts import EndpointConfig, Orders, RecordedConfig
 from rlaif_jax.labeling.asking import Asker
 from rlaif_jax.labeling.critic import ChatCritic, Critic
 from rlaif_jax.labeling.ledger import Ledger

@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 from rlaif_jax import log
 from rlaif_jax.checkpoint import store
 from rlaif_jax.checkpoint.weights import Origin, load_weights, weight_shardings
-from rlaif_jax.config import MeshConfig, ModelConfig
+from rlaif_jax.config_parts import MeshConfig, ModelConfig
 from rlaif_jax.data.tokenizer import Tokenizer, load_tokenizer
 from rlaif_jax.errors import UsageError
 from rlaif_jax.models import Params, TransformerConfig

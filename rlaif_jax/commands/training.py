@@ -9,7 +9,8 @@ from jax.sharding import Mesh
 
 from rlaif_jax.commands.console import Console
 from rlaif_jax.commands.policy import Policy
-from rlaif_jax.config import DpoConfig, LoraConfig, RewardConfig, SftConfig
+from rlaif_jax.config import DpoConfig, RewardConfig, SftConfig
+from rlaif_jax.config_parts import LoraConfig
 from rlaif_jax.errors import UsageError
 from rlaif_jax.models import Lora, TransformerConfig
 from rlaif_jax.run_folder import claim

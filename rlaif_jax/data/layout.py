@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from rlaif_jax.config import RowsConfig, TokensConfig
+from rlaif_jax.config_parts import RowsConfig, TokensConfig
 from rlaif_jax.data.packing import Ids, PackedRows, pack, pad
 from rlaif_jax.errors import UsageError
 

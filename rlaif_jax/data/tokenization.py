@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from rlaif_jax.config import TokensConfig
+from rlaif_jax.config_parts import TokensConfig
 from rlaif_jax.data.templates import PromptText, render_prompt
 from rlaif_jax.data.tokenizer import (
     Tokenizer,

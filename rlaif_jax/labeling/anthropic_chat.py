@@ -7,7 +7,7 @@ import aiohttp
 import anthropic
 import httpx2
 
-from rlaif_jax.config import EndpointConfig
+from rlaif_jax.config_parts import EndpointConfig
 from rlaif_jax.labeling.chat import Answer
 from rlaif_jax.labeling.endpoint import endpoint_host
 from rlaif_jax.labeling.failures import (

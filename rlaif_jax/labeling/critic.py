@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
-from rlaif_jax.config import Orders
+from rlaif_jax.config_parts import Orders
 from rlaif_jax.errors import RefusedError
 from rlaif_jax.labeling.asking import Asker
 from rlaif_jax.labeling.order import shown_orders

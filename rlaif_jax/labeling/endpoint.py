@@ -3,7 +3,7 @@
 import ipaddress
 from urllib.parse import SplitResult, urlsplit
 
-from rlaif_jax.config import EndpointConfig
+from rlaif_jax.config_parts import EndpointConfig
 from rlaif_jax.errors import RefusedError, UsageError
 
 _NO_KEY = "no-key-needed"  # the SDKs insist on one; sent to loopback hosts only

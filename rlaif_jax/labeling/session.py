@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from rlaif_jax.config import EndpointConfig
+from rlaif_jax.config_parts import EndpointConfig
 from rlaif_jax.labeling.asking import Asker
 from rlaif_jax.labeling.backoff import Backoff
 from rlaif_jax.labeling.budget import Budget, endpoint_prices

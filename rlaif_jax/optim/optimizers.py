@@ -2,7 +2,7 @@
 
 import optax
 
-from rlaif_jax.config import AdamWConfig, OptimizerConfig, RmspropConfig
+from rlaif_jax.config_parts import AdamWConfig, OptimizerConfig, RmspropConfig
 from rlaif_jax.optim.schedules import build_schedule
 
 

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import optax
 
-from rlaif_jax.config import OptimizerConfig
+from rlaif_jax.config_parts import OptimizerConfig
 from rlaif_jax.errors import UsageError
 
 

@@ -4,19 +4,18 @@ from pathlib import Path
 
 from pydantic import Field, model_validator
 
-from rlaif_jax.config import (
+from rlaif_jax.config import Config, PromptsConfig
+from rlaif_jax.config_losses import DpoLossConfig, LossConfig, SftLoss
+from rlaif_jax.config_parts import (
     ChatConfig,
     CheckpointConfig,
-    Config,
     LabVariant,
     MeshConfig,
     ModelConfig,
     OptimizerConfig,
     Orders,
-    PromptsConfig,
     TokensConfig,
 )
-from rlaif_jax.config_losses import DpoLossConfig, LossConfig, SftLoss
 from rlaif_jax.study.claims import ClaimConfig, Headline
 
 

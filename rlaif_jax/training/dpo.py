@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Float
 
-from rlaif_jax.config import TokensConfig
+from rlaif_jax.config_parts import TokensConfig
 from rlaif_jax.data.layout import Layout
 from rlaif_jax.data.order import Source
 from rlaif_jax.data.packing import PackedRows, Pair

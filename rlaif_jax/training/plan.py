@@ -7,7 +7,7 @@ from pathlib import Path
 from jax.sharding import Mesh
 
 from rlaif_jax.checkpoint.weights import Origin
-from rlaif_jax.config import CheckpointConfig, OptimizerConfig
+from rlaif_jax.config_parts import CheckpointConfig, OptimizerConfig
 from rlaif_jax.errors import CorruptDataError
 from rlaif_jax.files import read_json, write_json
 from rlaif_jax.models import Params, TransformerConfig

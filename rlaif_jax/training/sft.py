@@ -7,8 +7,8 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from rlaif_jax.config import TokensConfig
 from rlaif_jax.config_losses import SftLoss
+from rlaif_jax.config_parts import TokensConfig
 from rlaif_jax.data.layout import Layout
 from rlaif_jax.data.order import Source
 from rlaif_jax.data.packing import Example, PackedRows

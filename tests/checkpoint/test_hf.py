@@ -12,7 +12,7 @@ from safetensors.numpy import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from rlaif_jax.checkpoint import export_hf, hf, import_folder, import_hf, store
-from rlaif_jax.config import MeshConfig
+from rlaif_jax.config_parts import MeshConfig
 from rlaif_jax.errors import CorruptDataError, RefusedError, UsageError
 from rlaif_jax.models import forward, logical_axes
 from rlaif_jax.sharding.mesh import build_mesh
@@ -296,7 +296,7 @@ TWO_PROCESSES = """
 import json, sys
 import jax, numpy as np
 from rlaif_jax.checkpoint import import_hf, tensors
-from rlaif_jax.config import MeshConfig
+from rlaif_jax.config_parts import MeshConfig
 from rlaif_jax.runtime import distributed
 from rlaif_jax.sharding.mesh import build_mesh
 

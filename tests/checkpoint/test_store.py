@@ -16,7 +16,7 @@ import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
 from rlaif_jax.checkpoint import store
-from rlaif_jax.config import MeshConfig
+from rlaif_jax.config_parts import MeshConfig
 from rlaif_jax.errors import CorruptDataError, InternalError, UsageError
 from rlaif_jax.models.config import TransformerConfig
 from rlaif_jax.sharding.mesh import build_mesh
@@ -262,7 +262,7 @@ from pathlib import Path
 import jax, numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 from rlaif_jax.checkpoint import store
-from rlaif_jax.config import MeshConfig
+from rlaif_jax.config_parts import MeshConfig
 from rlaif_jax.errors import CommandError
 from rlaif_jax.runtime import distributed
 from rlaif_jax.sharding.mesh import build_mesh

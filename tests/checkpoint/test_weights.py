@@ -15,7 +15,7 @@ from rlaif_jax.checkpoint.weights import (
     load_weights,
     read_origin,
 )
-from rlaif_jax.config import MeshConfig
+from rlaif_jax.config_parts import MeshConfig
 from rlaif_jax.errors import CorruptDataError, UsageError
 from rlaif_jax.models import (
     Lora,

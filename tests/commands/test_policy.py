@@ -7,7 +7,7 @@ import pytest
 
 from rlaif_jax.commands.policy import load_policy
 from rlaif_jax.commands.rows import DECODED, PADDED
-from rlaif_jax.config import MeshConfig, ModelConfig
+from rlaif_jax.config_parts import MeshConfig, ModelConfig
 from rlaif_jax.errors import UsageError
 from rlaif_jax.models.attending.support import BACKENDS
 from rlaif_jax.sharding.mesh import build_mesh

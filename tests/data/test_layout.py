@@ -2,7 +2,7 @@
 
 import pytest
 
-from rlaif_jax.config import RowsConfig, TokensConfig
+from rlaif_jax.config_parts import RowsConfig, TokensConfig
 from rlaif_jax.data.layout import layout_function, row_tokens
 from rlaif_jax.data.packing import Pair
 from rlaif_jax.errors import UsageError

@@ -6,7 +6,7 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from rlaif_jax.config import TokensConfig
+from rlaif_jax.config_parts import TokensConfig
 from rlaif_jax.data.tokenization import encode_completion, encode_prompt
 from rlaif_jax.errors import CorruptDataError, UsageError
 from rlaif_jax.records import Message

@@ -11,8 +11,8 @@ import torch
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from rlaif_jax.checkpoint import import_hf
-from rlaif_jax.config import AdamWConfig, TokensConfig
 from rlaif_jax.config_losses import DpoLossConfig
+from rlaif_jax.config_parts import AdamWConfig, TokensConfig
 from rlaif_jax.data.packing import pack
 from rlaif_jax.data.shards import ShardWriter
 from rlaif_jax.lab.vocabulary import write_tokenizer

@@ -20,8 +20,8 @@ import numpy as np
 from jax.experimental import topologies
 from jax.sharding import NamedSharding, PartitionSpec
 
-from rlaif_jax.config import MeshConfig, RmspropConfig
 from rlaif_jax.config_losses import DpoLossConfig
+from rlaif_jax.config_parts import MeshConfig, RmspropConfig
 from rlaif_jax.data.packing import PackedRows
 from rlaif_jax.models.registry import preset
 from rlaif_jax.optim.optimizers import build_optimizer

@@ -10,15 +10,15 @@ from transformers import PreTrainedTokenizerFast
 
 from rlaif_jax.checkpoint import store
 from rlaif_jax.commands.rows import run_rows
-from rlaif_jax.config import (
+from rlaif_jax.config import DpoConfig
+from rlaif_jax.config_losses import DpoLossConfig
+from rlaif_jax.config_parts import (
     AdamWConfig,
     CheckpointConfig,
-    DpoConfig,
     MeshConfig,
     ModelConfig,
     TokensConfig,
 )
-from rlaif_jax.config_losses import DpoLossConfig
 from rlaif_jax.data.shards import ShardWriter
 from rlaif_jax.data.tokenizer import load_tokenizer
 from rlaif_jax.files import write_json

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from rlaif_jax.config import MeshConfig
 from rlaif_jax.config_losses import DpoLossConfig
+from rlaif_jax.config_parts import MeshConfig
 from rlaif_jax.data.packing import Pair, pack
 from rlaif_jax.errors import UsageError
 from rlaif_jax.inspection.log_ratios import NamedPair, log_ratios

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rlaif_jax.config import MeshConfig
+from rlaif_jax.config_parts import MeshConfig
 from rlaif_jax.data.packing import Pair, pack
 from rlaif_jax.inspection.scorer import Model, PairScorer
 from rlaif_jax.models import init_params, logical_axes, preset, reward_model

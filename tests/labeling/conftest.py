@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from rlaif_jax.config import EndpointConfig
+from rlaif_jax.config_parts import EndpointConfig
 from rlaif_jax.records import Comparison, Completion, Message, Prompt
 
 KEY = "planted-key-9f8e7d"

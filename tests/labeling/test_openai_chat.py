@@ -4,7 +4,7 @@ import traceback
 
 import pytest
 
-from rlaif_jax.config import EndpointConfig
+from rlaif_jax.config_parts import EndpointConfig
 from rlaif_jax.errors import RefusedError, UsageError
 from rlaif_jax.labeling.chat import RejectedError, TransientError
 from rlaif_jax.labeling.openai_chat import OpenAIChat

@@ -7,7 +7,7 @@ import pytest
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from rlaif_jax.config import MeshConfig
+from rlaif_jax.config_parts import MeshConfig
 from rlaif_jax.models import abstract_params, forward, logical_axes, preset
 from rlaif_jax.models.activations import BATCH_AXES, split_by_rows
 from rlaif_jax.sharding.mesh import build_mesh

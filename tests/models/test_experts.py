@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from rlaif_jax.config import MeshConfig
+from rlaif_jax.config_parts import MeshConfig
 from rlaif_jax.models import forward, hidden_states, init_params, logical_axes, preset
 from rlaif_jax.models.experts import Experts
 from rlaif_jax.sharding.mesh import build_mesh

@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from rlaif_jax.config import AdamWConfig, RmspropConfig
+from rlaif_jax.config_parts import AdamWConfig, RmspropConfig
 from rlaif_jax.optim.optimizers import build_optimizer
 
 START = np.array([1.0, -2.0, 0.5], np.float32)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rlaif_jax.config import AdamWConfig, RmspropConfig
+from rlaif_jax.config_parts import AdamWConfig, RmspropConfig
 from rlaif_jax.errors import UsageError
 from rlaif_jax.optim.schedules import build_schedule
 

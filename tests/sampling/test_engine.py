@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from rlaif_jax.config import MeshConfig
+from rlaif_jax.config_parts import MeshConfig
 from rlaif_jax.errors import UsageError
 from rlaif_jax.models import init_params, logical_axes, preset
 from rlaif_jax.sampling.engine import Sampler

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType
 
-from rlaif_jax.config import MeshConfig
+from rlaif_jax.config_parts import MeshConfig
 from rlaif_jax.errors import UsageError
 from rlaif_jax.sharding import mesh as mesh_lib
 from rlaif_jax.sharding.mesh import batch_divisor, build_mesh

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax.sharding import PartitionSpec as P
 
-from rlaif_jax.config import MeshConfig
+from rlaif_jax.config_parts import MeshConfig
 from rlaif_jax.errors import UsageError
 from rlaif_jax.sharding.mesh import build_mesh
 from rlaif_jax.sharding.placement import (

@@ -7,7 +7,7 @@ from pathlib import Path
 import jax
 import pytest
 
-from rlaif_jax.config import AdamWConfig, CheckpointConfig, MeshConfig
+from rlaif_jax.config_parts import AdamWConfig, CheckpointConfig, MeshConfig
 from rlaif_jax.models import TransformerConfig, init_params
 from rlaif_jax.sharding.mesh import build_mesh
 from rlaif_jax.training.plan import Session, StartModel, TrainingPlan

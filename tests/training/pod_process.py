@@ -6,8 +6,8 @@ from pathlib import Path
 
 import jax
 
-from rlaif_jax.config import AdamWConfig, CheckpointConfig, MeshConfig
 from rlaif_jax.config_losses import DpoLossConfig
+from rlaif_jax.config_parts import AdamWConfig, CheckpointConfig, MeshConfig
 from rlaif_jax.data.packing import Pair, pack
 from rlaif_jax.errors import PreemptedError
 from rlaif_jax.models import TransformerConfig, logical_axes

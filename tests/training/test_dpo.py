@@ -11,13 +11,13 @@ import pytest
 from pydantic import TypeAdapter
 
 from rlaif_jax.checkpoint import store
-from rlaif_jax.config import TokensConfig
 from rlaif_jax.config_losses import (
     BetaLossConfig,
     DpoLossConfig,
     LossConfig,
     SftTermConfig,
 )
+from rlaif_jax.config_parts import TokensConfig
 from rlaif_jax.data.packing import Pair, pack
 from rlaif_jax.data.row_sources import ManifestSource
 from rlaif_jax.data.shards import ShardWriter

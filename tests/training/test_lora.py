@@ -10,7 +10,7 @@ import pytest
 
 from rlaif_jax.checkpoint import store
 from rlaif_jax.checkpoint.weights import Origin, load_weights
-from rlaif_jax.config import AdamWConfig
+from rlaif_jax.config_parts import AdamWConfig
 from rlaif_jax.data.packing import Example, pack
 from rlaif_jax.data.row_sources import MemorySource
 from rlaif_jax.errors import PreemptedError

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rlaif_jax.checkpoint import store
-from rlaif_jax.config import AdamWConfig
+from rlaif_jax.config_parts import AdamWConfig
 from rlaif_jax.data.packing import Example, pack
 from rlaif_jax.data.row_sources import MemorySource
 from rlaif_jax.errors import CorruptDataError, InternalError, PreemptedError, UsageError

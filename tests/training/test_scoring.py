@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rlaif_jax.config import MeshConfig
+from rlaif_jax.config_parts import MeshConfig
 from rlaif_jax.data.packing import Example, Pair, pack, pad
 from rlaif_jax.models import (
     TransformerConfig,

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from rlaif_jax.config import TokensConfig
+from rlaif_jax.config_parts import TokensConfig
 from rlaif_jax.data.packing import Example, pack
 from rlaif_jax.data.row_sources import MemorySource
 from rlaif_jax.data.tokenizer import load_tokenizer

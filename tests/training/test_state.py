@@ -5,7 +5,7 @@ import numpy as np
 import optax
 import pytest
 
-from rlaif_jax.config import AdamWConfig, MeshConfig, RmspropConfig
+from rlaif_jax.config_parts import AdamWConfig, MeshConfig, RmspropConfig
 from rlaif_jax.errors import UsageError
 from rlaif_jax.optim.optimizers import build_optimizer
 from rlaif_jax.sharding.mesh import build_mesh

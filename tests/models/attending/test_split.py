@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from rlaif_jax.config import MeshConfig
+from rlaif_jax.config_parts import MeshConfig
 from rlaif_jax.models.attending import blocks, cudnn, splash
 from rlaif_jax.models.attending.rule import Rule
 from rlaif_jax.models.attending.split import EVERYWHERE, ROWS, by_rows_and_heads
