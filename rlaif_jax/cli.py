@@ -41,7 +41,7 @@ VERBS = {
     "complete": Verb(
         "config:CompleteConfig", "A teacher writes completions through an API."
     ),
-    "sft": Verb("config:SftConfig", "Supervised fine-tuning on completions."),
+    "sft": Verb("config_training:SftConfig", "Supervised fine-tuning on completions."),
     "sample": Verb("config:SampleConfig", "A checkpoint writes completions."),
     "label": Verb(
         "config:LabelConfig",
@@ -49,10 +49,12 @@ VERBS = {
         is_watchable=True,
     ),
     "dpo": Verb(
-        "config:DpoConfig", "DPO on preference shards, finished or still growing."
+        "config_training:DpoConfig",
+        "DPO on preference shards, finished or still growing.",
     ),
     "reward": Verb(
-        "config:RewardConfig", "A reward model on preference shards, and its errors."
+        "config_training:RewardConfig",
+        "A reward model on preference shards, and its errors.",
     ),
     "evaluate": Verb(
         "config:EvaluateConfig", "Win rate of completions against a baseline."

@@ -10,16 +10,12 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from rlaif_jax.config_base import Config
-from rlaif_jax.config_losses import DpoLossConfig, LossConfig, SftLoss
 from rlaif_jax.config_parts import (
     ChatConfig,
-    CheckpointConfig,
     EndpointConfig,
     LabVariant,
-    LoraConfig,
     MeshConfig,
     ModelConfig,
-    OptimizerConfig,
     Orders,
     RecordedConfig,
     RowsConfig,
@@ -73,70 +69,6 @@ class CompleteConfig(Config):
     seed: int = 0  # sent to OpenAI-compatible endpoints
     max_unanswered: int = Field(default=0, ge=0)  # prompts left out at most
     budget_usd: float | None = Field(default=None, ge=0)
-
-
-class SftConfig(Config):
-    """`sft`: supervised fine-tuning on completions."""
-
-    model: ModelConfig
-    prompts: Path
-    completions: Path
-    splits: tuple[str, ...] = ()  # of the prompts; all, if empty
-    lora: LoraConfig | None = None  # null: all weights are trained
-    tokens: TokensConfig = TokensConfig()
-    rows: RowsConfig = RowsConfig()
-    optimizer: OptimizerConfig
-    mesh: MeshConfig = MeshConfig()
-    loss: SftLoss = "sequence_sum"  # the paper's is sum
-    router_weight: float = Field(default=0.0, ge=0)  # of the experts' balance loss
-    batch_size: int = Field(default=8, ge=1)  # examples of one step, over all devices
-    epochs: int = Field(default=1, ge=1)
-    max_steps: int | None = Field(default=None, ge=1)
-    seed: int = 0  # of the data order
-    checkpoint: CheckpointConfig = CheckpointConfig()
-    debug: bool = False  # NaN checks and deterministic operations
-
-
-class DpoConfig(Config):
-    """`dpo`: preference training on shards, finished or still growing."""
-
-    model: ModelConfig
-    preferences: Path  # a folder with manifest.jsonl
-    reference_cache: Path | None = None  # log-probabilities; beside the shards if null
-    lora: LoraConfig | None = None  # null: all weights are trained
-    tokens: TokensConfig = TokensConfig()
-    rows: RowsConfig = RowsConfig()
-    optimizer: OptimizerConfig
-    mesh: MeshConfig = MeshConfig()
-    loss: LossConfig = DpoLossConfig()
-    router_weight: float = Field(default=0.0, ge=0)  # of the experts' balance loss
-    batch_size: int = Field(default=8, ge=1)  # pairs of one step, over all devices
-    epochs: int = Field(default=1, ge=1)
-    max_steps: int | None = Field(default=None, ge=1)
-    seed: int = 0
-    wait_s: float = Field(default=3600.0, ge=0)  # for the next shard
-    checkpoint: CheckpointConfig = CheckpointConfig()
-    debug: bool = False
-
-
-class RewardConfig(Config):
-    """`reward`: a Bradley-Terry reward model on shards, finished or still growing."""
-
-    model: ModelConfig  # a language model, whose head is exchanged
-    preferences: Path  # a folder with manifest.jsonl
-    held_out_shards: int = Field(default=1, ge=1)  # the first ones, to evaluate on
-    tokens: TokensConfig = TokensConfig()
-    rows: RowsConfig = RowsConfig()
-    optimizer: OptimizerConfig
-    mesh: MeshConfig = MeshConfig()
-    router_weight: float = Field(default=0.0, ge=0)  # of the experts' balance loss
-    batch_size: int = Field(default=8, ge=1)  # pairs of one step, over all devices
-    epochs: int = Field(default=1, ge=1)
-    max_steps: int | None = Field(default=None, ge=1)
-    seed: int = 0
-    wait_s: float = Field(default=3600.0, ge=0)  # for the next shard
-    checkpoint: CheckpointConfig = CheckpointConfig()
-    debug: bool = False
 
 
 class SampleConfig(Config):

@@ -4,15 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from rlaif_jax.config import (
-    DpoConfig,
-    EvaluateConfig,
-    ImportConfig,
-    LabelConfig,
-    PromptsConfig,
-    SftConfig,
-)
+from rlaif_jax.config import EvaluateConfig, ImportConfig, LabelConfig, PromptsConfig
 from rlaif_jax.config_file import config_keys, load_config, read_yaml
+from rlaif_jax.config_training import DpoConfig, SftConfig
 from rlaif_jax.errors import UsageError
 from rlaif_jax.study.config import StudyConfig
 

@@ -4,8 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rlaif_jax.config import DpoConfig
 from rlaif_jax.config_file import load_config
+from rlaif_jax.config_training import DpoConfig
 from rlaif_jax.errors import UsageError
 from rlaif_jax.losses import PairLengths, PairLogps
 from rlaif_jax.training.preference_loss import (

@@ -12,7 +12,7 @@ from rlaif_jax.commands.training import (
     show_training,
     trained_config,
 )
-from rlaif_jax.config import DpoConfig
+from rlaif_jax.config_training import DpoConfig
 from rlaif_jax.training.dpo import (
     DpoObjective,
     PairEncoder,

@@ -14,7 +14,7 @@ from rlaif_jax.commands.training import (
     run_training,
     show_training,
 )
-from rlaif_jax.config import RewardConfig
+from rlaif_jax.config_training import RewardConfig
 from rlaif_jax.data.held_out import LaterShards
 from rlaif_jax.data.order import Source
 from rlaif_jax.data.tokenizer import Tokenizer

@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 from jax.sharding import Mesh
 
-from rlaif_jax.config import DpoConfig, InspectConfig, RewardConfig, SftConfig
+from rlaif_jax.config import InspectConfig
+from rlaif_jax.config_training import TrainingConfig
 from rlaif_jax.data.layout import Layout, layout_function, row_tokens
 from rlaif_jax.sharding.mesh import batch_divisor
 
@@ -29,7 +30,7 @@ class RunRows(NamedTuple):
 
 
 def run_rows(
-    config: SftConfig | DpoConfig | RewardConfig | InspectConfig,
+    config: TrainingConfig | InspectConfig,
     mesh: Mesh,
     *,
     num_completions: int,

@@ -14,7 +14,7 @@ from rlaif_jax.commands.training import (
     show_training,
     trained_config,
 )
-from rlaif_jax.config import SftConfig
+from rlaif_jax.config_training import SftConfig
 from rlaif_jax.data.packing import Example
 from rlaif_jax.data.row_sources import MemorySource
 from rlaif_jax.data.tokenizer import Tokenizer

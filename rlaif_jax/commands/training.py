@@ -9,8 +9,8 @@ from jax.sharding import Mesh
 
 from rlaif_jax.commands.console import Console
 from rlaif_jax.commands.policy import Policy
-from rlaif_jax.config import DpoConfig, RewardConfig, SftConfig
 from rlaif_jax.config_parts import LoraConfig
+from rlaif_jax.config_training import TrainingConfig
 from rlaif_jax.errors import UsageError
 from rlaif_jax.models import Lora, TransformerConfig
 from rlaif_jax.run_folder import claim
@@ -20,7 +20,7 @@ from rlaif_jax.typing import Json
 
 
 def run_training(
-    config: SftConfig | DpoConfig | RewardConfig,
+    config: TrainingConfig,
     policy: Policy,
     session: Session,
     fit: Callable[[StartModel, TrainingPlan, Session], TrainResult],
@@ -90,9 +90,7 @@ def trained_config(adapters: LoraConfig | None, policy: Policy) -> TransformerCo
         raise UsageError(f"{error}: choose others as lora.targets") from error
 
 
-def router_weight(
-    config: SftConfig | DpoConfig | RewardConfig, architecture: TransformerConfig
-) -> float:
+def router_weight(config: TrainingConfig, architecture: TransformerConfig) -> float:
     """The weight of the router's loss.
 
     Raises:

@@ -7,8 +7,8 @@ from jax.sharding import Mesh
 
 from rlaif_jax.checkpoint.steps import finished_steps
 from rlaif_jax.checkpoint.store import open_folder
-from rlaif_jax.config import DpoConfig
 from rlaif_jax.config_parts import TokensConfig
+from rlaif_jax.config_training import DpoConfig
 from rlaif_jax.data.layout import layout_function, row_tokens
 from rlaif_jax.data.manifest import read_manifest
 from rlaif_jax.data.order import RowStream

@@ -7,8 +7,8 @@ from typing import NamedTuple
 from jax.sharding import Mesh
 
 from rlaif_jax.checkpoint.weights import load_weights
-from rlaif_jax.config import DpoConfig
 from rlaif_jax.config_file import validate
+from rlaif_jax.config_training import DpoConfig
 from rlaif_jax.errors import CorruptDataError, UsageError
 from rlaif_jax.files import read_json, read_text, require_file
 from rlaif_jax.inspection.scorer import Model

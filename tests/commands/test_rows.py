@@ -3,9 +3,9 @@
 import pytest
 
 from rlaif_jax.commands.rows import run_rows
-from rlaif_jax.config import DpoConfig, SftConfig
 from rlaif_jax.config_file import validate
 from rlaif_jax.config_parts import MeshConfig
+from rlaif_jax.config_training import DpoConfig, SftConfig
 from rlaif_jax.data.packing import Example, Pair
 from rlaif_jax.sharding.mesh import build_mesh
 

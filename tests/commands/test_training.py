@@ -23,17 +23,15 @@ from rlaif_jax.commands import (
 from rlaif_jax.commands.console import Console
 from rlaif_jax.config import (
     CompleteConfig,
-    DpoConfig,
     ExportConfig,
     ImportConfig,
     InspectConfig,
     LabelConfig,
     PromptsConfig,
-    RewardConfig,
     SampleConfig,
-    SftConfig,
 )
 from rlaif_jax.config_file import validate
+from rlaif_jax.config_training import DpoConfig, RewardConfig, SftConfig
 from rlaif_jax.errors import CorruptDataError, UsageError
 from rlaif_jax.files import read_records
 from rlaif_jax.records import Completion

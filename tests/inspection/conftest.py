@@ -10,7 +10,6 @@ from transformers import PreTrainedTokenizerFast
 
 from rlaif_jax.checkpoint import store
 from rlaif_jax.commands.rows import run_rows
-from rlaif_jax.config import DpoConfig
 from rlaif_jax.config_losses import DpoLossConfig
 from rlaif_jax.config_parts import (
     AdamWConfig,
@@ -19,6 +18,7 @@ from rlaif_jax.config_parts import (
     ModelConfig,
     TokensConfig,
 )
+from rlaif_jax.config_training import DpoConfig
 from rlaif_jax.data.shards import ShardWriter
 from rlaif_jax.data.tokenizer import load_tokenizer
 from rlaif_jax.files import write_json

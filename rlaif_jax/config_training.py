@@ -1,0 +1,68 @@
+"""The configs of the verbs that train.
+
+Imports no JAX, as `config` does not.
+"""
+
+from pathlib import Path
+
+from pydantic import Field
+
+from rlaif_jax.config_base import Config
+from rlaif_jax.config_losses import DpoLossConfig, LossConfig, SftLoss
+from rlaif_jax.config_parts import (
+    CheckpointConfig,
+    LoraConfig,
+    MeshConfig,
+    ModelConfig,
+    OptimizerConfig,
+    RowsConfig,
+    TokensConfig,
+)
+
+
+class TrainingConfig(Config):
+    """What every training run has."""
+
+    model: ModelConfig
+    tokens: TokensConfig = TokensConfig()
+    rows: RowsConfig = RowsConfig()
+    optimizer: OptimizerConfig
+    mesh: MeshConfig = MeshConfig()
+    router_weight: float = Field(default=0.0, ge=0)  # of the experts' balance loss
+    batch_size: int = Field(default=8, ge=1)  # examples or pairs of one step, in all
+    epochs: int = Field(default=1, ge=1)
+    max_steps: int | None = Field(default=None, ge=1)
+    seed: int = 0  # of the data order
+    checkpoint: CheckpointConfig = CheckpointConfig()
+    debug: bool = False  # NaN checks and deterministic operations
+
+
+class SftConfig(TrainingConfig):
+    """`sft`: supervised fine-tuning on completions."""
+
+    prompts: Path
+    completions: Path
+    splits: tuple[str, ...] = ()  # of the prompts; all, if empty
+    lora: LoraConfig | None = None  # null: all weights are trained
+    loss: SftLoss = "sequence_sum"  # the paper's is sum
+
+
+class PairTrainingConfig(TrainingConfig):
+    """What every training run on preferences has."""
+
+    preferences: Path  # a folder with manifest.jsonl
+    wait_s: float = Field(default=3600.0, ge=0)  # for the next shard
+
+
+class DpoConfig(PairTrainingConfig):
+    """`dpo`: preference training on shards, finished or still growing."""
+
+    reference_cache: Path | None = None  # log-probabilities; beside the shards if null
+    lora: LoraConfig | None = None  # null: all weights are trained
+    loss: LossConfig = DpoLossConfig()
+
+
+class RewardConfig(PairTrainingConfig):
+    """`reward`: a Bradley-Terry reward model, from a language model's weights."""
+
+    held_out_shards: int = Field(default=1, ge=1)  # the first ones, to evaluate on
