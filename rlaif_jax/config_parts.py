@@ -48,7 +48,8 @@ class ModelConfig(Config):
     tokenizer: Path | None = None  # a Hugging Face tokenizer folder, with a preset
     init_seed: int = 0  # of the random weights, with a preset
     compute_dtype: Literal["float32", "bfloat16"] = "float32"
-    remat: Literal["none", "full"] = "none"  # recompute each layer in the backward
+    remat: Literal["none", "dots", "attention", "full", "offload"] = "none"
+    # what layers keep for the backward, the rest is computed again: docs/training.md
     attention: Literal["auto", "xla", "blocks", "cudnn", "splash"] = "auto"  # backend
 
     @model_validator(mode="after")

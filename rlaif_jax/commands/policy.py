@@ -15,7 +15,7 @@ from rlaif_jax.checkpoint.weights import Origin, load_weights, weight_shardings
 from rlaif_jax.config_parts import MeshConfig, ModelConfig
 from rlaif_jax.data.tokenizer import Tokenizer, load_tokenizer
 from rlaif_jax.errors import UsageError
-from rlaif_jax.models import Params, TransformerConfig
+from rlaif_jax.models import Params, TransformerConfig, remat
 from rlaif_jax.models.attending import support
 from rlaif_jax.models.attending.rule import needs
 from rlaif_jax.models.registry import preset
@@ -133,5 +133,6 @@ def _with_choices(
     platform = mesh.devices.flat[0].platform
     asked = needs(config, num_tokens) | rows
     attention = support.choose(model.attention, asked, platform)
+    remat.require(model.remat, platform=platform, attention=attention)
     _log.info(f"attention: {attention} ({model.attention} on {platform})")
     return config.replace(attention=attention)

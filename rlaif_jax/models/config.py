@@ -5,6 +5,7 @@ from typing import Any
 
 from rlaif_jax.errors import CorruptDataError
 from rlaif_jax.models.attending.support import BACKENDS
+from rlaif_jax.models.remat import REMATS
 from rlaif_jax.typing import Json
 
 _POSITIVE = (
@@ -25,7 +26,7 @@ _CHOICES = {
     "positions": ("rotary", "learned"),
     "head": ("tokens", "reward"),
     "compute_dtype": ("float32", "bfloat16", "float64"),  # the last in tests
-    "remat": ("none", "full"),
+    "remat": tuple(REMATS),
     "attention": tuple(BACKENDS),
 }
 
@@ -126,7 +127,7 @@ class TransformerConfig:
     eos_token_id: int
     lora: Lora | None = None  # adapters that are trained in place of the weights
     compute_dtype: str = "float32"  # of activations; or bfloat16
-    remat: str = "none"  # full: recompute each layer in the backward
+    remat: str = "none"  # what a layer keeps for its backward: one of remat
     attention: str = "xla"  # the backend: one of attending.support
 
     def __post_init__(self):

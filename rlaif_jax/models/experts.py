@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.ad_checkpoint import checkpoint_name
 from jax.sharding import PartitionSpec
 from jaxtyping import Array, Bool, Float, Int
 
@@ -15,6 +16,7 @@ from rlaif_jax.models.activations import BATCH_AXES
 from rlaif_jax.models.config import TransformerConfig
 from rlaif_jax.models.layers import activate, kernel
 from rlaif_jax.models.precision import wide
+from rlaif_jax.models.remat import PROJECTION
 
 _EXPERT_AXIS, _TENSOR_AXIS = "expert", "tensor"  # mesh axes, as in sharding.rules
 
@@ -128,9 +130,13 @@ class Experts(nnx.Module):
         order = jnp.argsort(expert)  # rows of one expert side by side
         sizes = jnp.bincount(expert, length=num_experts).astype(jnp.int32)
         rows = x.reshape(-1, x.shape[-1])[order // per_token]
-        hidden = activate(self.config, jax.lax.ragged_dot(rows, kernels.gate, sizes))
-        hidden = hidden * jax.lax.ragged_dot(rows, kernels.up, sizes)
-        results = jax.lax.ragged_dot(hidden, kernels.down, sizes)[jnp.argsort(order)]
+
+        def linear(rows: Float[Array, "N D"], kernel: Array) -> Float[Array, "N F"]:
+            return checkpoint_name(jax.lax.ragged_dot(rows, kernel, sizes), PROJECTION)
+
+        hidden = activate(self.config, linear(rows, kernels.gate))
+        hidden = hidden * linear(rows, kernels.up)
+        results = linear(hidden, kernels.down)[jnp.argsort(order)]
         results = jnp.where(is_own[:, None], results, 0.0)
         results = results.reshape(*choices.experts.shape, x.shape[-1])
         return jnp.einsum("btcd,btc->btd", results, choices.shares)

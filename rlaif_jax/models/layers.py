@@ -6,10 +6,12 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float
 
 from rlaif_jax.models.config import TransformerConfig
 from rlaif_jax.models.precision import wide
+from rlaif_jax.models.remat import PROJECTION
 
 
 def kernel(
@@ -95,7 +97,7 @@ class Linears(nnx.Module):
             y = y + wide * self.config.lora.scale
         if hasattr(self, f"{name}_bias"):
             y = y + self._weight(f"{name}_bias", x)
-        return y
+        return checkpoint_name(y, PROJECTION)
 
     def _weight(self, name: str, x: Float[Array, "..."]) -> Float[Array, "..."]:
         return getattr(self, name)[...].astype(x.dtype)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.ad_checkpoint import checkpoint_name
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
@@ -23,6 +24,7 @@ from rlaif_jax.models.config import TransformerConfig
 from rlaif_jax.models.experts import Experts, Routing
 from rlaif_jax.models.layers import GatedMLP, PlainMLP, residual_norm
 from rlaif_jax.models.precision import wide
+from rlaif_jax.models.remat import LAYER_INPUT, rematerialized
 from rlaif_jax.models.rotary import Rotation, rotation
 
 Params = dict[str, Any]  # nested, str -> ... -> jax.Array
@@ -183,15 +185,15 @@ class Transformer(nnx.Module):
 
         def body(carry, layer):
             index, weights = layer
-            x, cache, routing = nnx.merge(graphdef, weights)(
-                carry[0], context, index, carry[1]
-            )
+            x = checkpoint_name(carry[0], LAYER_INPUT)
+            run = nnx.merge(graphdef, weights)
+            x, cache, routing = run(x, context, index, carry[1])
             return (x, cache), routing
 
-        if self.config.remat == "full":
-            body = jax.checkpoint(body, prevent_cse=False)  # a scan needs no barrier
-        depth = self.config.num_layers
-        unroll = depth if depth <= _MAX_UNROLLED_LAYERS else 1
+        depth, remat = self.config.num_layers, self.config.remat
+        is_flat = depth <= _MAX_UNROLLED_LAYERS and remat == "none"
+        unroll = depth if is_flat else 1
+        body = rematerialized(body, remat)
         stacked = (jnp.arange(depth), weights)
         (x, cache), routing = jax.lax.scan(body, (x, cache), stacked, unroll=unroll)
         return x, cache, routing

@@ -10,6 +10,7 @@ from rlaif_jax.commands.rows import DECODED, PADDED
 from rlaif_jax.config_parts import MeshConfig, ModelConfig
 from rlaif_jax.errors import UsageError
 from rlaif_jax.models.attending.support import BACKENDS
+from rlaif_jax.models.remat import REMATS
 from rlaif_jax.sharding.mesh import build_mesh
 
 
@@ -17,9 +18,12 @@ from rlaif_jax.sharding.mesh import build_mesh
 def load(world):
     """Loads a tiny model with an attention of one's choice."""
 
-    def call(attention, rows=PADDED, preset="lab-tiny"):
+    def call(attention, rows=PADDED, preset="lab-tiny", remat="none"):
         model = ModelConfig(
-            preset=preset, tokenizer=world / "tokenizer", attention=attention
+            preset=preset,
+            tokenizer=world / "tokenizer",
+            attention=attention,
+            remat=remat,
         )
         mesh = build_mesh(MeshConfig())
         return load_policy(model, mesh, rows=rows, num_tokens=24)
@@ -30,6 +34,16 @@ def load(world):
 def test_the_config_names_every_backend():
     named = get_args(ModelConfig.model_fields["attention"].annotation)
     assert named == ("auto", *BACKENDS)
+
+
+def test_the_config_names_every_rematerialization():
+    named = get_args(ModelConfig.model_fields["remat"].annotation)
+    assert named == tuple(REMATS)
+
+
+def test_moving_activations_to_a_memory_that_is_not_there_is_refused(load):
+    with pytest.raises(UsageError, match=r"remat=offload .* use remat=full"):
+        load("auto", remat="offload")
 
 
 @pytest.mark.parametrize("rows", [PADDED, DECODED], ids=["padded", "decoded"])

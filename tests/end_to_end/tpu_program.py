@@ -59,9 +59,8 @@ def main(topology, name, changes, loss, num_rows, num_tokens):
         topologies.get_topology_desc(platform="tpu", topology_name=topology).devices,
     )
     sharding = NamedSharding(mesh, PartitionSpec(BATCH_AXES))
-    config = preset(name).replace(
-        compute_dtype="bfloat16", remat="full", **json.loads(changes)
-    )
+    usual = {"compute_dtype": "bfloat16", "remat": "full"}
+    config = preset(name).replace(**usual | json.loads(changes))
     optimizer = build_optimizer(RmspropConfig(learning_rate=5e-7), 100)
     size = (int(num_rows), int(num_tokens))
     if loss == "sft":
@@ -91,6 +90,7 @@ def main(topology, name, changes, loss, num_rows, num_tokens):
         "argument_bytes": memory.argument_size_in_bytes,
         "temporary_bytes": memory.temp_size_in_bytes,
         "aliased_bytes": memory.alias_size_in_bytes,
+        "host_bytes": memory.host_temp_size_in_bytes,
         "collectives": found,
         "seconds": round(time.monotonic() - started, 1),
     }

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from rlaif_jax.models.attending.places import (
@@ -41,6 +42,7 @@ from rlaif_jax.models.attending.tiles import (
     padded,
 )
 from rlaif_jax.models.precision import wide
+from rlaif_jax.models.remat import ATTENTION
 
 _NONE_YET = -1e30  # below every score, and finite: a difference of two is no NaN
 _ANY = np.int32(np.iinfo(np.int32).max)  # a window that hides nothing
@@ -109,7 +111,7 @@ def _forward(heads: Heads, reading: Reading, softcap: float | None) -> _Result:
 def _read_and_save(
     heads: Heads, reading: Reading, softcap: float | None
 ) -> tuple[Float[Array, "B T K G H"], tuple[Heads, Reading, _Result]]:
-    result = _forward(heads, reading, softcap)
+    result = checkpoint_name(_forward(heads, reading, softcap), ATTENTION)
     return result.mixed, (heads, reading, result)
 
 

@@ -2,11 +2,13 @@
 
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Bool, Float
 
 from rlaif_jax.models.attending.places import Places, attention_mask
 from rlaif_jax.models.attending.rule import Heads, Rule
 from rlaif_jax.models.precision import wide
+from rlaif_jax.models.remat import ATTENTION
 
 
 def prepare(
@@ -41,4 +43,5 @@ def read(
         scores = rule.softcap * jnp.tanh(scores / rule.softcap)
     scores = jnp.where(mask[:, None, None], scores, -jnp.inf)
     weights = jax.nn.softmax(scores, axis=-1).astype(v.dtype)
-    return jnp.einsum("bkgts,bskh->btkgh", weights, v)
+    mixed = jnp.einsum("bkgts,bskh->btkgh", weights, v)
+    return checkpoint_name(mixed, ATTENTION)

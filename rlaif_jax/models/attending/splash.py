@@ -25,6 +25,7 @@ from rlaif_jax.models.attending.places import Places, is_in_row_order, or_nan
 from rlaif_jax.models.attending.rule import Heads, Rule
 from rlaif_jax.models.attending.split import HEADS, ROWS, by_rows_and_heads
 from rlaif_jax.models.attending.tiles import padded
+from rlaif_jax.models.remat import ATTENTION
 
 _LANES = 128  # what row lengths and blocks must be a multiple of
 _BLOCKS = (512, 256, 128)
@@ -118,5 +119,6 @@ def _kernel(
         q_seq_shards=1,
         block_sizes=sizes,
         attn_logits_soft_cap=rule.softcap,
+        residual_checkpoint_name=ATTENTION,
         interpret=interpret,
     )
