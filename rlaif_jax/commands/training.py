@@ -110,7 +110,7 @@ def open_session(out: Path, mesh: Mesh, console: Console, name: str) -> Session:
     def progress(step: int, total: int | None, metrics: dict[str, float]) -> None:
         console.update(name, step, total, f"loss {metrics['loss']:.4f}")
 
-    return Session(out=out, mesh=mesh, progress=progress)
+    return Session(out=out, mesh=mesh, progress=progress, say=console.say)
 
 
 def show_training(result: Json) -> None:

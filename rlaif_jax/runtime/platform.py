@@ -31,6 +31,16 @@ def configure(*, debug: bool) -> None:
         os.environ["XLA_FLAGS"] = " ".join([*flags, _DETERMINISTIC])
 
 
+def memory_limit(device: jax.Device) -> int | None:
+    """The bytes that programs may use of a device; None if it shares the host's."""
+    return (device.memory_stats() or {}).get("bytes_limit")  # None on CPUs
+
+
+def host_bytes() -> int:
+    """The memory of this machine."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
 def describe() -> Json:
     """What JAX sees here: platform, devices, and memory in bytes where it is told."""
     local = jax.local_devices()
@@ -42,7 +52,7 @@ def describe() -> Json:
         "devices": jax.device_count(),
         "local_devices": len(local),
         "processes": jax.process_count(),
-        "bytes_per_device": memory.get("bytes_limit"),
+        "bytes_per_device": memory_limit(local[0]),
         "bytes_in_use": memory.get("bytes_in_use"),
-        "host_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "host_bytes": host_bytes(),
     }

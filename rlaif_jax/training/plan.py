@@ -76,6 +76,7 @@ class Session:
     Attributes:
       out: The run's folder, which becomes a model folder.
       mesh: The devices.
+      say: Told what a person should know.
       progress: Told the steps done, of how many (None if not known), and metrics.
       stop: Asked between steps, with the steps done, whether to save and stop.
     """
@@ -83,6 +84,7 @@ class Session:
     out: Path
     mesh: Mesh
     progress: Callable[[int, int | None, dict[str, float]], None]
+    say: Callable[[str], None] = lambda text: None
     stop: Callable[[int], bool] = distributed.stop_requested
 
 

@@ -12,11 +12,13 @@ from rlaif_jax.checkpoint import store
 from rlaif_jax.checkpoint.weights import keep_origin
 from rlaif_jax.data.order import Position, RowStream, Source
 from rlaif_jax.errors import CorruptDataError, UsageError
+from rlaif_jax.files import write_json
 from rlaif_jax.optim.optimizers import build_optimizer
 from rlaif_jax.runtime import distributed
 from rlaif_jax.sharding.mesh import batch_divisor
 from rlaif_jax.training.batches import Batches
 from rlaif_jax.training.loop import Callbacks, Fitted, Hook, fit
+from rlaif_jax.training.memory_plan import MemoryPlan
 from rlaif_jax.training.metrics import MetricsLog
 from rlaif_jax.training.plan import (
     Session,
@@ -25,6 +27,7 @@ from rlaif_jax.training.plan import (
     TrainResult,
     write_result,
 )
+from rlaif_jax.training.planned_step import PlannedStep
 from rlaif_jax.training.state import StateLayout
 from rlaif_jax.training.step import LossFn, TrainState
 
@@ -104,7 +107,15 @@ def train(
         fitted = fit(
             state,
             batches,
-            step_fn=partial(layout.compile(task.loss_fn), frozen=start.frozen()),
+            step_fn=partial(
+                PlannedStep(
+                    layout.compile(task.loss_fn),
+                    config=start.config,
+                    mesh=session.mesh,
+                    tell=partial(_tell_memory, session),
+                ),
+                frozen=start.frozen(),
+            ),
             num_steps=plan.max_steps,
             callbacks=Callbacks(report, [hook], session.stop),
             # several processes that dispatch ahead of each other deadlock on CPU
@@ -133,6 +144,13 @@ def _ended(fitted: Fitted, log: MetricsLog, folder: store.ModelFolder) -> TrainR
     if distributed.is_main():
         write_result(folder.path, result)
     return result
+
+
+def _tell_memory(session: Session, plan: MemoryPlan) -> None:
+    """Says and writes down what steps take."""
+    session.say(plan.table())
+    if distributed.is_main():
+        write_json(session.out / "memory.json", plan.to_json())
 
 
 def _state(

@@ -21,6 +21,7 @@ from rlaif_jax.models import (
     hidden_states,
     rewards,
 )
+from rlaif_jax.models.precision import wide
 from rlaif_jax.models.transformer import HiddenStates
 
 _MAX_LOGITS = 2**26  # that exist at a time on a device: 256 MiB of them
@@ -167,11 +168,25 @@ def _balance(states: HiddenStates) -> Float[Array, ""]:
     return load_balancing_loss(*routing) if routing else jnp.zeros(())
 
 
+def logits_bytes(config: TransformerConfig, rows: PackedRows) -> int:
+    """What logits take of each device at a time, in bytes: those of one chunk."""
+    num_rows = len(rows.sources)
+    rows_here, words_here = _share(config, num_rows)
+    chunk = min(_chunk(config, num_rows), rows.sources.shape[1])
+    itemsize = wide(config.compute_dtype).itemsize
+    return int(chunk * rows_here * words_here * itemsize)
+
+
+def _share(config: TransformerConfig, num_rows: int) -> tuple[float, float]:
+    """Rows and words of one device."""
+    shape = jax.sharding.get_abstract_mesh().shape  # empty where there is no mesh
+    rows = num_rows / math.prod(shape.get(name, 1) for name in ("data", "fsdp"))
+    return rows, config.vocab_size / shape.get("tensor", 1)
+
+
 def _chunk(config: TransformerConfig, num_rows: int) -> int:
     """Slots of every row whose logits may exist at a time."""
-    shape = jax.sharding.get_abstract_mesh().shape  # empty where there is no mesh
-    rows_here = num_rows / math.prod(shape.get(name, 1) for name in ("data", "fsdp"))
-    words_here = config.vocab_size / shape.get("tensor", 1)
+    rows_here, words_here = _share(config, num_rows)
     fewest, most = _CHUNK_TOKENS
     tokens = min(max(_MAX_LOGITS / words_here, fewest), most)
     return max(1, int(tokens / rows_here))

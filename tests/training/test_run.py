@@ -10,8 +10,10 @@ from rlaif_jax.config_parts import AdamWConfig
 from rlaif_jax.data.packing import Example, pack
 from rlaif_jax.data.row_sources import MemorySource
 from rlaif_jax.errors import CorruptDataError, InternalError, PreemptedError, UsageError
+from rlaif_jax.files import read_json
 from rlaif_jax.sharding.mesh import batch_divisor
 from rlaif_jax.training.batches import place_rows
+from rlaif_jax.training.memory_plan import MemoryPlan
 from rlaif_jax.training.plan import StartModel, finished_result
 from rlaif_jax.training.run import Task, train
 from rlaif_jax.training.sft import sft_objective
@@ -60,6 +62,15 @@ def test_a_run_ends_with_a_checkpoint_and_its_result(run, session):
         "4",
         "5",
     ]
+
+
+def test_a_run_tells_what_memory_it_takes(run, session):
+    said = []
+    where = session(say=said.append)
+    run(where, max_steps=1)
+    plan = read_json(where.out / "memory.json", "plan")
+    assert said == [MemoryPlan.from_json(plan).table()]
+    assert plan["optimizer"] == pytest.approx(2 * plan["weights"], rel=0.01)  # AdamW's
 
 
 def test_max_steps_ends_a_run_early(run, session):
