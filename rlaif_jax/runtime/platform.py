@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import jax
 
@@ -31,8 +32,12 @@ def configure(*, debug: bool) -> None:
         os.environ["XLA_FLAGS"] = " ".join([*flags, _DETERMINISTIC])
 
 
-def memory_limit(device: jax.Device) -> int | None:
-    """The bytes that programs may use of a device; None if it shares the host's."""
+def memory_limit(device: Any) -> int | None:
+    """The bytes that programs may use of a device; None if it shares the host's.
+
+    Args:
+      device: A `jax.Device`, whose type checkers cannot read, of this process.
+    """
     return (device.memory_stats() or {}).get("bytes_limit")  # None on CPUs
 
 

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import jax
+from jax.sharding import Mesh
 from jax.stages import Compiled
 
 from rlaif_jax.data.packing import PackedRows
@@ -67,7 +68,7 @@ class MemoryPlan:
         arguments: tuple[TrainState, Batch, Params],
         *,
         config: TransformerConfig,
-        device: jax.Device,
+        mesh: Mesh,
     ) -> "MemoryPlan":
         """The plan of a compiled step, as XLA has laid it out.
 
@@ -76,8 +77,9 @@ class MemoryPlan:
           arguments: What it is about to be called with: the state, the batch, and the
             parameters that are not trained.
           config: The architecture.
-          device: One of the step's, of this process.
+          mesh: The devices, which are all alike.
         """
+        device = mesh.local_devices[0]
         memory: Any = compiled.memory_analysis()
         state, batch, frozen = arguments
         weights = _bytes_here(state.params)
@@ -174,7 +176,7 @@ def _bytes_here(tree: Any) -> int:
     )
 
 
-def _live_bytes(device: jax.Device) -> int:
+def _live_bytes(device: Any) -> int:
     """Of all arrays that a device holds; one that two arrays share counts once."""
     found: dict[int, int] = {}
     for array in jax.live_arrays():

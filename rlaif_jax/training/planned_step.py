@@ -39,7 +39,7 @@ class PlannedStep:
         self.largest: MemoryPlan | None = None
         self._step = step
         self._config = config
-        self._device: jax.Device = mesh.local_devices[0]
+        self._mesh = mesh
         self._tell = tell
         self._known: set[tuple[tuple[int, ...], ...]] = set()
 
@@ -69,7 +69,7 @@ class PlannedStep:
                 f"a step does not fit the device's memory: {hints}; {error}"
             ) from error
         plan = MemoryPlan.of(
-            compiled, (state, batch, frozen), config=self._config, device=self._device
+            compiled, (state, batch, frozen), config=self._config, mesh=self._mesh
         )
         # hosts may differ by what else they hold, and must not part ways over it
         plan = MemoryPlan.from_json(distributed.broadcast(plan.to_json()))
