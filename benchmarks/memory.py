@@ -192,7 +192,7 @@ def techniques() -> dict[str, dict[str, int]]:
     dense = MODEL.replace(attention="xla")
     return {
         "default": step_bytes(MODEL),
-        "padded rows": step_bytes(dense, is_packed=False),
+        "padded rows, dense attention": step_bytes(dense, is_packed=False),
         "dense attention": step_bytes(dense),
         "all logits": step_bytes(MODEL, has_all_logits=True),
         "reference in the step": step_bytes(MODEL, has_reference=True),
