@@ -15,13 +15,16 @@ _BATCH_AXES, _TENSOR_AXIS = (
     ("data", "fsdp"),
     "tensor",
 )  # mesh axes, as in sharding.rules
+_ROWS = PartitionSpec(_BATCH_AXES)  # of arrays [R ...]
+_WORDS = PartitionSpec(None, _TENSOR_AXIS)  # [D V]
+_ROWS_WORDS = PartitionSpec(_BATCH_AXES, None, _TENSOR_AXIS)  # [R C V]
 
 
 class Head(NamedTuple):
     """How states become logits; hashable, so it can be a static argument."""
 
     softcap: float | None  # logits are softcap * tanh(product / softcap)
-    chunk: int  # slots of every row whose logits exist at a time
+    chunk: int  # slots of every row whose logits exist at a time; all: they are kept
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
@@ -34,8 +37,9 @@ def slot_logps(
     """Log-probability of each target under the state in its slot, in nats.
 
     Chunk by chunk, and the backward pass makes each chunk's logits again from its
-    states and normalizers, so that no [R C V] array exists in either direction. On a
-    mesh, rows are those of a device and the vocabulary is split over its tensor axis.
+    states and normalizers, so that no [R C V] array exists in either direction. Only
+    where one chunk holds all slots, its logits are kept. On a mesh, rows are those of
+    a device and the vocabulary is split over its tensor axis.
 
     Args:
       hidden: States after the final norm, in the dtype of the products.
@@ -49,6 +53,14 @@ def slot_logps(
     return _forward(hidden, kernel, targets, head)[0]
 
 
+class _Found(NamedTuple):
+    """What the forward pass finds."""
+
+    logps: Any  # Float[Array, "R C"], or its specs
+    log_normalizer: Any  # Float[Array, "R C"]
+    logits: Any  # Float[Array, "R C V"]; None if there are several chunks
+
+
 class _Saved(NamedTuple):
     """What the backward pass needs."""
 
@@ -56,6 +68,7 @@ class _Saved(NamedTuple):
     kernel: Any  # Float[Array, "D V"]
     targets: Any  # Int[Array, "R C"]
     log_normalizer: Any  # Float[Array, "R C"]
+    logits: Any  # as of `_Found`
 
 
 def _forward(
@@ -64,24 +77,26 @@ def _forward(
     targets: Int[Array, "R C"],
     head: Head,
 ) -> tuple[Float[Array, "R C"], _Saved]:
-    """The log-probabilities, and their logits' normalizers."""
-    rows, weights = PartitionSpec(_BATCH_AXES), PartitionSpec(None, _TENSOR_AXIS)
-    local = functools.partial(_scan_forward, head=head, axis=_tensor_axis())
-    logps, normalizer = _on_devices(local, (rows, weights, rows), (rows, rows))(
+    """The log-probabilities, and what the backward pass needs."""
+    is_one = head.chunk >= targets.shape[1]
+    here = _at_once if is_one else _by_chunks
+    local = functools.partial(here, head=head, axis=_tensor_axis())
+    found = _Found(_ROWS, _ROWS, _ROWS_WORDS if is_one else None)
+    logps, normalizer, logits = _on_devices(local, (_ROWS, _WORDS, _ROWS), found)(
         hidden, kernel.astype(hidden.dtype), targets
     )
-    return logps, _Saved(hidden, kernel, targets, normalizer)
+    return logps, _Saved(hidden, kernel, targets, normalizer, logits)
 
 
 def _backward(
     head: Head, saved: _Saved, cotangent: Float[Array, "R C"]
 ) -> tuple[Float[Array, "R C D"], Float[Array, "D V"], None]:
     """Gradients of states and kernel."""
-    rows, weights = PartitionSpec(_BATCH_AXES), PartitionSpec(None, _TENSOR_AXIS)
-    local = functools.partial(_scan_backward, head=head, axis=_tensor_axis())
-    specs = _Saved(rows, weights, rows, rows)
+    local = functools.partial(_gradients, head=head, axis=_tensor_axis())
+    kept = None if saved.logits is None else _ROWS_WORDS
+    specs = _Saved(_ROWS, _WORDS, _ROWS, _ROWS, kept)
     cast = saved._replace(kernel=saved.kernel.astype(saved.hidden.dtype))
-    grad_hidden, grad_kernel = _on_devices(local, (specs, rows), (rows, weights))(
+    grad_hidden, grad_kernel = _on_devices(local, (specs, _ROWS), (_ROWS, _WORDS))(
         cast, cotangent
     )
     return grad_hidden, grad_kernel.astype(saved.kernel.dtype), None
@@ -90,63 +105,99 @@ def _backward(
 slot_logps.defvjp(_forward, _backward)
 
 
-def _scan_forward(
+def _at_once(
     hidden: Float[Array, "R C D"],
     kernel: Float[Array, "D V"],
     targets: Int[Array, "R C"],
     *,
     head: Head,
     axis: str | None,
-) -> tuple[Float[Array, "R C"], Float[Array, "R C"]]:
-    """One device's log-probabilities and normalizers."""
+) -> _Found:
+    """One device's log-probabilities, with all of its logits."""
+    logits = _logits(hidden, kernel, head)
+    normalizer = _logsumexp(logits, axis)
     own = _own_targets(targets, kernel.shape[1], axis)
+    return _Found(_chosen(logits, own, axis) - normalizer, normalizer, logits)
 
-    def chunk(_, xs):
-        states, ids = xs
-        logits = _logits(states, kernel, head)
-        normalizer = _logsumexp(logits, axis)
-        chosen = jnp.take_along_axis(logits, jnp.maximum(ids, 0)[..., None], axis=-1)
-        chosen = _sum_over(jnp.where(ids >= 0, chosen[..., 0], 0.0), axis)
-        return None, (chosen - normalizer, normalizer)
+
+def _by_chunks(
+    hidden: Float[Array, "R C D"],
+    kernel: Float[Array, "D V"],
+    targets: Int[Array, "R C"],
+    *,
+    head: Head,
+    axis: str | None,
+) -> _Found:
+    """One device's log-probabilities and normalizers."""
+
+    def chunk(_: None, xs: tuple[Array, Array]) -> tuple[None, tuple[Array, Array]]:
+        found = _at_once(xs[0], kernel, xs[1], head=head, axis=axis)
+        return None, (found.logps, found.log_normalizer)
 
     split = functools.partial(_chunks, size=head.chunk)
-    _, (logps, normalizer) = jax.lax.scan(chunk, None, (split(hidden), split(own)))
-    return _joined(logps, targets.shape[1]), _joined(normalizer, targets.shape[1])
+    _, (logps, normalizer) = jax.lax.scan(chunk, None, (split(hidden), split(targets)))
+    num_slots = targets.shape[1]
+    return _Found(_joined(logps, num_slots), _joined(normalizer, num_slots), None)
 
 
-def _scan_backward(
+def _gradients(
     saved: _Saved, cotangent: Float[Array, "R C"], *, head: Head, axis: str | None
 ) -> tuple[Float[Array, "R C D"], Float[Array, "D V"]]:
     """One device's gradients, summed over those that share a side of them."""
-    hidden, kernel, targets, log_normalizer = saved
+    hidden, kernel, targets, log_normalizer, logits = saved
     own = _own_targets(targets, kernel.shape[1], axis)
-    words = jnp.arange(kernel.shape[1])
-
-    def chunk(total, xs):
-        states, ids, normalizer, weight = xs
-        logits = _logits(states, kernel, head)
-        # d logp / d logit = 1 at the target, less the probability everywhere
-        change = (words == ids[..., None]) - jnp.exp(logits - normalizer[..., None])
-        change = change * weight[..., None]
-        if head.softcap is not None:
-            change = change * (1.0 - jnp.square(logits / head.softcap))
-        change = change.astype(states.dtype)
-        by_state = jnp.einsum("rcv,dv->rcd", change, kernel)
-        by_kernel = jnp.einsum(
-            "rcd,rcv->dv", states, change, preferred_element_type=total.dtype
-        )
-        return total + by_kernel, by_state
-
-    split = functools.partial(_chunks, size=head.chunk)
     parts = (hidden, own, log_normalizer, cotangent)
-    zeros = jnp.zeros(kernel.shape, log_normalizer.dtype)
-    start = zeros
-    if axis is not None:
-        start = jax.lax.pcast(zeros, (*_BATCH_AXES, axis), to="varying")
-    total, by_state = jax.lax.scan(chunk, start, tuple(map(split, parts)))
+    slopes = functools.partial(_slopes, kernel=kernel, head=head)
+    if logits is not None:
+        by_state, total = slopes(parts, logits)
+    else:
+
+        def chunk(total: Array, xs: tuple[Array, ...]) -> tuple[Array, Array]:
+            by_state, by_kernel = slopes(xs, _logits(xs[0], kernel, head))
+            return total + by_kernel, by_state
+
+        start = jnp.zeros(kernel.shape, log_normalizer.dtype)
+        if axis is not None:
+            start = jax.lax.pcast(start, (*_BATCH_AXES, axis), to="varying")
+        split = functools.partial(_chunks, size=head.chunk)
+        total, by_state = jax.lax.scan(chunk, start, tuple(map(split, parts)))
+        by_state = _joined(by_state, targets.shape[1])
     if axis is not None:
         total = jax.lax.psum(total, _BATCH_AXES)
-    return _sum_over(_joined(by_state, targets.shape[1]), axis), total
+    return _sum_over(by_state, axis), total
+
+
+def _slopes(
+    parts: tuple[Array, ...],
+    logits: Float[Array, "R C V"],
+    *,
+    kernel: Float[Array, "D V"],
+    head: Head,
+) -> tuple[Float[Array, "R C D"], Float[Array, "D V"]]:
+    """What some slots give to the gradients of states and kernel."""
+    # slots in one dimension: with two, a CPU copies `change` for each product
+    states = parts[0].reshape(-1, kernel.shape[0])
+    ids, normalizer, weight = (part.reshape(-1, 1) for part in parts[1:])
+    logits = logits.reshape(-1, kernel.shape[1])
+    words = jnp.arange(kernel.shape[1])
+    # d logp / d logit = 1 at the target, less the probability everywhere
+    change = ((words == ids) - jnp.exp(logits - normalizer)) * weight
+    if head.softcap is not None:
+        change = change * (1.0 - jnp.square(logits / head.softcap))
+    change = change.astype(states.dtype)
+    by_state = jnp.einsum("nv,dv->nd", change, kernel).reshape(parts[0].shape)
+    by_kernel = jnp.einsum(
+        "nd,nv->dv", states, change, preferred_element_type=normalizer.dtype
+    )
+    return by_state, by_kernel
+
+
+def _chosen(
+    logits: Float[Array, "R C V"], own: Int[Array, "R C"], axis: str | None
+) -> Float[Array, "R C"]:
+    """The logit of each target, wherever it is."""
+    chosen = jnp.take_along_axis(logits, jnp.maximum(own, 0)[..., None], axis=-1)
+    return _sum_over(jnp.where(own >= 0, chosen[..., 0], 0.0), axis)
 
 
 def _logits(

@@ -59,7 +59,7 @@ def score_rows(config: TransformerConfig, params: Params, rows: PackedRows) -> S
     sources = jnp.asarray(rows.sources)[..., None]
     hidden = jnp.take_along_axis(states.hidden, sources, axis=1)
     kernel = head_kernel(config, params)
-    head = Head(config.logit_softcap, _chunk(config, len(rows.sources)))
+    head = Head(config.logit_softcap, _chunk(config, rows.sources.shape))
     logps: Array = slot_logps(hidden, kernel, jnp.asarray(rows.targets), head)
     is_real = rows.sequences < rows.lengths.size
     return Scores(jnp.where(is_real, logps, 0.0), _balance(states))
@@ -170,11 +170,10 @@ def _balance(states: HiddenStates) -> Float[Array, ""]:
 
 def logits_bytes(config: TransformerConfig, rows: PackedRows) -> int:
     """What logits take of each device at a time, in bytes: those of one chunk."""
-    num_rows = len(rows.sources)
-    rows_here, words_here = _share(config, num_rows)
-    chunk = min(_chunk(config, num_rows), rows.sources.shape[1])
+    shape = rows.sources.shape
+    rows_here, words_here = _share(config, shape[0])
     itemsize = wide(config.compute_dtype).itemsize
-    return int(chunk * rows_here * words_here * itemsize)
+    return int(_chunk(config, shape) * rows_here * words_here * itemsize)
 
 
 def _share(config: TransformerConfig, num_rows: int) -> tuple[float, float]:
@@ -184,9 +183,14 @@ def _share(config: TransformerConfig, num_rows: int) -> tuple[float, float]:
     return rows, config.vocab_size / shape.get("tensor", 1)
 
 
-def _chunk(config: TransformerConfig, num_rows: int) -> int:
-    """Slots of every row whose logits may exist at a time."""
+def _chunk(config: TransformerConfig, shape: tuple[int, ...]) -> int:
+    """Slots of every row whose logits may exist at a time: all, if that is allowed."""
+    num_rows, num_slots = shape
     rows_here, words_here = _share(config, num_rows)
+    allowed = _MAX_LOGITS / words_here
+    if rows_here * num_slots <= allowed:
+        return num_slots
     fewest, most = _CHUNK_TOKENS
-    tokens = min(max(_MAX_LOGITS / words_here, fewest), most)
-    return max(1, int(tokens / rows_here))
+    tokens = min(max(allowed, fewest), most)
+    num_chunks = math.ceil(num_slots / max(1, int(tokens / rows_here)))
+    return math.ceil(num_slots / num_chunks)  # evenly: what is padded is computed

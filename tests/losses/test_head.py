@@ -69,22 +69,23 @@ def test_chunks_give_what_all_logits_give(chunk, softcap):
 
 
 @pytest.mark.parametrize("softcap", CAPS)
-def test_exact_in_float64(softcap):
+@pytest.mark.parametrize("chunk", [4, 10])
+def test_exact_in_float64(chunk, softcap):
     with jax.enable_x64(True):
         arguments = inputs(dtype=jnp.float64)
-        chunked = value_and_gradients(slot_logps, arguments, Head(softcap, 4))
-        whole = value_and_gradients(full, arguments, Head(softcap, 4))
+        chunked = value_and_gradients(slot_logps, arguments, Head(softcap, chunk))
+        whole = value_and_gradients(full, arguments, Head(softcap, chunk))
         for found, expected in zip(chunked, whole, strict=True):
             assert found.dtype == jnp.float64
             np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-13)
 
 
-@pytest.mark.parametrize("softcap", CAPS)
+@pytest.mark.parametrize(("softcap", "chunk"), [(None, 4), (3.0, 4), (3.0, 10)])
 @pytest.mark.parametrize(
     "axes", [{"fsdp": 8}, {"data": 2, "fsdp": 2, "tensor": 2}, {"tensor": 8}], ids=str
 )
-def test_every_mesh_gives_what_one_device_gives(axes, softcap):
-    head = Head(softcap, 4)
+def test_every_mesh_gives_what_one_device_gives(axes, softcap, chunk):
+    head = Head(softcap, chunk)
     expected = value_and_gradients(slot_logps, inputs(), head)
     with jax.set_mesh(build_mesh(MeshConfig(**({"fsdp": 1} | axes)))):
         found = value_and_gradients(slot_logps, inputs(), head)
@@ -113,6 +114,19 @@ def test_extreme_logits_are_finite():
         slot_logps, (1e3 * hidden, 1e2 * kernel, targets), Head(None, 4)
     )
     assert all(np.isfinite(part).all() for part in results)
+
+
+def test_logits_are_made_again_only_where_there_are_several_chunks():
+    arguments = inputs()
+
+    def products(chunk):
+        def total(hidden, kernel):
+            return slot_logps(hidden, kernel, arguments[2], Head(None, chunk)).sum()
+
+        program = str(jax.make_jaxpr(jax.grad(total, (0, 1)))(*arguments[:2]))
+        return program.count("dot_general")
+
+    assert (products(5), products(10)) == (4, 3)
 
 
 def test_memory_does_not_grow_with_vocabulary_times_tokens():

@@ -238,3 +238,12 @@ def test_padding_with_the_end_token_does_not_move_where_a_reward_is_read(params)
         completion_rewards(config, params, rows),
         rtol=1e-5,
     )
+
+
+@pytest.mark.parametrize("slots", [100, 1000, 1024, 3000])
+def test_the_head_computes_no_chunk_of_padding(slots):
+    config = CONFIG.replace(vocab_size=50_000)
+    chunk = scoring._chunk(config, (6, slots))
+    num_chunks = -(-slots // chunk)
+    assert num_chunks * chunk - slots < num_chunks
+    assert chunk == slots or 6 * chunk * config.vocab_size <= scoring._MAX_LOGITS
