@@ -40,7 +40,7 @@ ARMS_DIR = Path(__file__).parent / "train_arms"
 RACES = ("sft-full", "dpo-full", "sft-real", "dpo-real")
 OURS = "packed"
 PEERS = {"TRL": "trl", "Tunix": "tunix", "EasyDeL": "easydel"}
-VARIANTS = ("packed, dense attention", "padded")  # of ours, on real lengths only
+VARIANTS = ("packed, dense attention", "padded")  # of ours, in one race
 TIMEOUT_S = 600.0  # of one process
 SAME, COMPARED = 1e-4, 4  # losses, and steps of them that are compared
 # Seconds a step on an idle machine of 2 cores, from earlier measurements of each alone
@@ -53,7 +53,7 @@ KNOWN_S = {
 
 def main() -> None:
     """Runs all races and writes what they gave."""
-    options = arguments()
+    options, load = arguments(), os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:
         counts = prepare(options.data, Path(folder), options)
         races = {race: {arm: [] for arm in arms(race, options)} for race in RACES}
@@ -66,7 +66,8 @@ def main() -> None:
                     print(part, race, arm, json.dumps(told), flush=True)
     document = {
         "cpus": os.cpu_count(),
-        "load_before": round(os.getloadavg()[0], 2),
+        "load": [round(load, 2), round(os.getloadavg()[0], 2)],
+        "malloc": os.environ.get("GLIBC_TUNABLES"),
         "rounds": options.rounds,
         "items": counts,
         "races": {race: table(race, found) for race, found in races.items()},
@@ -86,8 +87,8 @@ def arguments() -> argparse.Namespace:
     for peer in PEERS.values():
         parser.add_argument(f"--{peer}")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--batches", type=int, default=5, help="of real lengths a part")
-    parser.add_argument("--full-batches", type=int, default=5, help="full ones a part")
+    parser.add_argument("--batches", type=int, default=4, help="of real lengths a part")
+    parser.add_argument("--full-batches", type=int, default=4, help="full ones a part")
     parser.add_argument("--races", nargs="+", choices=RACES, default=list(RACES))
     parser.add_argument("--arms", nargs="+", help="only these")
     options = parser.parse_args()
@@ -99,7 +100,7 @@ def arms(race: str, options: argparse.Namespace) -> list[str]:
     """The arms of a race, ours first."""
     found = [OURS, "by hand"]
     found += [peer for peer, name in PEERS.items() if getattr(options, name)]
-    if race.endswith("real"):
+    if race == "dpo-real":
         found += VARIANTS
     return [arm for arm in found if arm in (options.arms or found)]
 
@@ -116,7 +117,13 @@ def run(
     try:
         done = subprocess.run(
             command,
-            env=os.environ | {"JAX_PLATFORMS": "cpu", "HF_HUB_OFFLINE": "1"},
+            env=os.environ
+            | {
+                "JAX_PLATFORMS": "cpu",
+                "HF_HUB_OFFLINE": "1",
+                # of this race alone: its first round tells what compiling takes
+                "JAX_COMPILATION_CACHE_DIR": str(folder / "xla" / race / arm),
+            },
             capture_output=True,
             text=True,
             timeout=TIMEOUT_S,
