@@ -174,7 +174,7 @@ class ExportConfig(Config):
     """`export-hf`: a model folder becomes a Hugging Face folder."""
 
     model: Path
-    step: int | None = None
+    step: int | None = None  # its checkpoint; the selected or newest by default
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     form: Literal["whole", "adapter"] = "whole"  # adapter: PEFT's files, in float32
     base_model: str | None = None  # its name on the hub, for the card and PEFT

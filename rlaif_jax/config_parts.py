@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from rlaif_jax.config_base import Config
+from rlaif_jax.config_validation import require_one_rhythm
 
 # --- what may be chosen in several places -------------------------------------
 
@@ -43,7 +44,7 @@ class ModelConfig(Config):
     """A model folder to start from, or a preset to initialize at random."""
 
     path: Path | None = None  # a folder made by import-hf, sft or dpo
-    step: int | None = None  # its checkpoint; the newest by default
+    step: int | None = None  # its checkpoint; the selected or newest by default
     preset: str | None = None  # a name of models.registry; needs tokenizer
     tokenizer: Path | None = None  # a Hugging Face tokenizer folder, with a preset
     init_seed: int = 0  # of the random weights, with a preset
@@ -114,8 +115,14 @@ class RowsConfig(Config):
 class CheckpointConfig(Config):
     """When training saves, besides at its end."""
 
-    every_steps: int = Field(default=1000, ge=1)
-    keep: int = Field(default=2, ge=1)  # newest checkpoints kept
+    every_steps: int | None = Field(default=None, ge=1)  # 1000, if neither is given
+    every_epochs: int | None = Field(default=None, ge=1)  # instead of every_steps
+    keep: int = Field(default=2, ge=1)  # newest ones kept, besides a selected one
+
+    @model_validator(mode="after")
+    def _one_rhythm(self) -> "CheckpointConfig":
+        require_one_rhythm("checkpoint", self.every_steps, self.every_epochs)
+        return self
 
 
 class LoraConfig(Config):

@@ -5,7 +5,7 @@ Imports no JAX, as `config` does not.
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from rlaif_jax.config_base import Config
 from rlaif_jax.config_losses import DpoLossConfig, LossConfig, SftLoss
@@ -17,6 +17,13 @@ from rlaif_jax.config_parts import (
     OptimizerConfig,
     RowsConfig,
     TokensConfig,
+)
+from rlaif_jax.config_validation import (
+    PairValidationConfig,
+    SftValidationConfig,
+    SweepConfig,
+    require_choice,
+    require_disjoint,
 )
 
 
@@ -34,6 +41,7 @@ class TrainingConfig(Config):
     max_steps: int | None = Field(default=None, ge=1)
     seed: int = 0  # of the data order
     checkpoint: CheckpointConfig = CheckpointConfig()
+    sweep: SweepConfig | None = None  # one run a rate, and the best of them
     debug: bool = False  # NaN checks and deterministic operations
 
 
@@ -45,6 +53,13 @@ class SftConfig(TrainingConfig):
     splits: tuple[str, ...] = ()  # of the prompts; all, if empty
     lora: LoraConfig | None = None  # null: all weights are trained
     loss: SftLoss = "sequence_sum"  # the paper's is sum
+    validation: SftValidationConfig | None = None  # null: nothing is held out
+
+    @model_validator(mode="after")
+    def _honest_choice(self) -> "SftConfig":
+        require_disjoint(self.splits, self.validation)
+        require_choice(self.sweep, self.validation and self.validation.select)
+        return self
 
 
 class PairTrainingConfig(TrainingConfig):
@@ -60,9 +75,20 @@ class DpoConfig(PairTrainingConfig):
     reference_cache: Path | None = None  # log-probabilities; beside the shards if null
     lora: LoraConfig | None = None  # null: all weights are trained
     loss: LossConfig = DpoLossConfig()
+    validation: PairValidationConfig | None = None  # null: nothing is held out
+
+    @model_validator(mode="after")
+    def _honest_choice(self) -> "DpoConfig":
+        require_choice(self.sweep, self.validation and self.validation.select)
+        return self
 
 
 class RewardConfig(PairTrainingConfig):
     """`reward`: a Bradley-Terry reward model, from a language model's weights."""
 
-    held_out_shards: int = Field(default=1, ge=1)  # the first ones, to evaluate on
+    validation: PairValidationConfig = PairValidationConfig()
+
+    @model_validator(mode="after")
+    def _honest_choice(self) -> "RewardConfig":
+        require_choice(self.sweep, self.validation.select)
+        return self
