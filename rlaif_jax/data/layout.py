@@ -22,9 +22,8 @@ def layout_function(config: RowsConfig, *, length: int, num_devices: int = 1) ->
       length: Tokens of a row, from `row_tokens`.
       num_devices: That share the rows.
     """
-    if config.layout == "padded":
-        return partial(pad, length=length)
-    return partial(pack, length=length, multiple=num_devices)
+    layout = {"padded": pad, "packed": pack}[config.layout]
+    return partial(layout, length=length, multiple=num_devices)
 
 
 def row_tokens(

@@ -145,6 +145,18 @@ class RowStream(Generic[RecordT]):
         rows = sum(self._source.num_rows(shard) for shard in range(num_shards))
         return rows * self._epochs // self._batch_size
 
+    def epochs_done(self, position: Position) -> int:
+        """How many passes are complete at a position.
+
+        A growing source may have to tell first whether a pass ends there: waits for
+        it as reading on would.
+
+        Raises:
+          PreemptedError: If the source stops growing before its end.
+        """
+        settled = self._settle(position)
+        return self._epochs if settled is None else settled.epoch
+
     def __iter__(self) -> Iterator[Batch[RecordT]]:
         """Every full batch from the start position on.
 

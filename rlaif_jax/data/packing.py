@@ -120,12 +120,15 @@ def pack(
     return _filled(items, sizes, rows, capacity)
 
 
-def pad(items: Sequence[Sequence[Ids]], *, length: int) -> PackedRows:
+def pad(
+    items: Sequence[Sequence[Ids]], *, length: int, multiple: int = 1
+) -> PackedRows:
     """One row for each completion, with its prompt: the plain layout.
 
     Args:
       items: As for `pack`.
       length: Tokens of a row.
+      multiple: Of the number of rows, as for `pack`; the last ones may be empty.
 
     Raises:
       CorruptDataError: If a prompt or completion is empty.
@@ -139,7 +142,7 @@ def pad(items: Sequence[Sequence[Ids]], *, length: int) -> PackedRows:
         row = int(np.argmax(sizes.sum(axis=1)))
         raise ValueError(f"row {row} has {sizes[row].sum()} tokens, more than {length}")
     slots = _slots(int(sizes[:, 1].max()), length)
-    capacity = Capacity(len(alone), length, slots)
+    capacity = Capacity(-(-len(alone) // multiple) * multiple, length, slots)
     rows = _filled(alone, sizes, [[row] for row in range(len(alone))], capacity)
     return rows._replace(lengths=rows.lengths.reshape(len(items), -1))
 

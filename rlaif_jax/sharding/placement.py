@@ -116,6 +116,17 @@ def place_batch(host_arrays: Any, mesh: Mesh) -> Any:
     return jax.tree.map(place, host_arrays)
 
 
+def place_whole(host_arrays: Any, mesh: Mesh) -> Any:
+    """Arrays that every device holds whole.
+
+    Args:
+      host_arrays: A tree of arrays, the same on every process.
+      mesh: The devices.
+    """
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    return jax.tree.map(lambda array: _place(array, everywhere), host_arrays)
+
+
 def host_rows(global_batch: int, process_index: int, process_count: int) -> slice:
     """Which rows of a batch one process provides.
 

@@ -59,5 +59,7 @@ def test_a_position_depends_on_what_is_held_out_too(writer, preference, tmp_path
 
 def test_holding_out_all_there_will_be_is_refused():
     source = MemorySource([1, 2, 3], fingerprint="x")
-    with pytest.raises(UsageError, match="have 1 shards, and held_out_shards=1 leaves"):
+    with pytest.raises(
+        UsageError, match=r"have 1 shards, and validation\.shards=1 leaves"
+    ):
         LaterShards(source, skipped=1)
