@@ -13,6 +13,7 @@ _log = log.logger(__name__)
 
 _MODEL = "model.json"
 _TOKENIZER = "tokenizer"
+SWEEP = "sweep.json"  # of several model folders, the table that compares them
 TOKENIZER_FILES = (
     "added_tokens.json",
     "chat_template.jinja",
@@ -91,11 +92,18 @@ def open_folder(path: Path) -> ModelFolder:
       CorruptDataError: If its `model.json` cannot be read.
     """
     if not (path / _MODEL).is_file():
-        foreign = (path / "config.json").is_file() and any(path.glob("*.safetensors"))
-        hint = "run import-hf on it first" if foreign else "check the path"
-        raise UsageError(f"no model folder at {path}: {hint}")
+        raise UsageError(f"no model folder at {path}: {_hint(path)}")
     config = TransformerConfig.from_json(read_json(path / _MODEL, "model config"))
     return ModelFolder(config, path / _TOKENIZER, path)
+
+
+def _hint(path: Path) -> str:
+    """What to do about a path without a model."""
+    if (path / SWEEP).is_file():
+        best = read_json(path / SWEEP, "result of a sweep")["best"]["folder"]
+        return f"it holds the runs of a sweep, of which {path / best} is the best"
+    foreign = (path / "config.json").is_file() and any(path.glob("*.safetensors"))
+    return "run import-hf on it first" if foreign else "check the path"
 
 
 def _require_same(folder: ModelFolder, tokenizer_files: list[Path]) -> None:

@@ -33,8 +33,13 @@ def remove_unfinished(checkpoints: Path) -> None:
             shutil.rmtree(path)
 
 
-def prune(checkpoints: Path, keep: int) -> None:
+def prune(checkpoints: Path, keep: int, *, best: int | None = None) -> None:
     """Deletes all but the newest finished steps.
+
+    Args:
+      checkpoints: The folder of the steps.
+      keep: How many of the newest stay.
+      best: One that stays, however old.
 
     Raises:
       ValueError: If nothing is to be kept.
@@ -42,6 +47,8 @@ def prune(checkpoints: Path, keep: int) -> None:
     if keep < 1:
         raise ValueError(f"keep {keep} checkpoints? At least one must stay")
     for step in finished_steps(checkpoints)[:-keep]:
+        if step == best:
+            continue
         path = checkpoints / str(step)
         # the seal first: if this is killed half-way, the rest is unfinished
         (path / integrity.NAME).unlink()

@@ -5,7 +5,7 @@ with two files more: `position.json`, where the data stood, and `integrity.json`
 which is written last. A step without it is unfinished, and counts for nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ from rlaif_jax import log
 from rlaif_jax.checkpoint import integrity
 from rlaif_jax.checkpoint.agreement import on_first_process
 from rlaif_jax.checkpoint.folder import ModelFolder, create_folder, open_folder
+from rlaif_jax.checkpoint.selection import read_selection
 from rlaif_jax.checkpoint.steps import (
     finished_steps,
     intact_step,
@@ -67,6 +68,7 @@ def save(
     position: Json,
     *,
     keep: int,
+    best: int | None = None,
 ) -> None:
     """Saves one step and waits until it is on disk; all processes call it.
 
@@ -77,6 +79,7 @@ def save(
       state: Trees of arrays by name: `params` at least, then `optimizer` and so on.
       position: Where the data stood, as JSON.
       keep: How many steps stay, the newest ones.
+      best: A step that stays besides.
 
     Raises:
       UsageError: If the step is there already with another position.
@@ -95,23 +98,35 @@ def save(
     on_first_process(lambda: _finish(path, position, failure), what=what)
     if failure is not None:
         raise InternalError(f"cannot {what}: {failure}") from failure
-    on_first_process(lambda: _prune(folder, keep), what=what)
+    on_first_process(lambda: _prune(folder, keep, best), what=what)
 
 
 def find_step(folder: ModelFolder, step: int | None = None) -> int:
-    """The step to restore, verified by process 0 and the same on every process.
+    """The step to use, verified by process 0 and the same on every process.
 
     Args:
       folder: The model.
-      step: Which one; the newest that is intact by default.
+      step: Which one; by default the one that the folder's run has selected, or the
+        newest that is intact if it did not select.
 
     Raises:
       UsageError: If there is no such step.
       CorruptDataError: If it, or every step, is damaged.
     """
-    found = on_first_process(
-        lambda: intact_step(folder.checkpoints, step), what=f"read {folder.checkpoints}"
-    )
+
+    def wanted() -> int:
+        selection = None if step is not None else read_selection(folder.path)
+        if selection is None:
+            return intact_step(folder.checkpoints, step)
+        _log.info("%s: %s", folder.path, selection.told)
+        return intact_step(folder.checkpoints, selection.best.step)
+
+    return _agreed(folder, wanted)
+
+
+def _agreed(folder: ModelFolder, wanted: Callable[[], int]) -> int:
+    """The step that process 0 finds, which every process must see."""
+    found = on_first_process(wanted, what=f"read {folder.checkpoints}")
     if not integrity.is_sealed(folder.checkpoints / str(found)):
         raise UsageError(f"{folder.path} is not shared by all hosts: process 0 sees it")
     return found
@@ -124,7 +139,7 @@ def restore_params(
 
     Args:
       folder: The model.
-      step: Which one; the newest that is intact by default.
+      step: As for `find_step`.
       shardings: A tree like the parameters', of `NamedSharding`s; one local device
         by default.
 
@@ -176,7 +191,7 @@ def restore_state(
       UsageError: If there is no such step, or it holds another state.
       CorruptDataError: If it, or every step, is damaged.
     """
-    found = find_step(folder, step)
+    found = _agreed(folder, lambda: intact_step(folder.checkpoints, step))
     path = folder.checkpoints / str(found)
     saved = _saved_shapes(path, list(abstract_state))
     for name, tree in abstract_state.items():
@@ -218,8 +233,8 @@ def _finish(path: Path, position: Json, failure: Exception | None) -> int:
     return 0
 
 
-def _prune(folder: ModelFolder, keep: int) -> int:
-    prune(folder.checkpoints, keep)
+def _prune(folder: ModelFolder, keep: int, best: int | None) -> int:
+    prune(folder.checkpoints, keep, best=best)
     return 0
 
 

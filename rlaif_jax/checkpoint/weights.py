@@ -89,7 +89,7 @@ def load_weights(
 
     Args:
       path: The model folder.
-      step: Which one; the newest that is intact by default.
+      step: Which one; the one that its run has selected by default, or the newest.
       mesh: Where they go; JAX's first device of this process if None.
 
     Raises:
