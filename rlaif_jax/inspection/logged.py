@@ -27,6 +27,7 @@ from rlaif_jax.inspection.scorer import Model, PairScorer
 from rlaif_jax.records import Preference
 from rlaif_jax.sharding.mesh import batch_divisor
 from rlaif_jax.training.dpo import encode_preference
+from rlaif_jax.training.held_out import hold_out
 from rlaif_jax.training.preference_loss import PreferenceLoss
 
 
@@ -132,8 +133,10 @@ def _beta(run: DpoRun) -> float:
 def _batch(run: DpoRun, step: int) -> list[NamedPair]:
     """The pairs of one training step."""
     config = run.config
+    every = ManifestSource(run.preferences, wait_s=0.0)
+    held_out = hold_out(config.validation, run.preferences, every)
     stream = RowStream(
-        ManifestSource(run.preferences, wait_s=0.0),
+        held_out.training if held_out else every,
         batch_size=config.batch_size,
         epochs=config.epochs,
         seed=config.seed,

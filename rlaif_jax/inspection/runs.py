@@ -61,7 +61,7 @@ def load_model(
     Args:
       folder: With `model.json` and checkpoints.
       mesh: Where they go.
-      step: Its checkpoint; the newest by default.
+      step: Its checkpoint; the selected or newest by default.
       compute_dtype: Of activations, as in the run that is inspected.
 
     Raises:

@@ -11,7 +11,7 @@ from jaxtyping import Shaped
 from rlaif_jax.data.order import Position, RowStream
 from rlaif_jax.data.packing import PackedRows
 from rlaif_jax.errors import CorruptDataError
-from rlaif_jax.sharding.placement import host_rows, place_batch
+from rlaif_jax.sharding.placement import host_rows, place_batch, place_whole
 
 RecordT = TypeVar("RecordT")
 BatchT = TypeVar("BatchT")
@@ -34,6 +34,7 @@ class Batches(Generic[RecordT, BatchT]):
           load: Makes one global batch of its records.
         """
         self.position: Position = stream.start
+        self._stream = stream
         self._batches = iter(stream)
         self._load = load
 
@@ -46,9 +47,15 @@ class Batches(Generic[RecordT, BatchT]):
         self.position = position
         return batch
 
+    def epochs_done(self) -> int:
+        """Passes over the data that are complete; see `RowStream.epochs_done`."""
+        return self._stream.epochs_done(self.position)
+
 
 def place_rows(rows: PackedRows, mesh: Mesh, *, vocab_size: int) -> PackedRows:
     """One batch of rows on the devices, of which each process gives its block.
+
+    The lengths of its items are everywhere: there may be any number of items.
 
     Args:
       rows: All of the batch, equal on every process.
@@ -65,7 +72,10 @@ def place_rows(rows: PackedRows, mesh: Mesh, *, vocab_size: int) -> PackedRows:
             f"token id {highest} is outside the model's vocabulary of {vocab_size}: "
             "its tokenizer is another model's"
         )
-    return place_batch(jax.tree.map(own_block, rows), mesh)
+    arrays = rows._asdict()
+    lengths = place_whole(arrays.pop("lengths"), mesh)
+    placed = place_batch(jax.tree.map(own_block, arrays), mesh)
+    return PackedRows(**placed, lengths=lengths)
 
 
 def own_block(rows: Shaped[np.ndarray, "..."]) -> Shaped[np.ndarray, "..."]:

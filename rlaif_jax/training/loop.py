@@ -17,6 +17,9 @@ Report = Callable[[int, dict[str, float]], None]
 class Hook(NamedTuple):
     """Something to do between steps: checkpoint, evaluate, profile.
 
+    Either may raise `PreemptedError`, as batches may; then it is for who resumes the
+    run to act.
+
     Attributes:
       is_due: Whether to act after this many steps.
       act: Called with the steps done and the state, which it must not keep: the next
@@ -96,10 +99,14 @@ def fit(
         state, metrics = step_fn(state, batch)
         step += 1
         pending.append((step, metrics))
-        due = [hook for hook in hooks if hook.is_due(step)]
-        _deliver(pending, report, keep=0 if due else max_in_flight - 1)
-        for hook in due:
-            hook.act(step, state)
+        try:
+            due = [hook for hook in hooks if hook.is_due(step)]
+            _deliver(pending, report, keep=0 if due else max_in_flight - 1)
+            for hook in due:
+                hook.act(step, state)
+        except PreemptedError as error:
+            preemption = error
+            break
         preemption = _asked(stop, step)
     _deliver(pending, report, keep=0)
     return Fitted(state, step, preemption)

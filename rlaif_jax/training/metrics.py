@@ -47,7 +47,7 @@ class MetricsLog:
         self._before: float | None = None
         self._files: tuple[IO[str], ...] = ()
         paths = (folder / "metrics.jsonl", folder / "timing.jsonl")
-        kept = [_lines_until(path, step) for path in paths]
+        kept = [lines_until(path, step) for path in paths]
         if kept[0]:
             line = json.loads(kept[0][-1])
             self.last = {k: v for k, v in line.items() if k not in ("step", "examples")}
@@ -94,8 +94,13 @@ class MetricsLog:
             os.fsync(file.fileno())
 
 
-def _lines_until(path: Path, step: int) -> list[str]:
-    """The whole lines of a file up to a step; a torn last line is none."""
+def lines_until(path: Path, step: int) -> list[str]:
+    """The whole lines of a file of steps up to one; a torn last line is none.
+
+    Args:
+      path: JSON lines, each with its `step`.
+      step: Up to which; 0 gives none.
+    """
     if step == 0 or not path.is_file():
         return []
     kept = []

@@ -1,17 +1,21 @@
 """What a training run is told, and what it tells in the end."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 from jax.sharding import Mesh
 
 from rlaif_jax.checkpoint.weights import Origin
 from rlaif_jax.config_parts import CheckpointConfig, OptimizerConfig
+from rlaif_jax.config_validation import ValidationConfig
 from rlaif_jax.errors import CorruptDataError
 from rlaif_jax.files import read_json, write_json
 from rlaif_jax.models import Params, TransformerConfig
 from rlaif_jax.runtime import distributed
+from rlaif_jax.training.step import LossFn
+from rlaif_jax.typing import Json
 
 _RESULT = "training.json"
 
@@ -49,6 +53,26 @@ class StartModel:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ValidationSet:
+    """Records that are not trained on, and what is asked of a model about them.
+
+    Attributes:
+      records: All of them, at least one, in an order that every process agrees on.
+      loss_fn: As that of training, but without what is added for training's sake, as
+        the router's loss is.
+      config: When to evaluate.
+      select: What the run's model is chosen by; None: it is the newest.
+      data: Where the records are from, in the words of the run's config.
+    """
+
+    records: Sequence[Any]
+    loss_fn: LossFn
+    config: ValidationConfig
+    select: Literal["loss", "accuracy"] | None
+    data: Json
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainingPlan:
     """How long, how fast, and in which order.
 
@@ -59,6 +83,7 @@ class TrainingPlan:
       max_steps: If the data last longer.
       seed: Of the data order.
       checkpoint: When to save, besides at the end.
+      validation: What to evaluate on, if anything.
     """
 
     optimizer: OptimizerConfig
@@ -67,6 +92,7 @@ class TrainingPlan:
     max_steps: int | None
     seed: int
     checkpoint: CheckpointConfig
+    validation: ValidationSet | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +105,7 @@ class Session:
       say: Told what a person should know.
       progress: Told the steps done, of how many (None if not known), and metrics.
       stop: Asked between steps, with the steps done, whether to save and stop.
+      tell: Told news, a line each.
     """
 
     out: Path
@@ -86,6 +113,7 @@ class Session:
     progress: Callable[[int, int | None, dict[str, float]], None]
     say: Callable[[str], None] = lambda text: None
     stop: Callable[[int], bool] = distributed.stop_requested
+    tell: Callable[[str], None] = lambda line: None
 
 
 @dataclass(frozen=True)

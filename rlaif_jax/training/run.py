@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 from rlaif_jax.checkpoint import store
 from rlaif_jax.checkpoint.weights import keep_origin
 from rlaif_jax.data.order import Position, RowStream, Source
-from rlaif_jax.errors import CorruptDataError, UsageError
+from rlaif_jax.errors import CorruptDataError, PreemptedError, UsageError
 from rlaif_jax.files import write_json
 from rlaif_jax.optim.optimizers import build_optimizer
 from rlaif_jax.runtime import distributed
@@ -28,8 +28,10 @@ from rlaif_jax.training.plan import (
     write_result,
 )
 from rlaif_jax.training.planned_step import PlannedStep
+from rlaif_jax.training.saving import Saver
 from rlaif_jax.training.state import StateLayout
 from rlaif_jax.training.step import LossFn, TrainState
+from rlaif_jax.training.validation import Validator, evaluation
 
 
 class Task(NamedTuple):
@@ -85,6 +87,7 @@ def train(
     state, position, layout = _state(start, optimizer, folder, session.mesh)
     batches = Batches(_stream(source, plan, position), task.load)
     total = _total_steps(plan, num_batches)
+    frozen = start.frozen()
     with MetricsLog(
         session.out,
         step=int(state.step),
@@ -97,13 +100,29 @@ def train(
             log.report(step, metrics)
             session.progress(step, total, metrics)
 
-        def save(step: int, state: TrainState) -> None:
-            log.sync()  # a checkpoint implies the lines before it
-            trees, keep = layout.saved(state), plan.checkpoint.keep
-            store.save(folder, step, trees, batches.position.to_json(), keep=keep)
-
-        every = plan.checkpoint.every_steps
-        hook = Hook(lambda step: step % every == 0, save)
+        saver = Saver(
+            folder,
+            plan.checkpoint,
+            layout=layout,
+            batches=batches,
+            before=log.sync,  # a checkpoint implies the lines before it
+        )
+        hooks = [Hook(saver.is_due, saver.save)]
+        validator = None
+        if plan.validation is not None:
+            evaluate = evaluation(
+                plan.validation,
+                layout=layout,
+                load=task.load,
+                frozen=frozen,
+                batch_size=plan.batch_size,
+            )
+            validator = Validator(
+                plan.validation, evaluate, session=session, batches=batches, saver=saver
+            )
+            validator.go_on(int(state.step), state)
+            # before a checkpoint, which implies the lines before it
+            hooks.insert(0, Hook(validator.is_due, validator.act))
         fitted = fit(
             state,
             batches,
@@ -114,16 +133,30 @@ def train(
                     mesh=session.mesh,
                     tell=partial(_tell_memory, session),
                 ),
-                frozen=start.frozen(),
+                frozen=frozen,
             ),
             num_steps=plan.max_steps,
-            callbacks=Callbacks(report, [hook], session.stop),
+            callbacks=Callbacks(report, hooks, session.stop),
             # several processes that dispatch ahead of each other deadlock on CPU
             max_in_flight=1 if jax.process_count() > 1 else 2,
         )
-        if fitted.step:
-            save(fitted.step, fitted.state)
+        fitted = _kept(fitted, validator, saver)
+    if validator is not None and fitted.preemption is None:
+        validator.select()
     return _ended(fitted, log, folder)
+
+
+def _kept(fitted: Fitted, validator: Validator | None, saver: Saver) -> Fitted:
+    """Evaluates the end, if it is one, and saves the last step in any case."""
+    state, step, preemption = fitted
+    if validator is not None and preemption is None:
+        try:
+            validator.end(step, state)
+        except PreemptedError as error:
+            preemption = error
+    if step:
+        saver.save(step, state)
+    return Fitted(state, step, preemption)
 
 
 def _ended(fitted: Fitted, log: MetricsLog, folder: store.ModelFolder) -> TrainResult:

@@ -8,6 +8,7 @@ import jax
 
 from rlaif_jax.config_losses import DpoLossConfig
 from rlaif_jax.config_parts import AdamWConfig, CheckpointConfig, MeshConfig
+from rlaif_jax.config_validation import ValidationConfig
 from rlaif_jax.data.packing import Pair, pack
 from rlaif_jax.errors import PreemptedError
 from rlaif_jax.models import TransformerConfig, logical_axes
@@ -16,7 +17,7 @@ from rlaif_jax.runtime import distributed
 from rlaif_jax.sharding.mesh import build_mesh
 from rlaif_jax.sharding.placement import param_shardings
 from rlaif_jax.training.dpo import DpoObjective, PairEncoding, train_dpo
-from rlaif_jax.training.plan import Session, StartModel, TrainingPlan
+from rlaif_jax.training.plan import Session, StartModel, TrainingPlan, ValidationSet
 from rlaif_jax.training.preference_loss import PreferenceLoss
 from rlaif_jax.training.streaming import preference_source
 
@@ -51,16 +52,25 @@ def main(preferences: Path, out: Path, stop_at: int) -> None:
         make = jax.jit(lambda key: init_params(CONFIG, key), out_shardings=shardings)
         return make(jax.random.key(0))
 
+    source = preference_source(preferences, wait_s=0.0)
+    objective = DpoObjective(CONFIG, PreferenceLoss(DpoLossConfig(beta=0.1)))
+    validation = ValidationSet(
+        records=source.rows(0)[:7],  # which four devices cannot share evenly
+        loss_fn=objective,
+        config=ValidationConfig(every_steps=2),
+        select="loss",
+        data={},
+    )
     try:
         train_dpo(
             StartModel(config=CONFIG, tokenizer_dir=Path("none"), load=load),
-            preference_source(preferences, wait_s=0.0),
+            source,
             encoding=PairEncoding(
                 to_pair=to_pair,
                 layout=partial(pack, length=16, multiple=jax.device_count()),
                 reference_dir=out / "reference",
             ),
-            objective=DpoObjective(CONFIG, PreferenceLoss(DpoLossConfig(beta=0.1))),
+            objective=objective,
             plan=TrainingPlan(
                 optimizer=AdamWConfig(learning_rate=0.02),
                 batch_size=8,
@@ -68,6 +78,7 @@ def main(preferences: Path, out: Path, stop_at: int) -> None:
                 max_steps=None,
                 seed=0,
                 checkpoint=CheckpointConfig(every_steps=2, keep=2),
+                validation=validation,
             ),
             session=Session(
                 out=out,

@@ -32,8 +32,11 @@ def preference(n):
     )
 
 
-def metrics(out):
-    return [json.loads(x) for x in (out / "metrics.jsonl").read_text().splitlines()]
+FILES = ("metrics.jsonl", "validation.jsonl", "best.json")
+
+
+def lines(out, file):
+    return [json.loads(x) for x in (out / file).read_text().splitlines()]
 
 
 @pytest.mark.slow
@@ -52,9 +55,10 @@ def test_a_pod_trains_as_one_process_and_resumes_bit_by_bit(tmp_path, local_pod)
     command = [sys.executable, "-c", PROGRAM, str(folder), str(alone), "-1"]
     subprocess.run(command, check=True, cwd=ROOT)
     assert train(pod, -1) == [0, 0]
-    for one, other in zip(metrics(alone), metrics(pod), strict=True):
-        assert other == pytest.approx(one, rel=1e-5, abs=1e-5)
+    for file in FILES[:2]:
+        for one, other in zip(lines(alone, file), lines(pod, file), strict=True):
+            assert other == pytest.approx(one, rel=1e-5, abs=1e-5)
     assert train(broken, 3) == [75, 75]
     assert train(broken, -1) == [0, 0]
-    ours, theirs = ((out / "metrics.jsonl").read_bytes() for out in (pod, broken))
-    assert ours == theirs
+    for file in FILES:
+        assert (pod / file).read_bytes() == (broken / file).read_bytes()
