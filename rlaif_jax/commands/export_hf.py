@@ -22,7 +22,7 @@ def run(config: ExportConfig, out: Path, console: Console) -> Json:
     """Writes safetensors, config, tokenizer and model card."""
     if out.exists() and any(out.iterdir()):
         raise UsageError(f"{out} is not empty: choose another --out")
-    lineage = read_lineage(config.model, config.evaluations)
+    lineage = read_lineage(config.model, config.evaluations, step=config.step)
     if config.base_model is not None:
         lineage = dataclasses.replace(lineage, base_model=config.base_model)
     console.say(f"exporting {config.model}")

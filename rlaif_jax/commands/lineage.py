@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rlaif_jax.checkpoint.card import Lineage, Section
+from rlaif_jax.checkpoint.selection import NAME as SELECTION
 from rlaif_jax.errors import CommandError
 from rlaif_jax.files import read_json, read_text
 from rlaif_jax.typing import Json
@@ -15,7 +16,9 @@ _METRICS = ("loss", "rewards/accuracies", "rewards/margins", "ppl/chosen")
 _HUBS = ("huggingface", "tfds")  # sources whose path is a public name
 
 
-def read_lineage(model: Path, evaluations: Sequence[Path] = ()) -> Lineage:
+def read_lineage(
+    model: Path, evaluations: Sequence[Path] = (), *, step: int | None = None
+) -> Lineage:
     """The stages of a model's making, the last one first.
 
     What is not there any more is left out: a model may have been moved without the
@@ -24,6 +27,7 @@ def read_lineage(model: Path, evaluations: Sequence[Path] = ()) -> Lineage:
     Args:
       model: The model folder.
       evaluations: Run folders of `evaluate` on it.
+      step: Its checkpoint, if it is not the one that its run would give.
 
     Raises:
       UsageError: If one of `evaluations` holds no result.
@@ -32,10 +36,11 @@ def read_lineage(model: Path, evaluations: Sequence[Path] = ()) -> Lineage:
     base: str | None = None
     for folder, config in _runs(model):
         if "optimizer" in config:
-            sections.append(_training(folder, config))
+            sections.append(_training(folder, config, step))
             parts = (_preferences(config), _completions(config), _prompts(config))
             sections += [part for part in parts if part is not None]
         start = config.get("model") or {}
+        step = start.get("step")
         base = (
             config.get("repo")
             or start.get("preset")
@@ -60,7 +65,7 @@ def _runs(model: Path) -> Iterator[tuple[Path, Json]]:
         folder = Path(start)
 
 
-def _training(folder: Path, config: Json) -> Section:
+def _training(folder: Path, config: Json, step: int | None) -> Section:
     """One run of sft or dpo."""
     kind = "Direct preference optimization" if "preferences" in config else "SFT"
     optimizer, tokens = config["optimizer"], config["tokens"]
@@ -69,6 +74,7 @@ def _training(folder: Path, config: Json) -> Section:
         "optimizer": f"{optimizer['name']}, rate {optimizer['learning_rate']:g}",
         "batch size, epochs": f"{config['batch_size']}, {config['epochs']}",
         "steps": str(_known(folder / "training.json").get("step", "unknown")),
+        **_checkpoint(folder, step),
         "prompt, completion": f"at most {tokens['max_prompt_tokens']},"
         f" {tokens['max_completion_tokens']} tokens",
         "template": tokens["template"],
@@ -81,6 +87,16 @@ def _training(folder: Path, config: Json) -> Section:
     last = _last_metrics(folder)
     facts |= {f"last {name}": f"{last[name]:.4g}" for name in _METRICS if name in last}
     return Section(kind, facts)
+
+
+def _checkpoint(folder: Path, step: int | None) -> dict[str, str]:
+    """Which of a run's checkpoints is meant, where it is not the last one."""
+    if step is not None:
+        return {"checkpoint": f"step {step}, named by hand"}
+    chosen = _known(folder / SELECTION)
+    if "told" not in chosen:
+        return {}
+    return {"checkpoint": f"{chosen['told']} ({chosen['num_items']:,} examples)"}
 
 
 def _preferences(config: Json) -> Section | None:

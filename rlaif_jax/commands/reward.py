@@ -1,5 +1,6 @@
 """`reward`: a Bradley-Terry reward model on preference shards."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from jax.sharding import Mesh
 from rlaif_jax.commands.console import Console
 from rlaif_jax.commands.policy import load_policy, open_devices
 from rlaif_jax.commands.rows import run_rows
+from rlaif_jax.commands.sweep import run_sweep, show_sweep
 from rlaif_jax.commands.training import (
     open_session,
     router_weight,
@@ -15,8 +17,6 @@ from rlaif_jax.commands.training import (
     show_training,
 )
 from rlaif_jax.config_training import RewardConfig
-from rlaif_jax.data.held_out import LaterShards
-from rlaif_jax.data.order import Source
 from rlaif_jax.data.tokenizer import Tokenizer
 from rlaif_jax.evaluation.calibration import Calibration, calibration
 from rlaif_jax.files import write_json
@@ -26,16 +26,21 @@ from rlaif_jax.models.reward import reward_model
 from rlaif_jax.records import Preference
 from rlaif_jax.runtime import distributed
 from rlaif_jax.training.dpo import PairEncoder, encode_preference
+from rlaif_jax.training.held_out import hold_out
 from rlaif_jax.training.reward import RewardObjective, train_reward
 from rlaif_jax.training.streaming import preference_source
 from rlaif_jax.typing import Json
 
 
 def run(config: RewardConfig, out: Path, console: Console) -> Json:
-    """Trains on all but the first shards, and tells how well it knows those."""
+    """Trains on all but what is held out, and tells how well it knows that."""
+    if config.sweep is not None:
+        return run_sweep(config, out, console, run)
     with open_devices(config.mesh, debug=config.debug) as mesh:
         source = preference_source(config.preferences, wait_s=config.wait_s)
-        training = LaterShards(source, skipped=config.held_out_shards)
+        held_out = hold_out(config.validation, config.preferences, source)
+        assert held_out is not None  # the config always holds out
+        console.say(held_out.told)
         rows = run_rows(config, mesh, num_completions=2)
         policy = load_policy(
             config.model, mesh, rows=rows.needs, num_tokens=rows.length
@@ -46,28 +51,31 @@ def run(config: RewardConfig, out: Path, console: Console) -> Json:
         objective = RewardObjective(
             model.config, router_weight=router_weight(config, model.config)
         )
+        validation = held_out.validation(replace(objective, router_weight=0.0))
         result = run_training(
             config,
             policy,
             open_session(out, mesh, console, "reward"),
             lambda start, plan, session: train_reward(
                 start,
-                training,
+                held_out.training,
                 to_rows=lambda records: rows.layout([to_pair(one) for one in records]),
                 objective=objective,
-                plan=plan,
+                plan=replace(plan, validation=validation),
                 session=session,
             ),
-            inputs="",  # as for dpo
+            inputs=held_out.fingerprint,
         )
-        found = _evaluated(config, out, mesh, source, policy.tokenizer)
+        found = _evaluated(config, out, mesh, held_out.records, policy.tokenizer)
         if distributed.is_main():
             write_json(out / "calibration.json", found.model_dump())
-        return result | {"held_out": found.model_dump(exclude={"bins"})}
+        told = {"held_out": found.model_dump(exclude={"bins"})}
+        return result | told | {"validation": held_out.to_json()}
 
 
 def show(result: Json, out: Path) -> None:
     """Prints where the run ended, and how it does on what it has not seen."""
+    show_sweep(result, out)
     show_training(result)
     found = result["held_out"]
     print(
@@ -81,15 +89,11 @@ def _evaluated(
     config: RewardConfig,
     out: Path,
     mesh: Mesh,
-    source: Source[Preference],
+    records: Sequence[Preference],
     tokenizer: Tokenizer,
 ) -> Calibration:
-    """The finished model on the shards that were held out."""
-    pairs = [
-        encode_preference(tokenizer, preference, config.tokens)
-        for shard in range(config.held_out_shards)
-        for preference in source.rows(shard)
-    ]
+    """The finished model on what was held out."""
+    pairs = [encode_preference(tokenizer, one, config.tokens) for one in records]
     layout = run_rows(config, mesh, num_completions=2).layout
     scorer = PairScorer(mesh=mesh, layout=layout, batch_size=config.batch_size)
     model = load_model(out, mesh, compute_dtype=config.model.compute_dtype)

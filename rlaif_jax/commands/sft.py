@@ -1,12 +1,16 @@
 """`sft`: supervised fine-tuning on completions."""
 
 from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from rlaif_jax.commands.console import Console
 from rlaif_jax.commands.inputs import is_usable, read_completions, read_prompts
 from rlaif_jax.commands.policy import load_policy, open_devices
 from rlaif_jax.commands.rows import run_rows
+from rlaif_jax.commands.sweep import run_sweep, show_sweep
 from rlaif_jax.commands.training import (
     open_session,
     router_weight,
@@ -15,17 +19,21 @@ from rlaif_jax.commands.training import (
     trained_config,
 )
 from rlaif_jax.config_training import SftConfig
+from rlaif_jax.data.held_out import prompt_key
 from rlaif_jax.data.packing import Example
 from rlaif_jax.data.row_sources import MemorySource
 from rlaif_jax.data.tokenizer import Tokenizer
 from rlaif_jax.errors import UsageError
-from rlaif_jax.records import content_hash
+from rlaif_jax.records import Prompt, content_hash
+from rlaif_jax.training.plan import ValidationSet
 from rlaif_jax.training.sft import ExampleEncoder, sft_objective, train_sft
 from rlaif_jax.typing import Json
 
 
 def run(config: SftConfig, out: Path, console: Console) -> Json:
     """Trains on every usable completion of the chosen prompts."""
+    if config.sweep is not None:
+        return run_sweep(config, out, console, run)
     with open_devices(config.mesh, debug=config.debug) as mesh:
         rows = run_rows(config, mesh, num_completions=1)
         policy = load_policy(
@@ -36,12 +44,19 @@ def run(config: SftConfig, out: Path, console: Console) -> Json:
             config.loss,
             router_weight=router_weight(config, policy.config),
         )
-        examples, counts = _examples(config, policy.tokenizer)
-        console.say(f"{len(examples)} examples ({_told(counts)})")
-        fingerprint = content_hash(
-            [[list(e.prompt), list(e.completion)] for e in examples]
-        )
-        source = MemorySource(examples, fingerprint=fingerprint)
+        read = _read(config, policy.tokenizer)
+        console.say(f"{len(read.examples)} examples ({_told(read.counts)})")
+        validation = None
+        if config.validation is not None:
+            console.say(f"{len(read.held_out)} examples for validation")
+            validation = ValidationSet(
+                records=read.held_out,
+                loss_fn=sft_objective(trained_config(config.lora, policy), config.loss),
+                config=config.validation,
+                select=config.validation.select,
+                data={"splits": list(config.validation.splits)},
+            )
+        source = MemorySource(read.examples, fingerprint=_fingerprint(read.examples))
         result = run_training(
             config,
             policy,
@@ -51,47 +66,88 @@ def run(config: SftConfig, out: Path, console: Console) -> Json:
                 source,
                 objective=objective,
                 layout=rows.layout,
-                plan=plan,
+                plan=replace(plan, validation=validation),
                 session=session,
             ),
-            inputs=fingerprint,
+            inputs=_fingerprint(read.examples + read.held_out),
             adapters=config.lora,
         )
-        return result | {"examples": len(examples), "data": dict(counts)}
+        told = {"examples": len(read.examples), "data": dict(read.counts)}
+        if validation is not None:
+            told["validation"] = {"examples": len(read.held_out)}
+        return result | told
 
 
 def show(result: Json, out: Path) -> None:
     """Prints where the run ended."""
-    del out
+    show_sweep(result, out)
     show_training(result)
 
 
+class _Read(NamedTuple):
+    """What a run trains on, and what it is evaluated on."""
+
+    examples: list[Example]
+    held_out: list[Example]
+    counts: Counter[str]  # of the examples, for the log
+
+
+def _read(config: SftConfig, tokenizer: Tokenizer) -> _Read:
+    """The examples of the chosen prompts, and those of the prompts held out.
+
+    A prompt that is held out is not trained on, even if it is in another split too.
+    """
+    encoder = ExampleEncoder(tokenizer, config.tokens)
+    held_out: list[Example] = []
+    seen: set[str] = set()
+    if config.validation is not None:
+        held_out, prompts = _examples(config, config.validation.splits, encoder)
+        seen = {prompt_key(prompt.messages) for prompt in prompts}
+        encoder.counts.clear()
+    examples, _ = _examples(config, config.splits, encoder, seen=seen)
+    return _Read(examples, held_out, encoder.counts)
+
+
 def _examples(
-    config: SftConfig, tokenizer: Tokenizer
-) -> tuple[list[Example], Counter[str]]:
-    """Every completion of every chosen prompt as ids, and counts for the log.
+    config: SftConfig,
+    splits: Sequence[str],
+    encoder: ExampleEncoder,
+    *,
+    seen: Collection[str] = (),
+) -> tuple[list[Example], list[Prompt]]:
+    """Every completion of every prompt of some splits as ids, and the prompts.
 
     Refusals, failures and blank texts are left out and counted: they would teach the
-    model to say nothing.
+    model to say nothing. So are prompts that were seen elsewhere.
     """
-    prompts = read_prompts(config.prompts, config.splits)
+    prompts = read_prompts(config.prompts, splits)
     completions = read_completions(config.completions)
-    encoder = ExampleEncoder(tokenizer, config.tokens)
-    num_unusable = 0
     examples: list[Example] = []
     for prompt in prompts:
+        if prompt_key(prompt.messages) in seen:
+            encoder.counts["prompts_held_out"] += 1
+            continue
         for completion in completions.get(prompt.prompt_id, ()):
             if is_usable(completion):
                 examples.append(encoder.encode(prompt, completion))
             else:
-                num_unusable += 1
-    counts = encoder.counts + Counter(unusable=num_unusable)
+                encoder.counts["unusable"] += 1
     if not examples:
         raise UsageError(
             f"{config.completions} has no usable completion of the {len(prompts)}"
-            f" prompts of {config.prompts}: did they come from the same prompts?"
+            f" prompts of {config.prompts}{_named(splits)}: did they come from the same"
+            " prompts?"
         )
-    return examples, counts
+    return examples, prompts
+
+
+def _fingerprint(examples: Sequence[Example]) -> str:
+    """A hash of examples in their order."""
+    return content_hash([[list(e.prompt), list(e.completion)] for e in examples])
+
+
+def _named(splits: Sequence[str]) -> str:
+    return f" in {', '.join(splits)}" if splits else ""
 
 
 def _told(counts: Counter[str]) -> str:

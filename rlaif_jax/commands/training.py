@@ -7,6 +7,7 @@ from pathlib import Path
 
 from jax.sharding import Mesh
 
+from rlaif_jax.checkpoint.selection import read_selection
 from rlaif_jax.commands.console import Console
 from rlaif_jax.commands.policy import Policy
 from rlaif_jax.config_parts import LoraConfig
@@ -59,11 +60,16 @@ def run_training(
     with distributed.graceful_stop():
         result = fit(start, plan, session)
     seconds = time.monotonic() - started
-    return asdict(result) | {
-        "attention": policy.config.attention,
-        "seconds": seconds,
-        "device_seconds": seconds * session.mesh.size,
-    }
+    selection = read_selection(session.out)
+    return (
+        asdict(result)
+        | ({"selected": selection.to_json()} if selection else {})
+        | {
+            "attention": policy.config.attention,
+            "seconds": seconds,
+            "device_seconds": seconds * session.mesh.size,
+        }
+    )
 
 
 def trained_config(adapters: LoraConfig | None, policy: Policy) -> TransformerConfig:
@@ -118,3 +124,5 @@ def show_training(result: Json) -> None:
     print(f"step {result['step']}, loss {result['loss']:.4f}")
     print(f"{result['examples_per_second']:.1f} examples/s")
     print(f"checkpoint: {result['checkpoint']}")
+    if "selected" in result:
+        print(f"the model is {result['selected']['told']}")

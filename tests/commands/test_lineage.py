@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from rlaif_jax.checkpoint.selection import Candidate, Selection
 from rlaif_jax.commands.lineage import read_lineage
 from rlaif_jax.errors import UsageError
 
@@ -126,3 +127,15 @@ def test_folders_that_name_each_other_end(runs):
 def test_an_evaluation_that_is_none_is_told(runs):
     with pytest.raises(UsageError, match="evaluation result"):
         read_lineage(runs / "dpo", [runs / "sft"])
+
+
+def test_a_choice_among_checkpoints_is_told_unless_another_is_named(runs):
+    candidates = (Candidate(10, 1, 0.7), Candidate(20, 2, 0.65))
+    Selection(
+        by="loss", data={"shards": 1}, num_items=1200, candidates=candidates
+    ).write(runs / "dpo")
+    told = "step 20, the best of 2 by loss on validation (0.65) (1,200 examples)"
+    assert read_lineage(runs / "dpo").sections[0].facts["checkpoint"] == told
+    named = read_lineage(runs / "dpo", step=10)
+    assert named.sections[0].facts["checkpoint"] == "step 10, named by hand"
+    assert "checkpoint" not in named.sections[2].facts

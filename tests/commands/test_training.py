@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rlaif_jax.checkpoint import store
+from rlaif_jax.checkpoint.weights import load_weights
 from rlaif_jax.commands import (
     complete,
     dpo,
@@ -31,10 +32,17 @@ from rlaif_jax.config import (
     SampleConfig,
 )
 from rlaif_jax.config_file import validate
+from rlaif_jax.config_parts import MeshConfig, RowsConfig, TokensConfig
 from rlaif_jax.config_training import DpoConfig, RewardConfig, SftConfig
+from rlaif_jax.data.layout import layout_function
+from rlaif_jax.data.tokenizer import load_tokenizer
 from rlaif_jax.errors import CorruptDataError, UsageError
-from rlaif_jax.files import read_records
-from rlaif_jax.records import Completion
+from rlaif_jax.files import read_records, write_records
+from rlaif_jax.inspection.runs import load_model
+from rlaif_jax.inspection.scorer import PairScorer
+from rlaif_jax.records import Completion, Preference, Prompt
+from rlaif_jax.sharding.mesh import build_mesh
+from rlaif_jax.training.dpo import encode_preference
 
 TOKENS = {"max_prompt_tokens": 12, "max_completion_tokens": 12}
 OPTIMIZER = {"name": "adamw", "learning_rate": 3e-3, "max_grad_norm": 1}
@@ -185,7 +193,7 @@ def test_a_reward_model_writes_nothing(study, rewarded, tmp_path):
 
 
 def test_holding_out_every_shard_is_refused(study, tmp_path):
-    document = dpo_document(study, held_out_shards=99)
+    document = dpo_document(study, validation={"shards": 99})
     del document["loss"]
     with pytest.raises(UsageError, match="leaves none to train on"):
         go(reward, RewardConfig, document, tmp_path / "reward")
@@ -320,3 +328,118 @@ def test_adapters_that_cannot_be_are_refused(study, world, tmp_path):
         go(export_hf, ExportConfig, document, tmp_path / "hf")
     with pytest.raises(UsageError, match="leave out dtype=bfloat16"):
         validate(ExportConfig, {"model": "x", "form": "adapter", "dtype": "bfloat16"})
+
+
+def test_sft_is_evaluated_on_other_prompts_and_its_best_step_is_used(study, tmp_path):
+    document = json.loads((study / "sft" / "config.json").read_text())
+    validation = {"splits": ["validation"], "every_steps": 2, "select": "loss"}
+    document |= {"validation": validation, "max_steps": 4}
+    document["optimizer"] |= {"learning_rate": 0.3}  # the longer, the worse
+    result = go(sft, SftConfig, document, tmp_path / "sft")
+    assert result["validation"] == {"examples": 10}
+    assert result["examples"] == 30
+    assert result["selected"]["data"] == {"splits": ["validation"]}
+    lines = (tmp_path / "sft" / "validation.jsonl").read_text().splitlines()
+    losses = {line["step"]: line["loss"] for line in map(json.loads, lines)}
+    assert sorted(losses) == [2, 4]
+    best = min(losses, key=losses.__getitem__)
+    assert result["selected"]["step"] == load_weights(tmp_path / "sft").step == best
+
+    go(export_hf, ExportConfig, {"model": str(tmp_path / "sft")}, tmp_path / "hf")
+    card = (tmp_path / "hf" / "README.md").read_text()
+    assert f"| checkpoint | step {best}, the best of 2 by loss on validation" in card
+    document = {"model": str(tmp_path / "sft"), "step": 4}
+    go(export_hf, ExportConfig, document, tmp_path / "hf_4")
+    card = (tmp_path / "hf_4" / "README.md").read_text()
+    assert "| checkpoint | step 4, named by hand |" in card
+
+
+def test_a_prompt_that_is_in_both_splits_is_not_trained_on(study, tmp_path):
+    rows = list(read_records(study / "prompts" / "prompts.jsonl", Prompt))
+    held_out = [row for row in rows if row.split == "validation"]
+    twice = [row.model_copy(update={"split": "sft"}) for row in held_out[:3]]
+    write_records(tmp_path / "prompts.jsonl", [*rows, *twice])
+    document = json.loads((study / "sft" / "config.json").read_text())
+    document |= {"prompts": str(tmp_path / "prompts.jsonl"), "max_steps": 1}
+    document |= {"validation": {"splits": ["validation"]}}
+    result = go(sft, SftConfig, document, tmp_path / "sft")
+    assert (result["examples"], result["data"]["prompts_held_out"]) == (30, 3)
+    with pytest.raises(UsageError, match="no prompt of split 'valid'"):
+        document["validation"] = {"splits": ["valid"]}
+        go(sft, SftConfig, document, tmp_path / "other")
+
+
+def margins_of(policy, reference, rows):
+    """Implicit reward margins of pairs, at the betas of `dpo_document`."""
+    tokens = TokensConfig(**TOKENS)
+    tokenizer = load_tokenizer(store.open_folder(policy).tokenizer_dir)
+    pairs = [
+        encode_preference(tokenizer, Preference.model_validate(row), tokens)
+        for row in rows
+    ]
+    mesh = build_mesh(MeshConfig())
+    layout = layout_function(RowsConfig(), length=64, num_devices=8)
+    scorer = PairScorer(mesh=mesh, layout=layout, batch_size=16)
+    logps = [scorer.logps(load_model(one, mesh), pairs) for one in (policy, reference)]
+    return 0.5 * ((logps[0] - logps[1]) @ np.array([1, -1]))
+
+
+class StopsAtSecond(Console):
+    """Is killed when the second run of a sweep begins."""
+
+    def say(self, text):
+        if text == "sweep: learning rate 0.001":
+            raise KeyboardInterrupt
+
+
+def test_a_sweep_shares_the_reference_goes_on_and_tells_the_best_rate(
+    study, tmp_path, capsys
+):
+    out, rates = tmp_path / "sweep", [1e-9, 1e-3]
+    document = dpo_document(
+        study,
+        epochs=2,
+        validation={"select": "loss"},
+        checkpoint={"every_epochs": 1},
+        reference_cache=str(tmp_path / "reference"),
+        sweep={"learning_rates": rates},
+    )
+    with pytest.raises(KeyboardInterrupt):
+        dpo.run(validate(DpoConfig, document), out, StopsAtSecond())
+    before = (out / "lr-1e-09" / "timing.jsonl").read_bytes()
+    (folder,) = (tmp_path / "reference").iterdir()
+    (kept,) = (path.read_bytes() for path in folder.iterdir())
+    result = go(dpo, DpoConfig, document, out)
+    assert (out / "lr-1e-09" / "timing.jsonl").read_bytes() == before
+    # the second run scores nothing: its file is empty, and the first one's as it was
+    assert sorted(path.read_bytes() for path in folder.iterdir()) == [b"", kept]
+
+    told = json.loads((out / "sweep.json").read_text())
+    assert told == result["sweep"]
+    assert told["chosen_on"] == "validation"
+    assert [run["learning_rate"] for run in told["runs"]] == rates
+    lines = [
+        [json.loads(x) for x in (out / run["folder"] / "validation.jsonl").open()]
+        for run in told["runs"]
+    ]
+    assert told["num_candidates"] == sum(map(len, lines))
+    least = [min(line["loss"] for line in run) for run in lines]
+    assert [run["score"] for run in told["runs"]] == least
+    assert told["best"] == told["runs"][1]
+    assert least[1] < least[0]
+    first = pq.read_table(study / "labels" / "shard-000000.parquet")
+    assert result["validation"]["pairs"] == first.num_rows
+    assert result["checkpoint"].startswith(str(out / "lr-0.001"))
+
+    # the same by another path, in other batches
+    margins = margins_of(out / "lr-0.001", study / "sft", first.to_pylist())
+    assert least[1] == pytest.approx(np.logaddexp(0.0, -margins).mean(), rel=1e-4)
+    best = next(line for line in lines[1] if line["loss"] == least[1])
+    assert best["rewards/accuracies"] == (margins > 0).mean()
+
+    dpo.show(result, out)
+    shown = capsys.readouterr().out
+    assert "learning rate" in shown
+    assert "lr-0.001" in shown
+    with pytest.raises(UsageError, match=r"of a sweep, of which .*lr-0\.001 is the"):
+        go(export_hf, ExportConfig, {"model": str(out)}, tmp_path / "hf")
