@@ -31,6 +31,10 @@ class InternalError(CommandError):
     exit_code = 70
 
 
+class DivergedError(InternalError):
+    """Training went where no loss is finite: another run may do better."""
+
+
 class PreemptedError(CommandError):
     """Asked to stop: the state is saved, and the same command continues it."""
 

@@ -11,12 +11,15 @@ from rlaif_jax.checkpoint.folder import SWEEP
 from rlaif_jax.commands.console import Console
 from rlaif_jax.config_training import TrainingConfig
 from rlaif_jax.config_validation import rate_name
+from rlaif_jax.errors import DivergedError
 from rlaif_jax.files import write_json
 from rlaif_jax.provenance import write_run_info
 from rlaif_jax.runtime import distributed
 from rlaif_jax.typing import Json
 
 ConfigT = TypeVar("ConfigT", bound=TrainingConfig)
+
+_TOLD = ("by", "score", "step", "epoch", "num_candidates")
 
 
 def run_sweep(
@@ -37,26 +40,28 @@ def run_sweep(
       run: Trains one.
 
     Returns:
-      The best run's result, and the table of all as `sweep`.
+      The best run's result, and the table of all as `sweep`; a run whose loss was not
+      finite is in it without a score.
+
+    Raises:
+      DivergedError: If no run came to its end.
     """
     results: dict[str, Json] = {}
     rows: list[Json] = []
+    failure: DivergedError | None = None
     for rate, single in _singles(config):
         name = rate_name(rate)
         console.say(f"sweep: learning rate {rate:g}")
-        results[name] = result = run(single, out / name, console)
-        chosen = result["selected"]
-        rows.append(
-            {
-                "learning_rate": rate,
-                "folder": name,
-                "by": chosen["by"],
-                "score": chosen["score"],
-                "step": chosen["step"],
-                "epoch": chosen["epoch"],
-                "num_candidates": chosen["num_candidates"],
-            }
-        )
+        try:
+            results[name] = run(single, out / name, console)
+        except DivergedError as error:
+            failure = error
+            console.say(f"learning rate {rate:g} diverged: {error}")
+        chosen = results.get(name, {}).get("selected", {})
+        told = {key: chosen.get(key) for key in _TOLD}
+        rows.append({"learning_rate": rate, "folder": name, **told})
+    if failure is not None and not results:
+        raise failure
     sweep = _compared(rows)
     if distributed.is_main():
         write_run_info(out, config)
@@ -77,8 +82,12 @@ def show_sweep(result: Json, out: Path) -> None:
     best = sweep["best"]
     table = Table("learning rate", "best step", "epoch", f"validation {best['by']}", "")
     for row in sweep["runs"]:
+        rate = f"{row['learning_rate']:g}"
+        if row["score"] is None:
+            table.add_row(rate, "", "", "", "diverged")
+            continue
         mark = "best" if row == best else ""
-        cells = (f"{row['learning_rate']:g}", str(row["step"]), str(row["epoch"]))
+        cells = (rate, str(row["step"]), str(row["epoch"]))
         table.add_row(*cells, f"{row['score']:.4f}", mark)
     Terminal().print(table)
     print(f"{sweep['num_candidates']} candidates; the model is {out / best['folder']}")
@@ -95,10 +104,11 @@ def _singles(config: ConfigT) -> Iterator[tuple[float, ConfigT]]:
 
 def _compared(rows: list[Json]) -> Json:
     """The runs with the best of them: the first of equals."""
-    choose = min if rows[0]["by"] == "loss" else max
+    ended = [row for row in rows if row["score"] is not None]
+    choose = min if ended[0]["by"] == "loss" else max
     return {
-        "best": choose(rows, key=lambda row: row["score"]),
+        "best": choose(ended, key=lambda row: row["score"]),
         "chosen_on": "validation",
-        "num_candidates": sum(row["num_candidates"] for row in rows),
+        "num_candidates": sum(row["num_candidates"] for row in ended),
         "runs": rows,
     }

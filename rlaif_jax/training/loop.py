@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import jax
 
-from rlaif_jax.errors import InternalError, PreemptedError
+from rlaif_jax.errors import DivergedError, PreemptedError
 from rlaif_jax.training.step import Batch, Metrics, TrainState
 
 StepFn = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
@@ -81,7 +81,7 @@ def fit(
       The final state, all its metrics reported; and what to raise once it is saved.
 
     Raises:
-      InternalError: If a loss or gradient is not finite. No hook has acted on the
+      DivergedError: If a loss or gradient is not finite. No hook has acted on the
         state that came from it.
     """
     report, hooks, stop = callbacks
@@ -133,7 +133,7 @@ def _check_finite(step: int, metrics: dict[str, float]) -> None:
     """Refuses to go on from a state that cannot recover."""
     for name in ("loss", "grad_norm"):
         if not math.isfinite(metrics[name]):
-            raise InternalError(
+            raise DivergedError(
                 f"{name} is {metrics[name]} at step {step}: nothing of it was saved; "
                 "lower optimizer.learning_rate, or look at the data with debug=true"
             )

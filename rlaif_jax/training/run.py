@@ -122,7 +122,7 @@ def train(
             )
             validator.go_on(int(state.step), state)
             # before a checkpoint, which implies the lines before it
-            hooks.insert(0, Hook(validator.is_due, validator.act))
+            hooks.insert(0, Hook(validator.is_due, log.untimed(validator.act)))
         fitted = fit(
             state,
             batches,

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 
 from rlaif_jax.checkpoint.selection import Candidate, Selection
-from rlaif_jax.errors import InternalError
+from rlaif_jax.errors import DivergedError
 from rlaif_jax.files import write_atomic
 from rlaif_jax.models import Params, joined_params
 from rlaif_jax.runtime import distributed
@@ -97,13 +97,13 @@ class Validator:
         """Evaluates the state after a step, and saves it if it is the best so far.
 
         Raises:
-          InternalError: If its loss is not finite.
+          DivergedError: If its loss is not finite.
           PreemptedError: As of `is_due`.
         """
         epoch = self._batches.epochs_done()
         found = self._evaluate(state)
         if not math.isfinite(found["loss"]):
-            raise InternalError(
+            raise DivergedError(
                 f"the validation loss is {found['loss']} after step {step}: lower"
                 " optimizer.learning_rate, or look at the validation data"
             )

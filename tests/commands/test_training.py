@@ -36,7 +36,7 @@ from rlaif_jax.config_parts import MeshConfig, RowsConfig, TokensConfig
 from rlaif_jax.config_training import DpoConfig, RewardConfig, SftConfig
 from rlaif_jax.data.layout import layout_function
 from rlaif_jax.data.tokenizer import load_tokenizer
-from rlaif_jax.errors import CorruptDataError, UsageError
+from rlaif_jax.errors import CorruptDataError, DivergedError, UsageError
 from rlaif_jax.files import read_records, write_records
 from rlaif_jax.inspection.runs import load_model
 from rlaif_jax.inspection.scorer import PairScorer
@@ -441,3 +441,18 @@ def test_a_sweep_shares_the_reference_goes_on_and_tells_the_best_rate(
     assert "lr-0.001" in shown
     with pytest.raises(UsageError, match=r"of a sweep, of which .*lr-0\.001 is the"):
         go(export_hf, ExportConfig, {"model": str(out)}, tmp_path / "hf")
+
+
+def test_a_rate_that_diverges_is_told_and_does_not_end_a_sweep(study, tmp_path, capsys):
+    document = json.loads((study / "sft" / "config.json").read_text())
+    document |= {"validation": {"splits": ["validation"], "select": "loss"}}
+    document |= {"max_steps": 2, "sweep": {"learning_rates": [1e30, 1e-3]}}
+    result = go(sft, SftConfig, document, tmp_path / "sweep")
+    runs = result["sweep"]["runs"]
+    assert [run["score"] is None for run in runs] == [True, False]
+    assert result["sweep"]["best"] == runs[1]
+    sft.show(result, tmp_path / "sweep")
+    assert "diverged" in capsys.readouterr().out
+    document["sweep"] = {"learning_rates": [1e30]}
+    with pytest.raises(DivergedError):
+        go(sft, SftConfig, document, tmp_path / "sweep")

@@ -64,3 +64,21 @@ def test_a_process_that_does_not_write_leaves_no_file(tmp_path):
         log.report(1, {"loss": 1.0})
     assert list(tmp_path.iterdir()) == []
     assert log.last == {"loss": 1.0}
+
+
+def test_times_leave_out_what_is_done_between_steps(tmp_path):
+    ticks = iter([100.0, 101.0, 150.0, 152.0])
+    with MetricsLog(tmp_path, step=0, batch_size=4, clock=lambda: next(ticks)) as log:
+        acts = []
+        act = log.untimed(lambda *given: acts.append(given))
+        act("before the first step")
+        log.report(1, {"loss": 1.0})
+        log.report(2, {"loss": 1.0})
+        act("evaluated", 2)
+        log.report(3, {"loss": 1.0})
+    assert acts == [("before the first step",), ("evaluated", 2)]
+    assert [line.get("seconds") for line in lines(tmp_path / "timing.jsonl")] == [
+        None,
+        1.0,
+        2.0,
+    ]
