@@ -41,7 +41,7 @@ class TrainingConfig(Config):
     max_steps: int | None = Field(default=None, ge=1)
     seed: int = 0  # of the data order
     checkpoint: CheckpointConfig = CheckpointConfig()
-    sweep: SweepConfig | None = None  # one run a rate, and the best of them
+    sweep: SweepConfig | None = None  # one run a rate, none with optimizer's
     debug: bool = False  # NaN checks and deterministic operations
 
 

@@ -16,6 +16,11 @@ from rlaif_jax.config_parts import (
     Orders,
     TokensConfig,
 )
+from rlaif_jax.config_validation import (
+    PairValidationConfig,
+    SftValidationConfig,
+    require_disjoint,
+)
 from rlaif_jax.study.claims import ClaimConfig, Headline
 
 
@@ -80,6 +85,7 @@ class SftRecipe(Config):
     batch_size: int = Field(default=8, ge=1)
     epochs: int = Field(default=1, ge=1)
     checkpoint: CheckpointConfig = CheckpointConfig()
+    validation: SftValidationConfig | None = None  # of every arm alike
 
 
 class DpoRecipe(Config):
@@ -91,6 +97,7 @@ class DpoRecipe(Config):
     batch_size: int = Field(default=8, ge=1)
     epochs: int = Field(default=1, ge=1)
     checkpoint: CheckpointConfig = CheckpointConfig()
+    validation: PairValidationConfig | None = None  # of every arm alike
 
 
 class SamplingRecipe(Config):
@@ -152,6 +159,18 @@ class StudyConfig(Config):
         for kind, name, table in wanted:
             if name not in table:
                 raise ValueError(f"unknown {kind} {name!r}: one of {sorted(table)}")
+        return self
+
+    @model_validator(mode="after")
+    def _honest_choice(self) -> "StudyConfig":
+        for arm in self.arms.values():
+            require_disjoint(arm.sft_splits, self.sft.validation)
+        held_out = self.sft.validation.splits if self.sft.validation else ()
+        if (split := self.evaluation.split) in held_out:
+            raise ValueError(
+                f"sft.validation.splits has {split!r}, on which the arms are compared:"
+                " a choice must not be made there"
+            )
         return self
 
 

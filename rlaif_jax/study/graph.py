@@ -184,7 +184,8 @@ def _complete(
 ) -> Stage:
     """A teacher's completions: of the evaluation split, if no seed is given."""
     arms = [arm for arm in config.arms.values() if arm.teacher == teacher]
-    splits = sorted({split for arm in arms for split in arm.splits})
+    held_out = config.sft.validation.splits if config.sft.validation else ()
+    splits = sorted({split for arm in arms for split in arm.splits} | {*held_out})
     document = {
         "prompts": prompts.output("prompts.jsonl"),
         "splits": [config.evaluation.split] if seed is None else splits,

@@ -6,6 +6,7 @@ import pytest
 
 import rlaif_jax.lab
 from rlaif_jax.config_file import load_config
+from rlaif_jax.errors import UsageError
 from rlaif_jax.study.config import StudyConfig
 from rlaif_jax.study.graph import build_graph, resolve
 
@@ -89,3 +90,18 @@ def test_references_become_paths():
     )
     with pytest.raises(KeyError):
         resolve(stages.evaluate.document, {})
+
+
+def test_what_sft_is_validated_on_is_written_too_and_is_no_split_of_an_arm():
+    held_out = "sft.validation={splits: [validation], select: loss}"
+    stages = by_arm(graph(held_out, "dpo.validation.select=loss"))
+    arm = stages["SFT weak 10% + AI feedback"]
+    assert "validation" in arm.teacher.document["splits"]
+    assert "validation" not in arm.label.document["splits"]
+    assert arm.sft.document["validation"]["splits"] == ["validation"]
+    assert arm.dpo.document["validation"]["select"] == "loss"
+    for split, message in (("sft", "trained on and validated on"), ("test", "test")):
+        with pytest.raises(UsageError, match=message):
+            graph(f"sft.validation.splits=[{split}]")
+    with pytest.raises(UsageError, match="on which the arms are compared"):
+        graph(held_out, "evaluation.split=validation")
