@@ -81,6 +81,7 @@ class UnseenPrompts:
         self._source = source
         self._seen = frozenset(seen)
         self._num_rows: dict[int, int] = {}
+        self._latest: tuple[int, Sequence[Preference]] = (-1, ())
         self.num_dropped = 0
         num_shards, is_final = source.num_shards()
         if is_final and not any(self.num_rows(shard) for shard in range(num_shards)):
@@ -101,9 +102,12 @@ class UnseenPrompts:
         return self._num_rows[shard]
 
     def rows(self, shard: int) -> Sequence[Preference]:
-        """The records of a shard that are left."""
-        records = self._source.rows(shard)
-        return [one for one in records if prompt_key(one.prompt) not in self._seen]
+        """The records of a shard that are left; the latest ones stay in memory."""
+        if self._latest[0] != shard:
+            records = self._source.rows(shard)
+            kept = [one for one in records if prompt_key(one.prompt) not in self._seen]
+            self._latest = (shard, kept)
+        return self._latest[1]
 
     def prefix_hash(self, num_shards: int) -> str:
         """The source's: what is left out is for the run's claim to remember."""
