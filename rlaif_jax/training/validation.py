@@ -101,7 +101,8 @@ class Validator:
           PreemptedError: As of `is_due`.
         """
         epoch = self._batches.epochs_done()
-        found = self._evaluate(state)
+        # one process's figures, so that all choose the same step
+        found = distributed.broadcast(self._evaluate(state))
         if not math.isfinite(found["loss"]):
             raise DivergedError(
                 f"the validation loss is {found['loss']} after step {step}: lower"
