@@ -105,7 +105,6 @@ class Session:
       say: Told what a person should know.
       progress: Told the steps done, of how many (None if not known), and metrics.
       stop: Asked between steps, with the steps done, whether to save and stop.
-      tell: Told news, a line each.
     """
 
     out: Path
@@ -113,7 +112,6 @@ class Session:
     progress: Callable[[int, int | None, dict[str, float]], None]
     say: Callable[[str], None] = lambda text: None
     stop: Callable[[int], bool] = distributed.stop_requested
-    tell: Callable[[str], None] = lambda line: None
 
 
 @dataclass(frozen=True)

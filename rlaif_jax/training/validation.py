@@ -111,7 +111,7 @@ class Validator:
         self._lines.append({"step": step, "epoch": epoch, **found})
         self._write()
         is_best = self._best == step
-        self._session.tell(_told(step, epoch, found) + (", the best so far" * is_best))
+        self._session.say(_told(step, epoch, found) + (", the best so far" * is_best))
         if is_best:
             self._saver.best = step
             self._saver.save(step, state)
@@ -125,7 +125,7 @@ class Validator:
         """Makes the best step the model of the run's folder, if it is to choose."""
         selection = self._selection
         if selection is not None:
-            self._session.tell(f"selected {selection.told}")
+            self._session.say(f"selected {selection.told}")
             if distributed.is_main():
                 selection.write(self._session.out)
 
