@@ -307,6 +307,8 @@ def measured() -> list[dict[str, object]]:
     """
     rows, mesh = [], build_mesh(MeshConfig(), jax.devices()[:1])
     device = mesh.local_devices[0]
+    if memory_limit(device) is None:
+        raise SystemExit(f"measured: {device} does not tell what it used")
     for policy in ("full", "dots", "none"):
         config = MODEL.replace(remat=policy, attention="blocks", embed=1024, ffw=2752)
         optimizer = build_optimizer(AdamWConfig(learning_rate=1e-4), None)

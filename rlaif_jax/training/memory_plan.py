@@ -128,7 +128,7 @@ class MemoryPlan:
         parts = [(_WORDS[name], getattr(self, name)) for name in _WORDS]
         lines = [f"  {word:24}{n / size:10.2f}" for word, n in parts if n]
         if self.limit is None:
-            bound = f"{self.shared / size:.2f} of the host's for each device"
+            bound = f"{self.shared / size:.2f}, a device's share of the host"
         else:
             bound = f"{self.limit / size:.2f}"
         lines.append(f"  {'in all':24}{self.peak / size:10.2f} of {bound}")
