@@ -46,7 +46,7 @@ def test_the_step_compiles_for_sixteen_chips(loss, attention):
 
 @pytest.mark.slow
 def test_offload_moves_every_layers_input_to_the_host():
-    report = compiled("sft", 64, attention="xla", remat="offload")
+    report = compiled("sft", 64, attention="splash", remat="offload")
     layers, embed = NARROW["num_layers"], NARROW["embed"]
     bfloat16 = 2
     assert report["host_bytes"] == layers * embed * bfloat16 * TOKENS * 64 / 16
