@@ -66,7 +66,7 @@ def compiled(loss, rows, **changes):
         env=os.environ | {"PYTHONPATH": str(ROOT), "XLA_FLAGS": ""},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,  # minutes where other work goes on
         check=False,
     )
     assert done.returncode == 0, done.stderr
