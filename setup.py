@@ -39,6 +39,7 @@ setup(
         "jinja2>=3.1",
     ],
     extras_require={
+        "trackers": ["tensorboardX>=2.6", "wandb"],
         "test": [
             "jax[tpu]",  # libtpu compiles for TPU topologies without a TPU
             "torch==2.13.0",
@@ -46,6 +47,7 @@ setup(
             "pytest>=8",
             "pytest-xdist>=3.6",
             "beartype>=0.20",
+            "tensorboardX>=2.6",
             "nbclient>=0.10",
             "nbformat>=5.10",
             "ipykernel>=6",

@@ -4,6 +4,7 @@ Imports no JAX, as `config` does not.
 """
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -26,6 +27,8 @@ from rlaif_jax.config_validation import (
     require_disjoint,
 )
 
+TrackerName = Literal["tensorboard", "wandb"]
+
 
 class TrainingConfig(Config):
     """What every training run has."""
@@ -42,6 +45,7 @@ class TrainingConfig(Config):
     seed: int = 0  # of the data order
     checkpoint: CheckpointConfig = CheckpointConfig()
     sweep: SweepConfig | None = None  # one run a rate, none with optimizer's
+    trackers: tuple[TrackerName, ...] = ()  # get a copy of the metrics
     debug: bool = False  # NaN checks and deterministic operations
 
 

@@ -21,6 +21,7 @@ _INCIDENTAL = {
     "mesh",
     "reference_cache",
     "timeout_s",
+    "trackers",
     "wait_s",
 }
 

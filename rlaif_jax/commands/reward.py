@@ -25,7 +25,7 @@ from rlaif_jax.inspection.scorer import PairScorer
 from rlaif_jax.models.reward import reward_model
 from rlaif_jax.records import Preference
 from rlaif_jax.runtime import distributed
-from rlaif_jax.training.dpo import PairEncoder, encode_preference
+from rlaif_jax.training.dpo import PairEncoder, PairRows, encode_preference
 from rlaif_jax.training.held_out import hold_out
 from rlaif_jax.training.reward import RewardObjective, train_reward
 from rlaif_jax.training.streaming import preference_source
@@ -59,7 +59,7 @@ def run(config: RewardConfig, out: Path, console: Console) -> Json:
             lambda start, plan, session: train_reward(
                 start,
                 held_out.training,
-                to_rows=lambda records: rows.layout([to_pair(one) for one in records]),
+                encoding=PairRows(to_pair=to_pair, layout=rows.layout),
                 objective=objective,
                 plan=replace(plan, validation=validation),
                 session=session,

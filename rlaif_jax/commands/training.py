@@ -1,8 +1,8 @@
 """What `sft`, `dpo` and `reward` share: the start model, the session, the result."""
 
 import time
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from jax.sharding import Mesh
@@ -17,7 +17,16 @@ from rlaif_jax.models import Lora, TransformerConfig
 from rlaif_jax.run_folder import claim
 from rlaif_jax.runtime import distributed
 from rlaif_jax.training.run import Session, StartModel, TrainingPlan, TrainResult
+from rlaif_jax.training.trackers import require_trackers
 from rlaif_jax.typing import Json
+
+_NOTES = {
+    "loss": "loss {:.4f}",
+    "rewards/margins": "margin {:.3f}",
+    "rewards/accuracies": "accuracy {:.2f}",
+    "examples_per_second": "{:.1f}/s",
+    "mfu": "MFU {:.1%}",
+}
 
 
 def run_training(
@@ -39,6 +48,8 @@ def run_training(
       inputs: A hash of the data, so that a resumed run notices another.
       adapters: What is trained in place of the weights, if anything.
     """
+    require_trackers(config.trackers)
+    session = replace(session, trackers=config.trackers)
     if distributed.is_main():
         claim(session.out, config, inputs=inputs)
     start = StartModel(
@@ -114,15 +125,35 @@ def open_session(out: Path, mesh: Mesh, console: Console, name: str) -> Session:
     """A session whose progress is a bar of that name."""
 
     def progress(step: int, total: int | None, metrics: dict[str, float]) -> None:
-        console.update(name, step, total, f"loss {metrics['loss']:.4f}")
+        console.update(name, step, total, progress_note(metrics))
 
     return Session(out=out, mesh=mesh, progress=progress, say=console.say)
+
+
+def progress_note(metrics: Mapping[str, float]) -> str:
+    """What people look at while a run goes on, in one line.
+
+    Args:
+      metrics: Of a step, with those of its speed.
+    """
+    parts = [
+        template.format(metrics[name])
+        for name, template in _NOTES.items()
+        if name in metrics
+    ]
+    return ", ".join(parts)
 
 
 def show_training(result: Json) -> None:
     """Prints where the run ended."""
     print(f"step {result['step']}, loss {result['loss']:.4f}")
-    print(f"{result['examples_per_second']:.1f} examples/s")
+    print(
+        f"{result['examples_per_second']:.1f} examples/s,"
+        f" {result['tokens_per_second']:,.0f} tokens/s"
+        + ("" if result["mfu"] is None else f", MFU {result['mfu']:.1%}")
+    )
+    for name, step in result["alarms"].items():
+        print(f"alarm at step {step}: {name} (alarms.jsonl tells more)")
     print(f"checkpoint: {result['checkpoint']}")
     if "selected" in result:
         print(f"the model is {result['selected']['told']}")

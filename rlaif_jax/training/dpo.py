@@ -1,6 +1,7 @@
 """Training on preferences, by DPO or another loss, as they are or still grow."""
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +14,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Float
 
 from rlaif_jax.config_parts import TokensConfig
+from rlaif_jax.data.encoded import EncodedPair, Fate
 from rlaif_jax.data.layout import Layout
 from rlaif_jax.data.order import Source
 from rlaif_jax.data.packing import PackedRows, Pair
@@ -24,7 +26,9 @@ from rlaif_jax.models import Params, TransformerConfig
 from rlaif_jax.records import Preference, content_hash
 from rlaif_jax.sharding.placement import place_batch
 from rlaif_jax.training.batches import own_block, place_rows
+from rlaif_jax.training.facts import BatchFacts, batch_facts
 from rlaif_jax.training.logp_store import LogpStore
+from rlaif_jax.training.pair_metrics import reference_metrics, reward_metrics
 from rlaif_jax.training.plan import (
     Session,
     StartModel,
@@ -86,32 +90,48 @@ def encode_preference(
     tokenizer: Tokenizer, preference: Preference, tokens: TokensConfig
 ) -> Pair:
     """A preference as ids."""
-
-    def side(text: str, finish_reason: str) -> list[int]:
-        return encode_completion(
-            tokenizer, text, finish_reason, tokens, tokenizer.eos_token_id
+    counts: Counter[str] = Counter()
+    prompt = encode_prompt(tokenizer, preference.prompt, tokens, counts=counts)
+    sides, truncated, ended = [], [counts["prompts_truncated"] > 0], []
+    for text, finish_reason in (
+        (preference.chosen[-1].content, preference.chosen_finish_reason),
+        (preference.rejected[-1].content, preference.rejected_finish_reason),
+    ):
+        counts.clear()
+        eos_id = tokenizer.eos_token_id
+        sides.append(
+            encode_completion(
+                tokenizer, text, finish_reason, tokens, eos_id, counts=counts
+            )
         )
-
-    return Pair(
-        encode_prompt(tokenizer, preference.prompt, tokens),
-        side(preference.chosen[-1].content, preference.chosen_finish_reason),
-        side(preference.rejected[-1].content, preference.rejected_finish_reason),
-    )
+        truncated.append(counts["completions_truncated"] > 0)
+        ended.append(not counts["completions_without_end"])
+    fate = Fate(tuple(truncated), tuple(ended))
+    return EncodedPair.create(Pair(prompt, *sides), fate)
 
 
 @dataclass(frozen=True, kw_only=True)
-class PairEncoding:
+class PairRows:
     """How preferences become rows.
 
     Attributes:
       to_pair: A preference as ids: a `PairEncoder`.
       layout: Pairs as rows.
-      reference_dir: Where log-probabilities under references are kept, for all runs on
-        these preferences.
     """
 
     to_pair: Callable[[Preference], Pair]
     layout: Layout
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairEncoding(PairRows):
+    """How preferences become rows, and where the reference's opinion is kept.
+
+    Attributes:
+      reference_dir: Where log-probabilities under references are kept, for all runs on
+        these preferences.
+    """
+
     reference_dir: Path
 
 
@@ -119,9 +139,8 @@ class PairEncoding:
 class DpoObjective:
     """The mean preference loss of a batch of pairs, with its metrics.
 
-    Metrics are means over pairs, named as in the paper's code; `rewards/accuracies`
-    counts a pair whose rewards are equal as wrong. Where there are several terms,
-    `loss/...` tells each.
+    Metrics are means over pairs, named as in TRL and the paper's code; `pair_metrics`
+    says what they are. Where there are several terms, `loss/...` tells each.
 
     Attributes:
       config: The architecture.
@@ -148,14 +167,14 @@ class DpoObjective:
             reference,
         )
         terms = self.loss.terms(pairs)
-        metrics = {
-            "rewards/chosen": terms.chosen_reward.mean(),
-            "rewards/rejected": terms.rejected_reward.mean(),
-            "rewards/margins": terms.margin.mean(),
-            "rewards/accuracies": (terms.margin > 0).mean(),
+        metrics = reward_metrics(terms, pairs.lengths) | {
             "logps/chosen": pairs.policy.chosen.mean(),
             "logps/rejected": pairs.policy.rejected.mean(),
         }
+        if batch.reference is not None:
+            metrics |= reference_metrics(
+                scores.token_logps, batch.reference, batch.rows
+            )
         loss = terms.loss.mean()
         sft = self.loss.sft_term(pairs)
         if sft is not None:
@@ -207,10 +226,19 @@ def train_dpo(
         logps = own_block(reference.of(pairs, rows, placed))
         return PairBatch(placed, place_batch(logps, session.mesh))
 
+    def describe(records: Sequence[Preference], batch: PairBatch) -> BatchFacts:
+        return batch_facts(
+            start.config,
+            [encoding.to_pair(record) for record in records],
+            [batch.rows],
+            num_scored=reference.num_missing if reference else 0,
+        )
+
+    check = partial(_require_equal_start, objective)
     return train(
         dataclasses.replace(start, load=lambda: weights),
         preferences,
-        task=Task(objective, load, partial(_require_equal_start, objective)),
+        task=Task(objective, load, check, describe),
         plan=plan,
         session=session,
     )

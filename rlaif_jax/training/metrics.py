@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import IO
 
 from rlaif_jax.files import write_atomic
+from rlaif_jax.training.facts import Work
 from rlaif_jax.typing import Json
 
 
@@ -30,6 +31,7 @@ class MetricsLog:
         step: int,
         batch_size: int,
         writes: bool = True,
+        peak_flops: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ):
         """Cuts off what an earlier session wrote after `step`.
@@ -39,10 +41,12 @@ class MetricsLog:
           step: That the run goes on from; 0 starts afresh.
           batch_size: Examples of one step.
           writes: Whether this process is the one that writes.
+          peak_flops: FLOP/s of all devices; None if not known.
           clock: Seconds.
         """
         self.last: dict[str, float] = {}
         self._batch_size = batch_size
+        self._peak_flops = peak_flops
         self._clock = clock
         self._before: float | None = None
         self._files: tuple[IO[str], ...] = ()
@@ -51,9 +55,12 @@ class MetricsLog:
         if kept[0]:
             line = json.loads(kept[0][-1])
             self.last = {k: v for k, v in line.items() if k not in ("step", "examples")}
-        timed = [json.loads(line) for line in kept[1]]
-        self.seconds = sum(line.get("seconds", 0.0) for line in timed)
-        self.steps = sum("seconds" in line for line in timed)
+        lines = [json.loads(line) for line in kept[1]]
+        timed = [line for line in lines if "seconds" in line]
+        self.seconds = sum(line["seconds"] for line in timed)
+        self.steps = len(timed)
+        self._tokens = sum(line.get("tokens", 0) for line in timed)
+        self._flops = sum(line.get("flops", 0) for line in timed)
         if writes:
             for path, lines in zip(paths, kept, strict=True):
                 write_atomic(path, "".join(lines))
@@ -71,22 +78,69 @@ class MetricsLog:
         """Over the timed steps; 0 if there is none."""
         return self.steps * self._batch_size / self.seconds if self.steps else 0.0
 
-    def report(self, step: int, metrics: dict[str, float]) -> None:
-        """Appends one step; it outlives a kill, and after `sync` a power cut."""
+    @property
+    def tokens_per_second(self) -> float:
+        """Useful ones, over the timed steps; 0 if there is none."""
+        return self._tokens / self.seconds if self.steps else 0.0
+
+    @property
+    def mfu(self) -> float | None:
+        """Over the timed steps; None if the devices' peak is not known."""
+        if not self.steps or self._peak_flops is None:
+            return None
+        return self._flops / (self.seconds * self._peak_flops)
+
+    def report(
+        self, step: int, metrics: dict[str, float], work: Work | None = None
+    ) -> dict[str, float]:
+        """Appends one step; it outlives a kill, and after `sync` a power cut.
+
+        Args:
+          step: Its number.
+          metrics: What the arithmetic gave.
+          work: What computing the step took, if it is known.
+
+        Returns:
+          How fast it was, as written to `timing.jsonl`; without seconds for a
+          session's first step.
+        """
         now = self._clock()
         self.last = metrics
-        timing: Json = {"step": step}
-        if self._before is not None:
-            seconds = now - self._before
-            self.seconds += seconds
-            self.steps += 1
-            timing["seconds"] = seconds
-            timing["examples_per_second"] = self._batch_size / max(seconds, 1e-9)
+        seconds = None if self._before is None else now - self._before
         self._before = now
+        speed = self._speed(seconds, work)
         line = {"step": step, "examples": step * self._batch_size, **metrics}
+        timing: Json = {"step": step, **speed}
         for file, document in zip(self._files, (line, timing), strict=False):
             file.write(json.dumps(document, sort_keys=True) + "\n")
             file.flush()
+        return speed
+
+    def _speed(self, seconds: float | None, work: Work | None) -> dict[str, float]:
+        """What is known of a step's pace; adds it up, if it was timed."""
+        speed: dict[str, float] = {}
+        if work is not None:
+            speed |= {
+                "tokens": float(work.tokens),
+                "flops": float(work.flops),
+                "padding_fraction": work.padding_fraction,
+            }
+        if seconds is None:
+            return speed
+        self.seconds += seconds
+        self.steps += 1
+        pace = 1.0 / max(seconds, 1e-9)
+        speed |= {"seconds": seconds, "examples_per_second": self._batch_size * pace}
+        if work is not None:
+            self._tokens += work.tokens
+            self._flops += work.flops
+            speed |= {
+                "tokens_per_second": work.tokens * pace,
+                "padded_tokens_per_second": work.places * pace,
+            }
+            if self._peak_flops is not None:
+                speed["mfu"] = work.flops * pace / self._peak_flops
+        return speed
 
     def untimed(self, act: Callable[..., None]) -> Callable[..., None]:
         """The same action, whose time counts for no step."""

@@ -1,7 +1,7 @@
 """What a training run is told, and what it tells in the end."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,6 +9,7 @@ from jax.sharding import Mesh
 
 from rlaif_jax.checkpoint.weights import Origin
 from rlaif_jax.config_parts import CheckpointConfig, OptimizerConfig
+from rlaif_jax.config_training import TrackerName
 from rlaif_jax.config_validation import ValidationConfig
 from rlaif_jax.errors import CorruptDataError
 from rlaif_jax.files import read_json, write_json
@@ -103,8 +104,10 @@ class Session:
       out: The run's folder, which becomes a model folder.
       mesh: The devices.
       say: Told what a person should know.
-      progress: Told the steps done, of how many (None if not known), and metrics.
+      progress: Told the steps done, of how many (None if not known), and metrics,
+        with those of speed.
       stop: Asked between steps, with the steps done, whether to save and stop.
+      trackers: That get a copy of the metrics.
     """
 
     out: Path
@@ -112,6 +115,7 @@ class Session:
     progress: Callable[[int, int | None, dict[str, float]], None]
     say: Callable[[str], None] = lambda text: None
     stop: Callable[[int], bool] = distributed.stop_requested
+    trackers: tuple[TrackerName, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -123,12 +127,19 @@ class TrainResult:
       loss: Of the last step's batch.
       checkpoint: The folder of the last checkpoint.
       examples_per_second: Over all steps but the first of each session.
+      tokens_per_second: The same of tokens that are not padding.
+      mfu: The share of the devices' peak that went into needed operations; None if
+        the peak is not known.
+      alarms: The step at which each that rang did so.
     """
 
     step: int
     loss: float
     checkpoint: str
     examples_per_second: float
+    tokens_per_second: float = 0.0
+    mfu: float | None = None
+    alarms: dict[str, int] = field(default_factory=dict)
 
 
 def finished_result(out: Path) -> TrainResult | None:

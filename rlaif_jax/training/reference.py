@@ -27,6 +27,9 @@ class ReferenceLogps:
 
     A pair is known by its token ids, so a changed tokenizer, template, truncation or
     order of its sides is another pair. Only process 0 has the store, and tells.
+
+    Attributes:
+      num_missing: Pairs of the last batch that were new.
     """
 
     def __init__(self, store: Callable[[], LogpStore], score: Score):
@@ -36,6 +39,7 @@ class ReferenceLogps:
           store: Opens that of this reference; called by process 0.
           score: Log-probabilities of placed rows, whole on every process.
         """
+        self.num_missing = 0
         self._store: LogpStore | None = None
         self._score = score
 
@@ -71,6 +75,7 @@ class ReferenceLogps:
             keys = [_key(pair) for pair in pairs]
             missing = self._fill(values, keys, slots)
         missing = distributed.broadcast({"missing": missing})["missing"]
+        self.num_missing = len(missing)
         if missing:
             scored = np.asarray(jax.device_get(self._score(placed)), np.float32)
             if not np.isfinite(scored).all():

@@ -1,16 +1,20 @@
 """Training of a reward model on preferences, by the Bradley-Terry loss."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from rlaif_jax.data.order import Source
 from rlaif_jax.data.packing import PackedRows
-from rlaif_jax.losses import bradley_terry_loss
+from rlaif_jax.losses import PairLengths, PreferenceTerms, bradley_terry_loss
 from rlaif_jax.models import Params, TransformerConfig
 from rlaif_jax.records import Preference
 from rlaif_jax.training.batches import place_rows
+from rlaif_jax.training.dpo import PairRows
+from rlaif_jax.training.facts import BatchFacts, batch_facts
+from rlaif_jax.training.pair_metrics import reward_metrics
 from rlaif_jax.training.plan import (
     Session,
     StartModel,
@@ -27,8 +31,7 @@ from rlaif_jax.training.step import Metrics
 class RewardObjective:
     """The mean Bradley-Terry loss of rows of pairs, with its metrics.
 
-    Metrics are means over pairs, named as for DPO; `rewards/accuracies` counts a pair
-    whose rewards are equal as wrong.
+    Metrics are means over pairs, named as for DPO; see `pair_metrics`.
 
     Attributes:
       config: The architecture, with a reward head.
@@ -44,21 +47,22 @@ class RewardObjective:
         """The loss to descend, and what `metrics.jsonl` tells."""
         scores = score_rewards(self.config, params, rows)
         chosen, rejected = scores.rewards[:, 0], scores.rewards[:, 1]
-        metrics = {
-            "rewards/chosen": chosen.mean(),
-            "rewards/rejected": rejected.mean(),
-            "rewards/margins": (chosen - rejected).mean(),
-            "rewards/accuracies": (chosen > rejected).mean(),
-        }
-        loss = bradley_terry_loss(chosen, rejected).mean()
-        return with_balance(loss, scores.balance, metrics, weight=self.router_weight)
+        loss = bradley_terry_loss(chosen, rejected)
+        lengths = jnp.asarray(rows.lengths)
+        metrics = reward_metrics(
+            PreferenceTerms(loss, chosen, rejected),
+            PairLengths(lengths[:, 0], lengths[:, 1]),
+        )
+        return with_balance(
+            loss.mean(), scores.balance, metrics, weight=self.router_weight
+        )
 
 
 def train_reward(
     start: StartModel,
     preferences: Source[Preference],
     *,
-    to_rows: Callable[[Sequence[Preference]], PackedRows],
+    encoding: PairRows,
     objective: RewardObjective,
     plan: TrainingPlan,
     session: Session,
@@ -68,7 +72,7 @@ def train_reward(
     Args:
       start: The model at step 0, with a reward head.
       preferences: Of a finished folder or of one that grows.
-      to_rows: One batch as rows of ids.
+      encoding: Makes rows of a batch.
       objective: What is descended.
       plan: Optimizer, batch size and length of the run.
       session: Folder, devices, progress and stop.
@@ -82,7 +86,12 @@ def train_reward(
 
     def load(records: Sequence[Preference]) -> PackedRows:
         vocab_size = start.config.vocab_size
-        return place_rows(to_rows(records), session.mesh, vocab_size=vocab_size)
+        rows = encoding.layout([encoding.to_pair(record) for record in records])
+        return place_rows(rows, session.mesh, vocab_size=vocab_size)
 
-    task = Task(objective, load)
+    def describe(records: Sequence[Preference], batch: PackedRows) -> BatchFacts:
+        pairs = [encoding.to_pair(record) for record in records]
+        return batch_facts(start.config, pairs, [batch])
+
+    task = Task(objective, load, describe=describe)
     return train(start, preferences, task=task, plan=plan, session=session)

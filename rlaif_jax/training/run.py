@@ -19,7 +19,6 @@ from rlaif_jax.sharding.mesh import batch_divisor
 from rlaif_jax.training.batches import Batches
 from rlaif_jax.training.loop import Callbacks, Fitted, Hook, fit
 from rlaif_jax.training.memory_plan import MemoryPlan
-from rlaif_jax.training.metrics import MetricsLog
 from rlaif_jax.training.plan import (
     Session,
     StartModel,
@@ -28,6 +27,7 @@ from rlaif_jax.training.plan import (
     write_result,
 )
 from rlaif_jax.training.planned_step import PlannedStep
+from rlaif_jax.training.reporting import Describe, Reported, Reporter
 from rlaif_jax.training.saving import Saver
 from rlaif_jax.training.state import StateLayout
 from rlaif_jax.training.step import LossFn, TrainState
@@ -41,11 +41,13 @@ class Task(NamedTuple):
       loss_fn: Reduced over a batch.
       load: One batch of records as the arrays that `loss_fn` takes.
       check: Raises if a step's metrics show that something is wrong.
+      describe: What the host knows of a batch, from what `load` took and gave.
     """
 
     loss_fn: LossFn
     load: Callable[[Sequence[Any]], Any]
     check: Callable[[int, dict[str, float]], None] = lambda step, metrics: None
+    describe: Describe | None = None
 
 
 def train(
@@ -85,27 +87,27 @@ def train(
     if start.origin is not None and start.config.lora:
         keep_origin(folder, start.origin)
     state, position, layout = _state(start, optimizer, folder, session.mesh)
-    batches = Batches(_stream(source, plan, position), task.load)
     total = _total_steps(plan, num_batches)
     frozen = start.frozen()
-    with MetricsLog(
-        session.out,
+    reported = Reported(
         step=int(state.step),
         batch_size=plan.batch_size,
-        writes=distributed.is_main(),
-    ) as log:
+        config=start.config,
+        describe=task.describe,
+    )
+    with Reporter(session, reported) as reporter:
+        batches = Batches(_stream(source, plan, position), reporter.noting(task.load))
 
         def report(step: int, metrics: dict[str, float]) -> None:
             task.check(step, metrics)
-            log.report(step, metrics)
-            session.progress(step, total, metrics)
+            reporter.report(step, metrics, total)
 
         saver = Saver(
             folder,
             plan.checkpoint,
             layout=layout,
             batches=batches,
-            before=log.sync,  # a checkpoint implies the lines before it
+            before=reporter.sync,  # a checkpoint implies the lines before it
         )
         hooks = [Hook(saver.is_due, saver.save)]
         validator = None
@@ -122,7 +124,7 @@ def train(
             )
             validator.go_on(int(state.step), state)
             # before a checkpoint, which implies the lines before it
-            hooks.insert(0, Hook(validator.is_due, log.untimed(validator.act)))
+            hooks.insert(0, Hook(validator.is_due, reporter.log.untimed(validator.act)))
         fitted = fit(
             state,
             batches,
@@ -143,7 +145,7 @@ def train(
         fitted = _kept(fitted, validator, saver)
     if validator is not None and fitted.preemption is None:
         validator.select()
-    return _ended(fitted, log, folder)
+    return _ended(fitted, reporter, folder)
 
 
 def _kept(fitted: Fitted, validator: Validator | None, saver: Saver) -> Fitted:
@@ -159,8 +161,11 @@ def _kept(fitted: Fitted, validator: Validator | None, saver: Saver) -> Fitted:
     return Fitted(state, step, preemption)
 
 
-def _ended(fitted: Fitted, log: MetricsLog, folder: store.ModelFolder) -> TrainResult:
+def _ended(
+    fitted: Fitted, reporter: Reporter, folder: store.ModelFolder
+) -> TrainResult:
     """Writes down that the run is finished, or raises why it is not."""
+    log = reporter.log
     if fitted.preemption is not None:
         raise fitted.preemption
     if "loss" not in log.last:
@@ -173,6 +178,9 @@ def _ended(fitted: Fitted, log: MetricsLog, folder: store.ModelFolder) -> TrainR
         log.last["loss"],
         str(folder.checkpoints / str(fitted.step)),
         log.examples_per_second,
+        tokens_per_second=log.tokens_per_second,
+        mfu=log.mfu,
+        alarms={alarm.name: alarm.step for alarm in reporter.alarms},
     )
     if distributed.is_main():
         write_result(folder.path, result)

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, Int
 
 from rlaif_jax.config_losses import SftLoss
 from rlaif_jax.config_parts import TokensConfig
+from rlaif_jax.data.encoded import EncodedExample, Fate
 from rlaif_jax.data.layout import Layout
 from rlaif_jax.data.order import Source
 from rlaif_jax.data.packing import Example, PackedRows
@@ -18,6 +19,7 @@ from rlaif_jax.losses import mean_token_nll, sequence_nll
 from rlaif_jax.models import Params, TransformerConfig
 from rlaif_jax.records import Completion, Prompt
 from rlaif_jax.training.batches import place_rows
+from rlaif_jax.training.facts import BatchFacts, batch_facts
 from rlaif_jax.training.plan import (
     Session,
     StartModel,
@@ -62,7 +64,12 @@ class ExampleEncoder:
         self.counts["examples"] += 1
         for side in sides:
             self.counts.update(side.counts)
-        return Example(sides[0].ids, sides[1].ids)
+        cut, counts = sides[0].counts["prompts_truncated"], sides[1].counts
+        fate = Fate(
+            truncated=(cut > 0, counts["completions_truncated"] > 0),
+            ended=(not counts["completions_without_end"],),
+        )
+        return EncodedExample.create(Example(sides[0].ids, sides[1].ids), fate)
 
     def _prompt(self, prompt: Prompt) -> "Encoded":
         counts: Counter[str] = Counter()
@@ -122,7 +129,10 @@ def train_sft(
         vocab_size = start.config.vocab_size
         return place_rows(layout(records), session.mesh, vocab_size=vocab_size)
 
-    task = Task(objective, load)
+    def describe(records: Sequence[Example], batch: PackedRows) -> BatchFacts:
+        return batch_facts(start.config, records, [batch])
+
+    task = Task(objective, load, describe=describe)
     return train(start, examples, task=task, plan=plan, session=session)
 
 
@@ -132,8 +142,9 @@ def sft_objective(
     """The mean loss of a batch of rows, with its metrics.
 
     Besides the loss these are `logps/chosen`, the mean log-probability of a
-    completion, and `ppl/chosen`, the exponential of the mean over examples of their
-    token means: the names and definitions of the paper's code.
+    completion, by the name of the paper's code, and `nll/chosen`, the mean over
+    examples of the negated means over their tokens, of which `derived` makes the
+    paper's `ppl/chosen`.
 
     Args:
       config: The architecture.
@@ -148,7 +159,7 @@ def sft_objective(
         lengths = jnp.asarray(rows.lengths)[:, 0]
         metrics = {
             "logps/chosen": logps.mean(),
-            "ppl/chosen": jnp.exp(mean_token_nll(logps, lengths).mean()),
+            "nll/chosen": mean_token_nll(logps, lengths).mean(),
         }
         mean = example_loss(logps, lengths).mean()
         return with_balance(mean, scores.balance, metrics, weight=router_weight)

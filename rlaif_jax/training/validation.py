@@ -14,6 +14,7 @@ from rlaif_jax.files import write_atomic
 from rlaif_jax.models import Params, joined_params
 from rlaif_jax.runtime import distributed
 from rlaif_jax.training.batches import Batches
+from rlaif_jax.training.derived import with_derived
 from rlaif_jax.training.metrics import lines_until
 from rlaif_jax.training.plan import Session, ValidationSet
 from rlaif_jax.training.saving import Saver
@@ -193,10 +194,11 @@ def evaluation(
             for batch in (records[start : start + batch_size] for start in starts)
         ]
         pool = partial(pooled_mean, counts=counts)
-        return {
+        means = {
             name: pool(name, [float(values[name]) for values in found])
             for name in found[0]
         }
+        return with_derived(means)
 
     return evaluate
 
@@ -204,18 +206,14 @@ def evaluation(
 def pooled_mean(name: str, means: Sequence[float], counts: Sequence[int]) -> float:
     """The mean over all items, from the means of batches.
 
-    A perplexity is the exponential of a mean: its logarithm is averaged. An accuracy
-    is a count over a count: counts are added, so that equal accuracies are equal
-    numbers, whatever the batches.
+    An accuracy is a count over a count: counts are added, so that equal accuracies are
+    equal numbers, whatever the batches.
 
     Args:
-      name: Of the metric; `ppl/...` are perplexities, `.../accuracies` accuracies.
+      name: Of the metric; `.../accuracies` are accuracies.
       means: Of each batch.
       counts: Items of each batch.
     """
-    if name.startswith("ppl/"):
-        logs = [math.log(mean) for mean in means]
-        return math.exp(pooled_mean("log", logs, counts))
     sums = [mean * count for mean, count in zip(means, counts, strict=True)]
     if name.endswith("/accuracies"):
         sums = [round(total) for total in sums]

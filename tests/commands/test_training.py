@@ -1,6 +1,8 @@
 """Tests of the training commands, in one chain from prompts to export."""
 
 import json
+import re
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -44,6 +46,7 @@ from rlaif_jax.records import Completion, Preference, Prompt
 from rlaif_jax.sharding.mesh import build_mesh
 from rlaif_jax.training.dpo import encode_preference
 
+ROOT = Path(__file__).parents[2]
 TOKENS = {"max_prompt_tokens": 12, "max_completion_tokens": 12}
 OPTIMIZER = {"name": "adamw", "learning_rate": 3e-3, "max_grad_norm": 1}
 
@@ -124,6 +127,25 @@ def test_sft_lowers_the_loss_and_leaves_a_model_folder(study):
     folder = store.open_folder(study / "sft")
     assert store.latest_step(folder) == 15
     assert (folder.tokenizer_dir / "tokenizer.json").is_file()
+
+
+def test_every_number_that_is_logged_is_in_the_documents(study, rewarded, tmp_path):
+    loss = {"beta": 0.5, "sft": {"weight": 0.1}}
+    document = dpo_document(study, loss=loss, max_steps=2, trackers=["tensorboard"])
+    go(dpo, DpoConfig, document, tmp_path / "dpo")
+    text = (ROOT / "docs" / "training.md").read_text()
+    rows = re.findall(r"^\| (`.*?) \|", text, re.MULTILINE)
+    known = {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
+    for folder in (study / "sft", study / "reward", tmp_path / "dpo"):
+        for file in ("metrics.jsonl", "timing.jsonl"):
+            lines = (folder / file).read_text().splitlines()
+            logged = {name for line in lines for name in json.loads(line)}
+            assert logged <= known, f"{folder.name}/{file}: {logged - known}"
+    lines = metrics(tmp_path / "dpo")
+    assert 0 <= lines[0]["truncated/completions"] <= 1
+    assert lines[0]["kl_k3/chosen"] == pytest.approx(0.0, abs=1e-8)
+    assert lines[1]["kl_k3/chosen"] > 0
+    assert list((tmp_path / "dpo" / "tensorboard").iterdir())
 
 
 def test_samples_are_one_a_prompt_and_seeded(study, tmp_path):

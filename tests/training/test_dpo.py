@@ -197,7 +197,8 @@ def test_eight_devices_train_as_one(run, session, eight_devices, metrics_of):
     run(together)
     first, *rest = zip(metrics_of(alone), metrics_of(together), strict=True)
     for metrics in first:  # margins of 0 up to rounding: which are above it is chance
-        metrics.pop("rewards/accuracies")
+        for name in ("accuracies", "ties", "length_correlation"):
+            metrics.pop(f"rewards/{name}")
     for one, other in (first, *rest):
         assert other == pytest.approx(one, rel=1e-5, abs=1e-5)
 
@@ -295,3 +296,5 @@ def test_preferences_become_ids_with_the_end_of_what_ended(tmp_path):
     assert encode(whole).chosen[-1] == tokenizer.eos_token_id
     assert max(map(len, [*sides, encode(whole).chosen])) <= 9
     assert len(encode(whole).prompt) <= 30
+    assert encode(whole).fate.ended == (True, True)
+    assert encode(cut).fate.ended == (True, False)

@@ -2,6 +2,9 @@
 
 import json
 
+import pytest
+
+from rlaif_jax.training.facts import Work
 from rlaif_jax.training.metrics import MetricsLog
 
 
@@ -82,3 +85,39 @@ def test_times_leave_out_what_is_done_between_steps(tmp_path):
         1.0,
         2.0,
     ]
+
+
+def test_speed_counts_padding_apart_and_mfu_against_the_peak(tmp_path):
+    ticks = iter([0.0, 2.0, 6.0])
+    work = Work(tokens=100, places=160, flops=4 * 10**12)
+
+    def log_from(step):
+        return MetricsLog(
+            tmp_path,
+            step=step,
+            batch_size=4,
+            peak_flops=1e13,
+            clock=lambda: next(ticks),
+        )
+
+    with log_from(0) as log:
+        for step in (1, 2, 3):
+            log.report(step, {"loss": 1.0}, work)
+    # 200 tokens and 8 TFLOP in the 6 seconds of the timed steps
+    assert log.tokens_per_second == pytest.approx(200 / 6)
+    assert log.mfu == pytest.approx(8e12 / 6e13)
+    second = lines(tmp_path / "timing.jsonl")[1]
+    assert second == {
+        "step": 2,
+        "tokens": 100,
+        "flops": 4e12,
+        "padding_fraction": pytest.approx(0.375),
+        "seconds": 2.0,
+        "examples_per_second": 2.0,
+        "tokens_per_second": 50.0,
+        "padded_tokens_per_second": 80.0,
+        "mfu": pytest.approx(0.2),
+    }
+    with log_from(3) as resumed:
+        assert resumed.mfu == log.mfu
+        assert resumed.tokens_per_second == log.tokens_per_second

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from functools import partial
 
 import jax
 import numpy as np
@@ -13,19 +14,19 @@ from rlaif_jax.data.row_sources import MemorySource
 from rlaif_jax.errors import PreemptedError
 from rlaif_jax.models import reward_model
 from rlaif_jax.records import Preference
+from rlaif_jax.training.dpo import PairRows
 from rlaif_jax.training.reward import RewardObjective, train_reward
 
 RECORDS = [Preference.model_construct(pair_id=str(n)) for n in range(20)]
 
 
-def to_rows(records):
+def to_pair(record):
     """The chosen completion says 2, the rejected one 3, after any prompt."""
+    n = int(record.pair_id)
+    return Pair([4 + n], [2] * (1 + n % 3) + [1], [3] * (1 + n % 2) + [1])
 
-    def encoded(n):
-        return Pair([4 + n], [2] * (1 + n % 3) + [1], [3] * (1 + n % 2) + [1])
 
-    pairs = [encoded(int(record.pair_id)) for record in records]
-    return pack(pairs, length=16, multiple=8)
+ENCODING = PairRows(to_pair=to_pair, layout=partial(pack, length=16, multiple=8))
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def run(start, plan, tiny, params):
         return train_reward(
             start,
             MemorySource(RECORDS, fingerprint="pairs"),
-            to_rows=to_rows,
+            encoding=ENCODING,
             objective=RewardObjective(config),
             plan=plan(**changes),
             session=session,

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from rlaif_jax.config_parts import TokensConfig
+from rlaif_jax.data.encoded import Fate
 from rlaif_jax.data.packing import Example, pack
 from rlaif_jax.data.row_sources import MemorySource
 from rlaif_jax.data.tokenizer import load_tokenizer
@@ -53,7 +54,7 @@ def test_losses_and_metrics_are_those_of_the_paper(tiny, params):
     np.testing.assert_allclose(metrics["logps/chosen"], logps.mean(), rtol=1e-5)
     token_mean = -(logps / lengths).mean()
     np.testing.assert_allclose(results["token_mean"][0], token_mean, rtol=1e-5)
-    np.testing.assert_allclose(metrics["ppl/chosen"], np.exp(token_mean), rtol=1e-5)
+    np.testing.assert_allclose(metrics["nll/chosen"], token_mean, rtol=1e-5)
 
 
 def test_a_finished_run_is_not_trained_again(tiny, start, plan, session):
@@ -86,8 +87,12 @@ def test_an_example_is_the_prompt_and_the_completion_with_its_end(tmp_path):
     cut = Completion.create(
         prompt.prompt_id, "cba", generator="teacher", finish_reason="length"
     )
-    encoder = ExampleEncoder(tokenizer, TokensConfig())
+    encoder = ExampleEncoder(tokenizer, TokensConfig(max_completion_tokens=4))
     example = encoder.encode(prompt, whole)
     unfinished = encoder.encode(prompt, cut)
+    assert example.fate == Fate((False, False), (True,))
+    assert unfinished.fate == Fate((False, False), (False,))
+    long = Completion.create(prompt.prompt_id, "cba" * 9, generator="teacher")
+    assert encoder.encode(prompt, long).fate == Fate((False, True), (False,))
     assert example.prompt == unfinished.prompt
     assert example.completion == [*unfinished.completion, tokenizer.eos_token_id]
