@@ -23,6 +23,7 @@ from rlaif_jax.models.cache import KVCache
 from rlaif_jax.models.config import TransformerConfig
 from rlaif_jax.models.experts import Experts, Routing
 from rlaif_jax.models.layers import GatedMLP, PlainMLP, residual_norm
+from rlaif_jax.models.lookup import table_rows
 from rlaif_jax.models.precision import wide
 from rlaif_jax.models.remat import LAYER_INPUT, rematerialized
 from rlaif_jax.models.rotary import Rotation, rotation
@@ -170,11 +171,11 @@ class Transformer(nnx.Module):
     ) -> Float[Array, "B T D"]:
         """Where the residual stream starts."""
         config = self.config
-        x = self.embedding[...][token_ids].astype(config.compute_dtype)
+        x = table_rows(self.embedding[...], token_ids).astype(config.compute_dtype)
         if config.embedding_scale != 1.0:
             x = x * jnp.asarray(config.embedding_scale, x.dtype)
         if config.positions == "learned":
-            x = x + self.positions[...][positions].astype(x.dtype)
+            x = x + table_rows(self.positions[...], positions).astype(x.dtype)
         return x
 
     def _run_layers(
