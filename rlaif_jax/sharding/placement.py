@@ -1,11 +1,19 @@
 """Puts trees of parameters, and batches of rows, onto a mesh."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec, Sharding
+from jax.sharding import (
+    AbstractMesh,
+    AxisType,
+    Mesh,
+    NamedSharding,
+    PartitionSpec,
+    Sharding,
+)
 
 from rlaif_jax.errors import UsageError
 from rlaif_jax.sharding.mesh import BATCH_AXES, batch_divisor
@@ -62,6 +70,40 @@ def require_divisible(tree: Any, shardings: Any) -> None:
                 )
 
     jax.tree_util.tree_map_with_path(check, tree, shardings)
+
+
+def derived_shapes(function: Callable[[Any], Any], tree: Any, mesh: Mesh) -> Any:
+    """The shapes of what a function makes of arrays, sharded as JAX's types say.
+
+    A result has the sharding of what it is made from, less the dimensions that were
+    summed up: zeros like a parameter lie like it, and zeros like the means of its
+    rows lie like those. What is made of nothing is on every device.
+
+    Args:
+      function: Of arrays like the tree's; it is traced only.
+      tree: Of `jax.ShapeDtypeStruct`s with `NamedSharding`s that divide them.
+      mesh: Of these.
+
+    Returns:
+      A tree like the function's result, of `jax.ShapeDtypeStruct`s with shardings.
+    """
+    named = mesh.abstract_mesh
+    explicit = AbstractMesh(
+        named.axis_sizes, named.axis_names, (AxisType.Explicit,) * len(mesh.shape)
+    )
+
+    def typed(leaf: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+        assert isinstance(leaf.sharding, NamedSharding)  # who calls has seen to it
+        return leaf.update(sharding=NamedSharding(explicit, leaf.sharding.spec))
+
+    def placed(leaf: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+        is_sharded = isinstance(leaf.sharding, NamedSharding)
+        spec = leaf.sharding.spec if is_sharded else PartitionSpec()
+        return leaf.update(sharding=NamedSharding(mesh, spec))
+
+    with jax.sharding.use_abstract_mesh(explicit):
+        results = jax.eval_shape(function, jax.tree.map(typed, tree))
+    return jax.tree.map(placed, results)
 
 
 def place_params(
