@@ -66,35 +66,52 @@ class ModelConfig(Config):
         return self
 
 
-class AdamWConfig(Config):
-    """AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101)."""
+class UpdateConfig(Config):
+    """What every optimizer has."""
 
-    name: Literal["adamw"] = "adamw"
     learning_rate: float = Field(gt=0)
-    b1: float = 0.9
-    b2: float = 0.999
-    eps: float = 1e-8
-    weight_decay: float = 0.0
     schedule: Literal["constant", "linear", "cosine"] = "constant"
     warmup_steps: int = Field(default=0, ge=0)
     end_fraction: float = Field(default=0.1, ge=0, le=1)  # of the rate
     max_grad_norm: float = Field(default=10.0, gt=0)  # global L2 norm
+    weights: Literal["float32", "bfloat16"] = "float32"  # bfloat16: rounded at random
 
 
-class RmspropConfig(Config):
+class AdamWConfig(UpdateConfig):
+    """AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101)."""
+
+    name: Literal["adamw"] = "adamw"
+    b1: float = 0.9
+    b2: float = 0.999
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+    moments: Literal["float32", "int8"] = "float32"  # int8: of matrices
+
+
+class RmspropConfig(UpdateConfig):
     """RMSprop as PyTorch has it, the paper's optimizer."""
 
     name: Literal["rmsprop"] = "rmsprop"
-    learning_rate: float = Field(gt=0)
     decay: float = 0.99
     eps: float = 1e-8  # added to the square root
-    schedule: Literal["constant", "linear", "cosine"] = "constant"
-    warmup_steps: int = Field(default=0, ge=0)
-    end_fraction: float = Field(default=0.1, ge=0, le=1)
-    max_grad_norm: float = Field(default=10.0, gt=0)
+    moments: Literal["float32", "int8"] = "float32"  # int8: of matrices
 
 
-OptimizerConfig = Annotated[AdamWConfig | RmspropConfig, Field(discriminator="name")]
+class AdafactorConfig(UpdateConfig):
+    """Adafactor (Shazeer and Stern 2018, arXiv:1804.04235), without momentum."""
+
+    name: Literal["adafactor"] = "adafactor"
+    decay: float = Field(default=0.8, gt=0, le=1)  # update t forgets t^-decay
+    eps: float = Field(default=1e-30, gt=0)  # added to squared gradients
+    clipping_threshold: float = Field(default=1.0, gt=0)  # of a matrix's RMS update
+    relative_rate: bool = False  # the rate is of each matrix's RMS weight
+    weight_decay: float = 0.0
+    min_factored: int = Field(default=128, ge=2)  # rows and columns; whole, if fewer
+
+
+OptimizerConfig = Annotated[
+    AdamWConfig | RmspropConfig | AdafactorConfig, Field(discriminator="name")
+]
 
 
 class TokensConfig(Config):

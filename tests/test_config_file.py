@@ -64,7 +64,7 @@ def test_bad_yaml_is_named(tmp_path, text, message):
     [
         ("optimizer.lerning_rate=1", "lerning_rate'.*'optimizer.learning_rate'"),
         ("optimizer.b1=0.9", "'optimizer.b1'; the keys there are decay, end_fr"),
-        ("optimizer.name=adam", r"one of adamw, rmsprop \(got 'adam'\)"),
+        ("optimizer.name=adam", r"one of adamw, rmsprop, adafactor \(got 'adam'\)"),
         ("modle.path=x", "'modle'; did you mean 'model'"),
         ("batch_size=zero", "batch_size.*got 'zero'"),
         ("model.preset=lab-tiny", "either model.path or model.preset"),

@@ -38,7 +38,11 @@ def run(config: DpoConfig, out: Path, console: Console) -> Json:
             console.say(held_out.told)
         rows = run_rows(config, mesh, num_completions=2)
         policy = load_policy(
-            config.model, mesh, rows=rows.needs, num_tokens=rows.length
+            config.model,
+            mesh,
+            rows=rows.needs,
+            num_tokens=rows.length,
+            is_bfloat16=config.optimizer.weights == "bfloat16" and not config.lora,
         )
         encoding = PairEncoding(
             to_pair=PairEncoder(policy.tokenizer, config.tokens),

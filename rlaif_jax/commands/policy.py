@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator, Set
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from rlaif_jax import log
@@ -62,7 +63,12 @@ def open_devices(mesh: MeshConfig, *, debug: bool = False) -> Iterator[Mesh]:
 
 
 def load_policy(
-    model: ModelConfig, mesh: Mesh, *, rows: Set[str], num_tokens: int
+    model: ModelConfig,
+    mesh: Mesh,
+    *,
+    rows: Set[str],
+    num_tokens: int,
+    is_bfloat16: bool = False,
 ) -> Policy:
     """The model of a folder, or random weights of a preset.
 
@@ -71,6 +77,7 @@ def load_policy(
       mesh: Where the weights go.
       rows: What they ask of attention, from `commands.rows`.
       num_tokens: Of the longest row.
+      is_bfloat16: Whether to keep the weights in that alone, rounded to nearest.
 
     Raises:
       UsageError: If there is no such folder, step or preset, if the mesh does not
@@ -85,7 +92,8 @@ def load_policy(
                 " writes none: name the model that it was trained from"
             )
         config = _with_choices(plain, model, mesh, rows, num_tokens)
-        return _from_folder(model.path, config, model.step, mesh)
+        policy = _from_folder(model.path, config, model.step, mesh)
+        return _in_bfloat16(policy) if is_bfloat16 else policy
     assert model.preset is not None  # the config's validator saw to these
     assert model.tokenizer is not None
     tokenizer = load_tokenizer(model.tokenizer)
@@ -96,7 +104,8 @@ def load_policy(
     )
     config = _with_choices(config, model, mesh, rows, num_tokens)
     shardings = weight_shardings(config, mesh)
-    make = jax.jit(partial(init_params, config), out_shardings=shardings)
+    dtype = "bfloat16" if is_bfloat16 else "float32"
+    make = jax.jit(partial(init_params, config, dtype=dtype), out_shardings=shardings)
     return Policy(
         name=model.preset,
         config=config,
@@ -119,6 +128,15 @@ def _from_folder(
         tokenizer_dir=weights.folder.tokenizer_dir,
         origin=Origin.at(weights.folder, weights.step),
     )
+
+
+def _in_bfloat16(policy: Policy) -> Policy:
+    """The same, leaf by leaf, so that few are there twice."""
+    leaves, structure = jax.tree.flatten(policy.params)
+    policy.params.clear()
+    for n in range(len(leaves)):
+        leaves[n] = leaves[n].astype(jnp.bfloat16)
+    return replace(policy, params=structure.unflatten(leaves))
 
 
 def _with_choices(

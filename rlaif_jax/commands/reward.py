@@ -43,7 +43,11 @@ def run(config: RewardConfig, out: Path, console: Console) -> Json:
         console.say(held_out.told)
         rows = run_rows(config, mesh, num_completions=2)
         policy = load_policy(
-            config.model, mesh, rows=rows.needs, num_tokens=rows.length
+            config.model,
+            mesh,
+            rows=rows.needs,
+            num_tokens=rows.length,
+            is_bfloat16=config.optimizer.weights == "bfloat16",
         )
         to_pair = PairEncoder(policy.tokenizer, config.tokens)
         model = reward_model(policy.config, policy.params)

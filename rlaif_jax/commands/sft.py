@@ -37,7 +37,11 @@ def run(config: SftConfig, out: Path, console: Console) -> Json:
     with open_devices(config.mesh, debug=config.debug) as mesh:
         rows = run_rows(config, mesh, num_completions=1)
         policy = load_policy(
-            config.model, mesh, rows=rows.needs, num_tokens=rows.length
+            config.model,
+            mesh,
+            rows=rows.needs,
+            num_tokens=rows.length,
+            is_bfloat16=config.optimizer.weights == "bfloat16" and not config.lora,
         )
         objective = sft_objective(
             trained_config(config.lora, policy),

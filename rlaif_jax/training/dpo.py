@@ -194,7 +194,8 @@ def train_dpo(
 ) -> TrainResult:
     """Trains on preferences; returns at once if the folder's run is finished.
 
-    The reference is the start model: with adapters, the weights without them. Its
+    The reference is the start model: with adapters, the weights without them; with
+    bfloat16 weights, the start model rounded to nearest, as the policy is. Its
     log-probabilities are computed when a pair first comes, so that training can follow
     labeling, and kept. A loss without a reference computes none.
 
@@ -212,7 +213,7 @@ def train_dpo(
     finished = finished_result(session.out)
     if finished is not None:
         return finished
-    weights = start.load()
+    weights = start.rounded(plan.optimizer.weights)
     reference = None
     if objective.loss.needs_reference:
         reference = _reference(start.plain_config, weights, encoding, session)

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import jax
 from jax.sharding import Mesh
 
 from rlaif_jax.checkpoint.weights import Origin
@@ -47,6 +48,16 @@ class StartModel:
     def plain_config(self) -> TransformerConfig:
         """The architecture of the weights that `load` gives."""
         return self.config.replace(lora=None)
+
+    def rounded(self, weights: str) -> Params:
+        """The weights that training starts from, if it keeps them in that dtype.
+
+        Those under adapters are not trained, and stay as they are.
+        """
+        params = self.load()
+        if self.config.lora or weights != "bfloat16":
+            return params
+        return jax.tree.map(lambda leaf: leaf.astype(weights), params)
 
     def frozen(self) -> Params:
         """What training leaves alone: the weights under adapters, else nothing."""

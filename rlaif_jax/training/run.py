@@ -5,7 +5,6 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax
-import optax
 from jax.sharding import Mesh
 
 from rlaif_jax.checkpoint import store
@@ -13,6 +12,7 @@ from rlaif_jax.checkpoint.weights import keep_origin
 from rlaif_jax.data.order import Position, RowStream, Source
 from rlaif_jax.errors import CorruptDataError, PreemptedError, UsageError
 from rlaif_jax.files import write_json
+from rlaif_jax.models import logical_axes, trained_params
 from rlaif_jax.optim.optimizers import build_optimizer
 from rlaif_jax.runtime import distributed
 from rlaif_jax.sharding.mesh import batch_divisor
@@ -82,11 +82,19 @@ def train(
     _require_even_batch(plan.batch_size, session.mesh)
     num_batches = _stream(source, plan, None).num_batches
     # the number of batches of a growing source is not a fact to hang a schedule on
-    optimizer = build_optimizer(plan.optimizer, plan.max_steps or num_batches)
+    optimizer = build_optimizer(
+        plan.optimizer,
+        plan.max_steps or num_batches,
+        axes=trained_params(start.config, logical_axes(start.config)),
+        seed=plan.seed,
+    )
     folder = store.create_folder(session.out, start.config, start.tokenizer_dir)
     if start.origin is not None and start.config.lora:
         keep_origin(folder, start.origin)
-    state, position, layout = _state(start, optimizer, folder, session.mesh)
+    layout = StateLayout.create(
+        start.config, optimizer, session.mesh, weights=plan.optimizer.weights
+    )
+    state, position = _state(start, layout, folder)
     total = _total_steps(plan, num_batches)
     frozen = start.frozen()
     reported = Reported(
@@ -195,22 +203,16 @@ def _tell_memory(session: Session, plan: MemoryPlan) -> None:
 
 
 def _state(
-    start: StartModel,
-    optimizer: optax.GradientTransformation,
-    folder: store.ModelFolder,
-    mesh: Mesh,
-) -> tuple[TrainState, Position | None, StateLayout]:
+    start: StartModel, layout: StateLayout, folder: store.ModelFolder
+) -> tuple[TrainState, Position | None]:
     """The state to go on from, and where its data stood."""
-    layout = StateLayout.create(start.config, optimizer, mesh)
     if store.latest_step(folder) is None:
         if start.config.lora:
-            fresh = layout.adapted(start.config, start.adapter_seed)
-        else:
-            fresh = layout.fresh(start.load())
-        return fresh, None, layout
+            return layout.adapted(start.config, start.adapter_seed), None
+        return layout.fresh(start.load()), None
     restored = store.restore_state(folder, layout.saved(layout.abstract))
     state = layout.restored(restored.state, restored.step)
-    return state, Position.from_json(restored.position), layout
+    return state, Position.from_json(restored.position)
 
 
 def _stream(

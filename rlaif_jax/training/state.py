@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jax.stages import Wrapped
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from rlaif_jax.models import (
@@ -19,16 +20,18 @@ from rlaif_jax.models import (
     logical_axes,
     trained_params,
 )
-from rlaif_jax.sharding.placement import param_shardings, require_divisible
+from rlaif_jax.sharding.placement import (
+    derived_shapes,
+    param_shardings,
+    require_divisible,
+)
 from rlaif_jax.training.step import Batch, LossFn, Metrics, TrainState, train_step
-
-_DTYPE = "float32"  # at DPO's rates, bfloat16 updates round to nothing
 
 
 class StateLayout(NamedTuple):
     """The shape and the sharding of everything in a `TrainState`.
 
-    Optimizer statistics are sharded like the parameters that they belong to.
+    Optimizer statistics are sharded like the parameters that they are made from.
 
     Attributes:
       abstract: Shapes, with shardings.
@@ -46,50 +49,53 @@ class StateLayout(NamedTuple):
         config: TransformerConfig,
         optimizer: optax.GradientTransformation,
         mesh: Mesh,
+        *,
+        weights: DTypeLike = "float32",
     ) -> "StateLayout":
-        """The layout of one run, all that is trained in float32.
+        """The layout of one run.
+
+        Args:
+          config: The architecture, which tells what is trained.
+          optimizer: Made for weights of that dtype.
+          mesh: The devices.
+          weights: The dtype of all that is trained; its statistics have their own.
 
         Raises:
           UsageError: If a mesh axis does not divide a dimension that it splits.
         """
+        shapes = trained_params(config, abstract_params(config))
+        shardings = param_shardings(trained_params(config, logical_axes(config)), mesh)
+        require_divisible({"params": shapes}, {"params": shardings})
         params = jax.tree.map(
-            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, _DTYPE),
-            trained_params(config, abstract_params(config)),
-        )
-        counter = jax.ShapeDtypeStruct((), jnp.int32)
-        opt_state = jax.eval_shape(optimizer.init, params)
-        shapes = TrainState._make((counter, params, opt_state))
-        replicated = NamedSharding(mesh, PartitionSpec())
-        axes = trained_params(config, logical_axes(config))
-        by_param = param_shardings(axes, mesh)
-        by_statistic = optax.tree.map_params(
-            optimizer,
-            lambda _, sharding: sharding,
-            opt_state,
-            by_param,
-            transform_non_params=lambda _: replicated,
-        )
-        shardings = TrainState._make((replicated, by_param, by_statistic))
-        require_divisible(shapes, shardings)
-        abstract = jax.tree.map(
             lambda leaf, sharding: jax.ShapeDtypeStruct(
-                leaf.shape, leaf.dtype, sharding=sharding
+                leaf.shape, weights, sharding=sharding
             ),
             shapes,
             shardings,
         )
-        return cls(abstract, shardings, optimizer)
+        counter = jax.ShapeDtypeStruct(
+            (), jnp.int32, sharding=NamedSharding(mesh, PartitionSpec())
+        )
+        opt_state = derived_shapes(optimizer.init, params, mesh)
+        abstract = TrainState._make((counter, params, opt_state))
+        by_leaf: Any = jax.tree.map(lambda leaf: leaf.sharding, abstract)
+        return cls(abstract, by_leaf, optimizer)
 
     def fresh(self, params: Params) -> TrainState:
         """The state before the first step.
 
         Args:
-          params: What is trained; the state shares no memory with it.
+          params: What is trained, in any precision; the state shares no memory with
+            it.
         """
 
         def init(params: Params) -> TrainState:
             # without a copy, donating the state would free the caller's arrays
-            own = jax.tree.map(lambda leaf: jnp.copy(leaf).astype(_DTYPE), params)
+            own = jax.tree.map(
+                lambda leaf, like: jnp.copy(leaf).astype(like.dtype),
+                params,
+                self.abstract.params,
+            )
             step = jnp.zeros((), jnp.int32)
             return TrainState(step, own, self.optimizer.init(own))
 

@@ -8,6 +8,7 @@ import optax
 from jaxtyping import Array, Float, Int
 
 from rlaif_jax.models import Params
+from rlaif_jax.models.precision import wide
 
 Batch = Any  # a tree of arrays; the loss knows which
 Metrics = dict[str, Float[Array, ""]]
@@ -47,5 +48,10 @@ def train_step(
     )
     updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
     params: Any = optax.apply_updates(state.params, updates)
-    metrics |= {"loss": loss, "grad_norm": optax.tree.norm(grads)}
+    metrics |= {"loss": loss, "grad_norm": _norm(grads)}
     return TrainState(state.step + 1, params, opt_state), metrics
+
+
+def _norm(grads: Params) -> Float[Array, ""]:
+    """The L2 norm over all, summed up in float32 or wider."""
+    return optax.tree.norm(jax.tree.map(lambda g: g.astype(wide(g.dtype)), grads))

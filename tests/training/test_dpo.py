@@ -17,7 +17,7 @@ from rlaif_jax.config_losses import (
     LossConfig,
     SftTermConfig,
 )
-from rlaif_jax.config_parts import TokensConfig
+from rlaif_jax.config_parts import AdamWConfig, TokensConfig
 from rlaif_jax.data.packing import Pair, pack
 from rlaif_jax.data.row_sources import ManifestSource
 from rlaif_jax.data.shards import ShardWriter
@@ -257,6 +257,17 @@ def test_a_second_run_reads_what_the_first_scored(run, session, metrics_of):
     assert [path.stat().st_size for path in own] == [0]
     for one, other in zip(metrics_of(first), metrics_of(second), strict=True):
         assert one == other
+
+
+def test_a_bfloat16_policy_starts_as_its_reference(run, session, metrics_of):
+    where = session()
+    optimizer = AdamWConfig(learning_rate=1e-3, weights="bfloat16")
+    run(where, optimizer=optimizer, max_steps=2)
+    # the weights given are float32: unrounded, the margin would be 1e-3 off
+    assert metrics_of(where)[0]["rewards/margins"] == pytest.approx(0.0, abs=1e-6)
+    assert metrics_of(where)[0]["loss"] == pytest.approx(math.log(2), rel=1e-6)
+    moved = store.restore_params(store.open_folder(where.out))["embedding"]
+    assert moved.dtype == jnp.bfloat16
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rlaif_jax.checkpoint import store
-from rlaif_jax.config_parts import AdamWConfig
+from rlaif_jax.config_parts import AdafactorConfig, AdamWConfig
 from rlaif_jax.data.packing import Example, pack
 from rlaif_jax.data.row_sources import MemorySource
 from rlaif_jax.errors import CorruptDataError, InternalError, PreemptedError, UsageError
@@ -92,6 +92,28 @@ def test_a_run_that_is_stopped_and_resumed_equals_an_unbroken_one(run, session, 
     assert finished_result(broken.out) is None
     assert run(broken).step == 5
     assert_same_run(whole, broken)
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        AdamWConfig(learning_rate=0.02, weights="bfloat16", moments="int8"),
+        AdafactorConfig(learning_rate=0.02, weights="bfloat16", min_factored=8),
+    ],
+    ids=lambda config: config.name,
+)
+def test_rounding_goes_on_as_if_a_run_had_not_been_stopped(
+    run, session, metrics_of, optimizer
+):
+    whole, broken = session("whole"), session("broken")
+    run(whole, optimizer=optimizer)
+    with pytest.raises(PreemptedError):
+        run(session("broken", stop=lambda done: done == 3), optimizer=optimizer)
+    run(broken, optimizer=optimizer)
+    assert_same_run(whole, broken)
+    assert saved_params(whole)["embedding"].dtype == jnp.bfloat16
+    first, *_, last = (line["loss"] for line in metrics_of(whole))
+    assert last < 0.9 * first
 
 
 def test_a_run_that_is_killed_and_resumed_equals_an_unbroken_one(run, session):

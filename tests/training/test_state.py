@@ -1,12 +1,23 @@
 """Tests of `rlaif_jax.training.state`."""
 
+import re
+from pathlib import Path
+
 import jax
 import numpy as np
 import optax
 import pytest
 
-from rlaif_jax.config_parts import AdamWConfig, MeshConfig, RmspropConfig
+from rlaif_jax.checkpoint import store
+from rlaif_jax.config_parts import (
+    AdafactorConfig,
+    AdamWConfig,
+    MeshConfig,
+    RmspropConfig,
+)
 from rlaif_jax.errors import UsageError
+from rlaif_jax.models import abstract_params, logical_axes
+from rlaif_jax.models.registry import preset
 from rlaif_jax.optim.optimizers import build_optimizer
 from rlaif_jax.sharding.mesh import build_mesh
 from rlaif_jax.training.state import StateLayout
@@ -52,3 +63,105 @@ def test_a_mesh_that_does_not_divide_the_model_is_refused(tiny):
     optimizer = build_optimizer(AdamWConfig(learning_rate=0.1), None)
     with pytest.raises(UsageError, match="tensor of 8 devices does not divide"):
         StateLayout.create(tiny, optimizer, mesh)
+
+
+SMALL = [
+    AdamWConfig(learning_rate=0.1, weights="bfloat16", moments="int8"),
+    AdafactorConfig(learning_rate=0.1, weights="bfloat16", min_factored=8),
+]
+SMALL_NAMES = ["adamw", "adafactor"]
+
+
+def layout_of(model, config, mesh):
+    optimizer = build_optimizer(config, None, axes=logical_axes(model))
+    return StateLayout.create(model, optimizer, mesh, weights=config.weights)
+
+
+def sum_of_squares(params, batch):
+    total = sum((leaf.astype("float32") ** 2).sum() for leaf in jax.tree.leaves(params))
+    return total * batch, {}
+
+
+def test_factors_lie_as_what_they_are_the_means_of(tiny, params, eight_devices):
+    config = AdafactorConfig(learning_rate=0.1, min_factored=8)
+    layout = layout_of(tiny, config, eight_devices)
+    squares = optax.tree.get(layout.fresh(params).opt_state, "squares")
+    up = squares["layers"]["mlp"]["up"]  # of layers x embed x ffw, split by embed
+    assert (up.rows.shape, up.columns.shape) == ((2, 16), (2, 16))
+    assert up.rows.sharding.shard_shape((2, 16)) == (2, 4)
+    assert up.columns.is_fully_replicated
+    norm = squares["layers"]["mlp_norm"]["scale"]
+    assert norm.sharding.shard_shape(norm.shape) == (2, 4)
+
+
+def test_codes_lie_with_their_parameters(tiny, params, eight_devices):
+    config = AdamWConfig(learning_rate=0.1, moments="int8")
+    state = layout_of(tiny, config, eight_devices).fresh(params)
+    moment = optax.tree.get(state.opt_state, "nu")["layers"]["attention"]["q"]
+    q = state.params["layers"]["attention"]["q"]
+    assert moment.codes.dtype == "uint8"
+    assert moment.codes.sharding == q.sharding
+    assert moment.rows.sharding.shard_shape(moment.rows.shape) == (2, 4)
+    assert moment.columns.shape == (2, *q.shape[2:])
+
+
+def test_eight_devices_round_as_one_bit_by_bit(tiny, params, one_device, eight_devices):
+    # a norm over all devices that clips would be summed up in another order
+    config = SMALL[0].model_copy(update={"max_grad_norm": 1e9})
+    ends = []
+    for mesh in (one_device, eight_devices):
+        layout = layout_of(tiny, config, mesh)
+        step, state = layout.compile(sum_of_squares), layout.fresh(params)
+        for _ in range(3):
+            state, _ = step(state, np.float32(1.0), {})
+        ends.append(jax.device_get(state))
+    jax.tree.map(np.testing.assert_array_equal, *ends)
+
+
+def test_no_device_makes_what_belongs_to_others(tiny, one_device, eight_devices):
+    model = tiny.replace(embed=256, ffw=1024, vocab_size=256)
+    config = AdamWConfig(learning_rate=0.1, weights="bfloat16", moments="int8")
+    temporary = []
+    for mesh in (one_device, eight_devices):
+        layout = layout_of(model, config, mesh)
+        batch = jax.ShapeDtypeStruct((), np.float32)
+        compiled = layout.compile(sum_of_squares).lower(layout.abstract, batch, {})
+        temporary.append(compiled.compile().memory_analysis().temp_size_in_bytes)
+    # parameters are split by four; a whole array of random numbers would show
+    assert temporary[1] < 0.3 * temporary[0]
+
+
+@pytest.mark.parametrize("config", SMALL, ids=SMALL_NAMES)
+def test_the_first_step_after_a_restore_frees_the_state(
+    tmp_path, tiny, params, one_device, config
+):
+    layout = layout_of(tiny, config, one_device)
+    step = layout.compile(sum_of_squares)
+    state, _ = step(layout.fresh(params), np.float32(1.0), {})
+    folder = store.create_folder(tmp_path / "run", tiny, Path("none"))
+    store.save(folder, 1, layout.saved(state), {}, keep=1)
+    found = store.restore_state(folder, layout.saved(layout.abstract))
+    again = layout.restored(found.state, found.step)
+    jax.tree.map(np.testing.assert_array_equal, again, state)
+    assert [leaf.dtype for leaf in jax.tree.leaves(again)] == [
+        leaf.dtype for leaf in jax.tree.leaves(layout.abstract)
+    ]
+    after, _ = step(again, np.float32(1.0), {})
+    jax.block_until_ready(after)
+    assert all(leaf.is_deleted() for leaf in jax.tree.leaves(again))
+
+
+def test_the_table_of_bytes_is_right(one_device):
+    model = preset("mistral-7b-v0.3")
+    count = sum(leaf.size for leaf in jax.tree.leaves(abstract_params(model)))
+    text = (Path(__file__).parents[2] / "docs" / "training.md").read_text()
+    rows = re.findall(r"^\| `(name=.*?)` \|.*\| ([\d.]+) \|$", text, re.MULTILINE)
+    assert len(rows) == 10
+    kinds = {"adamw": AdamWConfig, "rmsprop": RmspropConfig}
+    for options, total in rows:
+        named = dict(option.split("=") for option in options.split())
+        kind = kinds.get(named["name"], AdafactorConfig)
+        layout = layout_of(model, kind(learning_rate=0.1, **named), one_device)
+        leaves = jax.tree.leaves(layout.abstract)
+        size = sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
+        assert f"{size / count:.2f}" == total, options
