@@ -79,7 +79,7 @@ class LogRatios:
         return self.rewards[:, 0] - self.rewards[:, 1]
 
     def means(self) -> dict[str, float]:
-        """What training logs of a batch of these pairs, under the same names."""
+        """Rewards and log-probabilities as training logs them, by the same names."""
         return {
             "rewards/chosen": float(self.rewards[:, 0].mean()),
             "rewards/rejected": float(self.rewards[:, 1].mean()),
