@@ -35,7 +35,7 @@ import numpy as np
 
 from rlaif_jax import figures
 from rlaif_jax.config_losses import DpoLossConfig
-from rlaif_jax.config_parts import AdamWConfig, MeshConfig
+from rlaif_jax.config_parts import AdamWConfig, GuardConfig, MeshConfig
 from rlaif_jax.data.packing import Example, Pair, pack, pad
 from rlaif_jax.models import TransformerConfig, hidden_states, init_params
 from rlaif_jax.models.registry import preset
@@ -147,12 +147,12 @@ def step_bytes(
         kept = jnp.zeros(rows.sources.shape, jnp.float32)
         batch = (batch, layout.abstract.params if has_reference else kept)
         batch = batch if has_reference else PairBatch(*batch)
-    step = layout.compile(loss)
+    step = layout.compile(loss, GuardConfig())
     if not donates:
         step = jax.jit(step.__wrapped__, out_shardings=(layout.shardings, None))
     head = all_logits if has_all_logits else scoring.slot_logps
     with jax.set_mesh(mesh), mock.patch.object(scoring, "slot_logps", head):
-        memory = step.lower(layout.abstract, batch, {}).compile().memory_analysis()
+        memory = step.lower(layout.abstract, [batch], {}).compile().memory_analysis()
     given, made = memory.argument_size_in_bytes, memory.output_size_in_bytes
     return {
         "arguments": given,
@@ -322,13 +322,13 @@ def measured() -> list[dict[str, object]]:
             )
             batch = PairBatch(placed, jnp.zeros(placed.sources.shape))
             step = PlannedStep(
-                layout.compile(objective),
+                layout.compile(objective, GuardConfig()),
                 config=config,
                 mesh=mesh,
                 tell=lambda plan: print(plan.table(), flush=True),
             )
             for _ in range(3):
-                state, _ = step(state, batch, {})
+                state, _ = step(state, [batch], {})
             jax.block_until_ready(state)
         assert step.largest is not None
         peak = (device.memory_stats() or {})["peak_bytes_in_use"]

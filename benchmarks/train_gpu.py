@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rlaif_jax.config_losses import DpoLossConfig
-from rlaif_jax.config_parts import MeshConfig, RmspropConfig
+from rlaif_jax.config_parts import GuardConfig, MeshConfig, RmspropConfig
 from rlaif_jax.data.packing import Example, PackedRows, Pair, pack
 from rlaif_jax.models import Params, TransformerConfig, init_params
 from rlaif_jax.models.registry import preset
@@ -31,6 +31,7 @@ from rlaif_jax.optim.optimizers import build_optimizer
 from rlaif_jax.sharding.mesh import build_mesh
 from rlaif_jax.training.batches import place_rows
 from rlaif_jax.training.dpo import DpoObjective, PairBatch
+from rlaif_jax.training.guard import GuardState
 from rlaif_jax.training.preference_loss import PreferenceLoss
 from rlaif_jax.training.scoring import completion_token_logps
 from rlaif_jax.training.sft import sft_objective
@@ -73,7 +74,7 @@ def race(
     states = StateLayout.create(
         config, build_optimizer(RmspropConfig(learning_rate=RATE), None), mesh
     )
-    step = states.compile(objective(task, config))
+    step = states.compile(objective(task, config), GuardConfig())
     make = jax.jit(partial(init_params, config), out_shardings=states.shardings.params)
     started = time.perf_counter()
     params = make(jax.random.key(0))
@@ -81,12 +82,13 @@ def race(
     moments = jax.jit(states.optimizer.init, out_shardings=states.shardings.opt_state)(
         params
     )
-    state = TrainState(step=jnp.zeros((), jnp.int32), params=params, opt_state=moments)
-    state, metrics = step(state, batch, {})  # compiles
+    zero = jnp.zeros((), jnp.int32)
+    state = TrainState(zero, params, moments, GuardState.fresh())
+    state, metrics = step(state, [batch], {})  # compiles
     first_loss = float(metrics["loss"])
     compiled = time.perf_counter()
     for _ in range(options.steps):
-        state, metrics = step(state, batch, {})
+        state, metrics = step(state, [batch], {})
     float(metrics["loss"])
     seconds = (time.perf_counter() - compiled) / options.steps
     flops = model_flops(config, state.params, rows, task)

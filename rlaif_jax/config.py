@@ -210,4 +210,6 @@ class InspectConfig(Config):
 
 
 class DoctorConfig(Config):
-    """`doctor`: nothing to configure."""
+    """`doctor`: this machine, or a training run that failed."""
+
+    bundle: Path | None = None  # OUT/failure of a run: repeat the step that it ended at

@@ -142,6 +142,15 @@ class CheckpointConfig(Config):
         return self
 
 
+class GuardConfig(Config):
+    """Steps that are skipped: the weights stay as they are, the data go on."""
+
+    max_in_a_row: int = Field(default=5, ge=1)  # skipped steps; then the run fails
+    spike_deviations: float | None = Field(  # above the mean of 128 losses or norms
+        default=None, gt=0
+    )
+
+
 class LoraConfig(Config):
     """Adapters that are trained in place of the weights (arXiv:2106.09685)."""
 

@@ -12,6 +12,7 @@ from rlaif_jax.config_base import Config
 from rlaif_jax.config_losses import DpoLossConfig, LossConfig, SftLoss
 from rlaif_jax.config_parts import (
     CheckpointConfig,
+    GuardConfig,
     LoraConfig,
     MeshConfig,
     ModelConfig,
@@ -40,13 +41,24 @@ class TrainingConfig(Config):
     mesh: MeshConfig = MeshConfig()
     router_weight: float = Field(default=0.0, ge=0)  # of the experts' balance loss
     batch_size: int = Field(default=8, ge=1)  # examples or pairs of one step, in all
+    microbatches: int = Field(default=1, ge=1)  # parts of a batch, one after the other
     epochs: int = Field(default=1, ge=1)
     max_steps: int | None = Field(default=None, ge=1)
     seed: int = 0  # of the data order
+    guard: GuardConfig = GuardConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
     sweep: SweepConfig | None = None  # one run a rate, none with optimizer's
     trackers: tuple[TrackerName, ...] = ()  # get a copy of the metrics
     debug: bool = False  # NaN checks and deterministic operations
+
+    @model_validator(mode="after")
+    def _even_parts(self) -> "TrainingConfig":
+        if self.batch_size % self.microbatches:
+            raise ValueError(
+                f"batch_size={self.batch_size} is no multiple of"
+                f" microbatches={self.microbatches}"
+            )
+        return self
 
 
 class SftConfig(TrainingConfig):

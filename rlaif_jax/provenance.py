@@ -38,6 +38,7 @@ def write_run_info(path: Path, config: Config) -> None:
     """
     write_json(path / "config.json", config.model_dump(mode="json"))
     facts = {
+        "kind": type(config).__name__,
         "config_hash": config_hash(config),
         "rlaif_jax": __version__,
         "python": platform.python_version(),

@@ -17,8 +17,14 @@ from race import BETA, CLIP, RATE, Clock, Race, race_from_arguments, tell, warm_
 
 from rlaif_jax.checkpoint import import_hf
 from rlaif_jax.config_losses import DpoLossConfig
-from rlaif_jax.config_parts import AdamWConfig, MeshConfig, RowsConfig, TokensConfig
-from rlaif_jax.data.layout import Layout, layout_function, row_tokens
+from rlaif_jax.config_parts import (
+    AdamWConfig,
+    GuardConfig,
+    MeshConfig,
+    RowsConfig,
+    TokensConfig,
+)
+from rlaif_jax.data.layout import Layout, build_layout, row_tokens
 from rlaif_jax.data.packing import Example, Pair, fill
 from rlaif_jax.models import Params, TransformerConfig
 from rlaif_jax.optim.optimizers import build_optimizer
@@ -27,7 +33,7 @@ from rlaif_jax.sharding.placement import place_batch
 from rlaif_jax.training.batches import place_rows
 from rlaif_jax.training.dpo import DpoObjective, PairBatch
 from rlaif_jax.training.logp_store import LogpStore
-from rlaif_jax.training.loop import Callbacks, fit
+from rlaif_jax.training.loop import Callbacks, Limits, fit
 from rlaif_jax.training.metrics import MetricsLog
 from rlaif_jax.training.preference_loss import PreferenceLoss
 from rlaif_jax.training.reference import ReferenceLogps
@@ -35,6 +41,7 @@ from rlaif_jax.training.scoring import completion_token_logps
 from rlaif_jax.training.sft import sft_objective
 from rlaif_jax.training.state import StateLayout
 
+GUARD = GuardConfig()
 ARMS = {  # to layout and attention
     "packed": ("packed", "blocks"),
     "packed, dense attention": ("packed", "xla"),
@@ -73,7 +80,7 @@ def run(
         build_optimizer(AdamWConfig(learning_rate=RATE, max_grad_norm=CLIP), None),
         mesh,
     )
-    step = partial(states.compile(objective(race, config)), frozen={})
+    step = partial(states.compile(objective(race, config), GUARD), frozen={})
     losses: list[float] = []
 
     def train(found: list[Any]) -> None:
@@ -86,10 +93,10 @@ def run(
 
             fit(
                 states.fresh(params),
-                map(load, found),
+                ([load(items)] for items in found),
                 step_fn=step,
-                num_steps=None,
                 callbacks=Callbacks(report),
+                limits=Limits(None, GUARD.max_in_a_row),
             )
 
     clock = Clock()
@@ -134,7 +141,7 @@ def layout(race: Race) -> Layout:
         num_completions=len(batches[0][0]) - 1,
         items_a_device=float(len(batches[0])),
     )
-    return layout_function(rows, length=length)
+    return build_layout(rows, length=length)
 
 
 def objective(race: Race, config: TransformerConfig) -> Any:

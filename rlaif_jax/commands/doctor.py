@@ -20,6 +20,11 @@ def run(config: DoctorConfig, out: Path, console: Console) -> Json:
     """Looks at devices, versions, keys (their presence only), and disk."""
     from rlaif_jax.runtime import platform as accelerators
 
+    if config.bundle is not None:
+        from rlaif_jax.commands.replay import replay
+
+        return {"replay": replay(config.bundle)}
+
     free = shutil.disk_usage(out.parent if out.parent.is_dir() else Path.cwd()).free
     notes = []
     if free < _LOW_DISK_BYTES:
@@ -41,6 +46,11 @@ def run(config: DoctorConfig, out: Path, console: Console) -> Json:
 def show(result: Json, out: Path) -> None:
     """Prints one line a fact."""
     del out
+    if "replay" in result:
+        from rlaif_jax.commands.replay import show_replay
+
+        show_replay(result["replay"])
+        return
     for key, value in result.items():
         if isinstance(value, dict):
             print(f"{key}:")

@@ -6,7 +6,7 @@ from jax.sharding import Mesh
 
 from rlaif_jax.config import InspectConfig
 from rlaif_jax.config_training import TrainingConfig
-from rlaif_jax.data.layout import Layout, layout_function, row_tokens
+from rlaif_jax.data.layout import Layout, build_layout, row_tokens
 from rlaif_jax.sharding.mesh import batch_divisor
 
 PADDED = frozenset({"padding"})
@@ -46,13 +46,14 @@ def run_rows(
       UsageError: If the longest item does not fit a row.
     """
     num_devices = batch_divisor(mesh)
+    parts = config.microbatches if isinstance(config, TrainingConfig) else 1
     length = row_tokens(
         config.rows,
         config.tokens,
         num_completions=num_completions,
-        items_a_device=config.batch_size / num_devices,
+        items_a_device=config.batch_size / parts / num_devices,
     )
-    layout = layout_function(config.rows, length=length, num_devices=num_devices)
+    layout = build_layout(config.rows, length=length, num_devices=num_devices)
     if config.rows.layout == "padded":
         return RunRows(layout, length, PADDED)
     return RunRows(layout, length, _PACKED if num_completions == 1 else _SHARED)

@@ -66,6 +66,8 @@ def run_training(
         max_steps=config.max_steps,
         seed=config.seed,
         checkpoint=config.checkpoint,
+        microbatches=config.microbatches,
+        guard=config.guard,
     )
     started = time.monotonic()
     with distributed.graceful_stop():

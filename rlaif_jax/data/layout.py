@@ -1,29 +1,54 @@
 """How a run lays out its examples or pairs in rows."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from rlaif_jax.config_parts import RowsConfig, TokensConfig
-from rlaif_jax.data.packing import Ids, PackedRows, pack, pad
+from rlaif_jax.data.packing import (
+    Ids,
+    PackedRows,
+    Plan,
+    lay_out,
+    plan_packed,
+    plan_padded,
+)
 from rlaif_jax.errors import UsageError
-
-Layout = Callable[[Sequence[Sequence[Ids]]], PackedRows]
 
 _MULTIPLE = 8  # of every row length: what vector units like
 _ROWS_A_DEVICE = 4  # that a batch should fill, so that few are left half empty
 _WIDE = 1024  # tokens: beyond, packing gains nothing
 
 
-def layout_function(config: RowsConfig, *, length: int, num_devices: int = 1) -> Layout:
-    """The function that makes rows of a batch.
+@dataclass(frozen=True)
+class Layout:
+    """Makes rows of examples or pairs.
+
+    Attributes:
+      plan: Says where items go.
+    """
+
+    plan: Callable[[Sequence[Sequence[Ids]]], Plan]
+
+    def __call__(self, items: Sequence[Sequence[Ids]]) -> PackedRows:
+        """The rows of some items."""
+        return self.parts([items])[0]
+
+    def parts(self, parts: Sequence[Sequence[Sequence[Ids]]]) -> list[PackedRows]:
+        """The rows of each part of a batch, in one shape for all parts."""
+        return lay_out([self.plan(items) for items in parts])
+
+
+def build_layout(config: RowsConfig, *, length: int, num_devices: int = 1) -> Layout:
+    """The layout that a config asks for.
 
     Args:
       config: Packed or padded.
       length: Tokens of a row, from `row_tokens`.
       num_devices: That share the rows.
     """
-    layout = {"padded": pad, "packed": pack}[config.layout]
-    return partial(layout, length=length, multiple=num_devices)
+    plan = {"padded": plan_padded, "packed": plan_packed}[config.layout]
+    return Layout(partial(plan, length=length, multiple=num_devices))
 
 
 def row_tokens(

@@ -63,6 +63,15 @@ class Capacity(NamedTuple):
     slots: int  # of completion tokens in a row
 
 
+class Plan(NamedTuple):
+    """Where items go, and what that takes at least; `lay_out` makes it rows."""
+
+    items: Sequence[Sequence[Ids]]
+    members: list[list[int]]  # items of each row, in their order
+    needed: Capacity
+    num_completions: int  # of what one wants to score together: 2 of a pair
+
+
 def best_fit(sizes: Sequence[int], length: int) -> list[list[int]]:
     """Items by row: each, longest first, where the least room would be left.
 
@@ -96,9 +105,9 @@ def best_fit(sizes: Sequence[int], length: int) -> list[list[int]]:
     return [sorted(row) for row in rows]
 
 
-def pack(
+def plan_packed(
     items: Sequence[Sequence[Ids]], *, length: int, multiple: int = 1
-) -> PackedRows:
+) -> Plan:
     """Items in as few rows as best fit finds.
 
     The numbers of rows and slots are rounded up to few sizes, so that a run compiles
@@ -116,35 +125,56 @@ def pack(
     sizes = _lengths(items)
     rows = best_fit(sizes.sum(axis=1).tolist(), length)
     slots = max(int(sizes[row, 1:].sum()) for row in rows)
-    capacity = Capacity(_rounded(len(rows), multiple), length, _slots(slots, length))
-    return _filled(items, sizes, rows, capacity)
+    needed = Capacity(_rounded(len(rows), multiple), length, _slots(slots, length))
+    return Plan(items, rows, needed, sizes.shape[1] - 1)
 
 
-def pad(
+def plan_padded(
     items: Sequence[Sequence[Ids]], *, length: int, multiple: int = 1
-) -> PackedRows:
+) -> Plan:
     """One row for each completion, with its prompt: the plain layout.
 
     Args:
-      items: As for `pack`.
+      items: As for `plan_packed`.
       length: Tokens of a row.
-      multiple: Of the number of rows, as for `pack`; the last ones may be empty.
+      multiple: Of the number of rows, as for `plan_packed`; the last ones may be empty.
 
     Raises:
       CorruptDataError: If a prompt or completion is empty.
       ValueError: If a prompt and completion do not fit, or items differ in
         completions.
     """
-    _lengths(items)
+    num_completions = _lengths(items).shape[1] - 1
     alone = [[item[0], side] for item in items for side in item[1:]]
     sizes = _lengths(alone)
     if (sizes.sum(axis=1) > length).any():
         row = int(np.argmax(sizes.sum(axis=1)))
         raise ValueError(f"row {row} has {sizes[row].sum()} tokens, more than {length}")
     slots = _slots(int(sizes[:, 1].max()), length)
-    capacity = Capacity(-(-len(alone) // multiple) * multiple, length, slots)
-    rows = _filled(alone, sizes, [[row] for row in range(len(alone))], capacity)
-    return rows._replace(lengths=rows.lengths.reshape(len(items), -1))
+    num_rows = -(-len(alone) // multiple) * multiple
+    members = [[row] for row in range(len(alone))]
+    return Plan(alone, members, Capacity(num_rows, length, slots), num_completions)
+
+
+def lay_out(plans: Sequence[Plan]) -> list[PackedRows]:
+    """The rows of each plan, all of the same shape."""
+    needed = zip(*(plan.needed for plan in plans), strict=True)
+    capacity = Capacity(*map(max, needed))
+    return [_filled(plan, capacity) for plan in plans]
+
+
+def pack(
+    items: Sequence[Sequence[Ids]], *, length: int, multiple: int = 1
+) -> PackedRows:
+    """The rows of `plan_packed`."""
+    return lay_out([plan_packed(items, length=length, multiple=multiple)])[0]
+
+
+def pad(
+    items: Sequence[Sequence[Ids]], *, length: int, multiple: int = 1
+) -> PackedRows:
+    """The rows of `plan_padded`."""
+    return lay_out([plan_padded(items, length=length, multiple=multiple)])[0]
 
 
 def fill(rows: PackedRows) -> float:
@@ -152,16 +182,12 @@ def fill(rows: PackedRows) -> float:
     return float(np.mean(rows.segment_ids > 0))
 
 
-def _filled(
-    items: Sequence[Sequence[Ids]],
-    sizes: Int64[np.ndarray, "N S"],
-    rows: list[list[int]],
-    capacity: Capacity,
-) -> PackedRows:
+def _filled(plan: Plan, capacity: Capacity) -> PackedRows:
     """The arrays, with each item where it belongs."""
+    items, sizes = plan.items, _lengths(plan.items)
     num_completions = sizes.shape[1] - 1
     lines = _empty(capacity, no_one=len(items) * num_completions)
-    for row, members in enumerate(rows):
+    for row, members in enumerate(plan.members):
         line = _Line(*(array[row] for array in lines))
         start, slot = 0, 0
         for segment, item in enumerate(members, 1):
@@ -175,7 +201,8 @@ def _filled(
                 end += len(completion)
                 slot += len(completion)
             start = end
-    packed = PackedRows(*lines, lengths=sizes[:, 1:].astype(np.int32))
+    lengths = sizes[:, 1:].astype(np.int32).reshape(-1, plan.num_completions)
+    packed = PackedRows(*lines, lengths=lengths)
     return packed if num_completions > 1 else packed._replace(branches=None)
 
 

@@ -9,7 +9,7 @@ from rlaif_jax.checkpoint.steps import finished_steps
 from rlaif_jax.checkpoint.store import open_folder
 from rlaif_jax.config_parts import TokensConfig
 from rlaif_jax.config_training import DpoConfig
-from rlaif_jax.data.layout import layout_function, row_tokens
+from rlaif_jax.data.layout import build_layout, row_tokens
 from rlaif_jax.data.manifest import read_manifest
 from rlaif_jax.data.order import RowStream
 from rlaif_jax.data.row_sources import ManifestSource
@@ -175,5 +175,5 @@ def _scorer(config: DpoConfig, mesh: Mesh) -> PairScorer:
         num_completions=2,
         items_a_device=config.batch_size / num_devices,
     )
-    layout = layout_function(config.rows, length=length, num_devices=num_devices)
+    layout = build_layout(config.rows, length=length, num_devices=num_devices)
     return PairScorer(mesh=mesh, layout=layout, batch_size=config.batch_size)

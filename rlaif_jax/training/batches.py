@@ -15,35 +15,42 @@ from rlaif_jax.sharding.placement import host_rows, place_batch, place_whole
 
 RecordT = TypeVar("RecordT")
 BatchT = TypeVar("BatchT")
+Load = Callable[[Sequence[Sequence[RecordT]]], Sequence[BatchT]]
 
 
 class Batches(Generic[RecordT, BatchT]):
     """Loads each batch when it is asked for, and remembers where the stream stands.
+
+    A batch comes in parts of equally many records, in their order.
 
     Attributes:
       position: After the batches that were handed out.
     """
 
     def __init__(
-        self, stream: RowStream[RecordT], load: Callable[[Sequence[RecordT]], BatchT]
+        self, stream: RowStream[RecordT], load: Load[RecordT, BatchT], num_parts: int
     ):
         """Wraps a stream.
 
         Args:
           stream: Equal on every process.
-          load: Makes one global batch of its records.
+          load: Makes the arrays of each part of a global batch.
+          num_parts: Of a batch.
         """
         self.position: Position = stream.start
         self._stream = stream
         self._batches = iter(stream)
         self._load = load
+        self._num_parts = num_parts
 
-    def __iter__(self) -> Iterator[BatchT]:
+    def __iter__(self) -> Iterator[Sequence[BatchT]]:
         return self
 
-    def __next__(self) -> BatchT:
+    def __next__(self) -> Sequence[BatchT]:
         records, position = next(self._batches)
-        batch = self._load(records)
+        size = len(records) // self._num_parts
+        parts = [records[i : i + size] for i in range(0, len(records), size)]
+        batch = self._load(parts)
         self.position = position
         return batch
 

@@ -122,6 +122,13 @@ class PairRows:
     to_pair: Callable[[Preference], Pair]
     layout: Layout
 
+    def parts(
+        self, parts: Sequence[Sequence[Preference]]
+    ) -> list[tuple[list[Pair], PackedRows]]:
+        """Each part of a batch as ids and as rows, all of one shape."""
+        pairs = [[self.to_pair(record) for record in part] for part in parts]
+        return list(zip(pairs, self.layout.parts(pairs), strict=True))
+
 
 @dataclass(frozen=True, kw_only=True)
 class PairEncoding(PairRows):
@@ -218,21 +225,28 @@ def train_dpo(
     if objective.loss.needs_reference:
         reference = _reference(start.plain_config, weights, encoding, session)
 
-    def load(records: Sequence[Preference]) -> PairBatch:
-        pairs = [encoding.to_pair(record) for record in records]
-        rows = encoding.layout(pairs)
+    scored: list[int] = []  # pairs of the last batch that the reference had to score
+
+    def load(parts: Sequence[Sequence[Preference]]) -> list[PairBatch]:
+        scored.clear()
+        return [place(pairs, rows) for pairs, rows in encoding.parts(parts)]
+
+    def place(pairs: Sequence[Pair], rows: PackedRows) -> PairBatch:
         placed = place_rows(rows, session.mesh, vocab_size=start.config.vocab_size)
         if reference is None:
             return PairBatch(placed, None)
         logps = own_block(reference.of(pairs, rows, placed))
+        scored.append(reference.num_missing)
         return PairBatch(placed, place_batch(logps, session.mesh))
 
-    def describe(records: Sequence[Preference], batch: PairBatch) -> BatchFacts:
+    def describe(
+        parts: Sequence[Sequence[Preference]], batch: Sequence[PairBatch]
+    ) -> BatchFacts:
         return batch_facts(
             start.config,
-            [encoding.to_pair(record) for record in records],
-            [batch.rows],
-            num_scored=reference.num_missing if reference else 0,
+            [encoding.to_pair(record) for part in parts for record in part],
+            [part.rows for part in batch],
+            num_scored=sum(scored),
         )
 
     check = partial(_require_equal_start, objective)

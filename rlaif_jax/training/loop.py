@@ -1,16 +1,15 @@
 """The training loop."""
 
-import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import jax
 
-from rlaif_jax.errors import DivergedError, PreemptedError
+from rlaif_jax.errors import PreemptedError
 from rlaif_jax.training.step import Batch, Metrics, TrainState
 
-StepFn = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
+StepFn = Callable[[TrainState, Sequence[Batch]], tuple[TrainState, Metrics]]
 Report = Callable[[int, dict[str, float]], None]
 
 
@@ -44,24 +43,57 @@ class Callbacks(NamedTuple):
     stop: Callable[[int], bool] = lambda step: False
 
 
+class Step(NamedTuple):
+    """A step that was dispatched."""
+
+    number: int
+    microbatches: Sequence[Batch]
+    metrics: Metrics
+
+
 class Fitted(NamedTuple):
-    """Where the loop ended, and why, if its work is not done."""
+    """Where the loop ended, and why, if its work is not done.
+
+    Attributes:
+      state: After the last step that counts.
+      step: Its number.
+      preemption: What to raise once the state is saved.
+      failure: The last of too many skipped steps; the state stands still since then.
+    """
 
     state: TrainState
     step: int
-    preemption: PreemptedError | None
+    preemption: PreemptedError | None = None
+    failure: Step | None = None
+
+
+class Limits(NamedTuple):
+    """When the loop ends, and how far it runs ahead.
+
+    Attributes:
+      num_steps: Total, not remaining; None to train until the batches end.
+      max_skipped: Skipped steps in a row after which the guard stands still.
+      max_in_flight: Steps dispatched before the oldest is awaited; 1 where several
+        processes run the same step.
+    """
+
+    num_steps: int | None
+    max_skipped: int
+    max_in_flight: int = 2
 
 
 def fit(
     state: TrainState,
-    batches: Iterator[Batch],
+    batches: Iterator[Sequence[Batch]],
     *,
     step_fn: StepFn,
-    num_steps: int | None,
     callbacks: Callbacks,
-    max_in_flight: int = 2,
+    limits: Limits,
 ) -> Fitted:
     """Trains until `num_steps` steps are done, the batches end, or `stop` says so.
+
+    Ends also where the guard has skipped too many steps in a row; no hook has acted
+    on that state.
 
     Metrics of a step are fetched only after later ones are dispatched, so the host
     prepares a batch while the device computes; never more than `max_in_flight` run at
@@ -69,24 +101,20 @@ def fit(
 
     Args:
       state: A fresh or restored state; `state.step` says where to go on.
-      batches: Already positioned at `state.step`. May end early, may block, and may
-        raise `PreemptedError` where they can go on later.
+      batches: Each in equal parts, and already positioned at `state.step`. May end
+        early, may block, and may raise `PreemptedError` where they can go on later.
       step_fn: Jitted `train_step`.
-      num_steps: Total, not remaining; None to train until the batches end.
       callbacks: For metrics, checkpoints and stopping.
-      max_in_flight: Steps dispatched before the oldest is awaited; 1 where several
-        processes run the same step.
+      limits: When to end.
 
     Returns:
-      The final state, all its metrics reported; and what to raise once it is saved.
-
-    Raises:
-      DivergedError: If a loss or gradient is not finite. No hook has acted on the
-        state that came from it.
+      The final state, all its metrics reported.
     """
     report, hooks, stop = callbacks
+    num_steps, max_skipped, max_in_flight = limits
     step = int(state.step)
-    pending: deque[tuple[int, Metrics]] = deque()
+    pending: deque[Step] = deque()
+    failure: Step | None = None
     preemption = _asked(stop, step)
     while preemption is None and (num_steps is None or step < num_steps):
         try:
@@ -98,17 +126,22 @@ def fit(
             break
         state, metrics = step_fn(state, batch)
         step += 1
-        pending.append((step, metrics))
+        pending.append(Step(step, batch, metrics))
         try:
             due = [hook for hook in hooks if hook.is_due(step)]
-            _deliver(pending, report, keep=0 if due else max_in_flight - 1)
+            keep = 0 if due else max_in_flight - 1
+            failure = _deliver(pending, report, keep=keep, max_skipped=max_skipped)
+            if failure is not None:
+                break
             for hook in due:
                 hook.act(step, state)
         except PreemptedError as error:
             preemption = error
             break
         preemption = _asked(stop, step)
-    _deliver(pending, report, keep=0)
+    failure = failure or _deliver(pending, report, keep=0, max_skipped=max_skipped)
+    if failure is not None:
+        return Fitted(state, failure.number, failure=failure)
     return Fitted(state, step, preemption)
 
 
@@ -120,20 +153,20 @@ def _asked(stop: Callable[[int], bool], step: int) -> PreemptedError | None:
     return PreemptedError(f"stopped {done}: run the same command again to continue")
 
 
-def _deliver(pending: deque[tuple[int, Metrics]], report: Report, *, keep: int) -> None:
-    """Reports the oldest steps, until `keep` are left un-awaited."""
+def _deliver(
+    pending: deque[Step], report: Report, *, keep: int, max_skipped: int
+) -> Step | None:
+    """Reports the oldest steps, until `keep` are left un-awaited.
+
+    Returns:
+      The step that was one skipped step too many; those after it were none.
+    """
     while len(pending) > keep:
-        step, metrics = pending.popleft()
-        values = {name: float(value) for name, value in jax.device_get(metrics).items()}
-        _check_finite(step, values)
-        report(step, values)
-
-
-def _check_finite(step: int, metrics: dict[str, float]) -> None:
-    """Refuses to go on from a state that cannot recover."""
-    for name in ("loss", "grad_norm"):
-        if not math.isfinite(metrics[name]):
-            raise DivergedError(
-                f"{name} is {metrics[name]} at step {step}: nothing of it was saved; "
-                "lower optimizer.learning_rate, or look at the data with debug=true"
-            )
+        step = pending.popleft()
+        fetched = jax.device_get(step.metrics)
+        values = {name: float(value) for name, value in fetched.items()}
+        report(step.number, values)
+        if values["skipped_in_a_row"] >= max_skipped:
+            pending.clear()
+            return step._replace(metrics=values)
+    return None

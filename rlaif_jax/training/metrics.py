@@ -1,6 +1,7 @@
 """What a run measured: one JSON line a step, and beside it the time it took."""
 
 import json
+import math
 import os
 import time
 from collections.abc import Callable
@@ -19,7 +20,8 @@ class MetricsLog:
     that was killed and resumed. Times are kept apart, in `timing.jsonl`.
 
     Attributes:
-      last: The metrics of the run's last step, in this session or an earlier one.
+      last: The metrics of the run's last step whose loss is finite, in this session or
+        an earlier one.
       seconds: Spent on all steps but each session's first, which compiles.
       steps: How many those are.
     """
@@ -52,9 +54,10 @@ class MetricsLog:
         self._files: tuple[IO[str], ...] = ()
         paths = (folder / "metrics.jsonl", folder / "timing.jsonl")
         kept = [lines_until(path, step) for path in paths]
-        if kept[0]:
-            line = json.loads(kept[0][-1])
-            self.last = {k: v for k, v in line.items() if k not in ("step", "examples")}
+        for text in kept[0]:
+            line = json.loads(text)
+            if line["loss"] is not None:
+                self.last = {k: line[k] for k in line.keys() - {"step", "examples"}}
         lines = [json.loads(line) for line in kept[1]]
         timed = [line for line in lines if "seconds" in line]
         self.seconds = sum(line["seconds"] for line in timed)
@@ -105,11 +108,14 @@ class MetricsLog:
           session's first step.
         """
         now = self._clock()
-        self.last = metrics
+        if math.isfinite(metrics["loss"]):
+            self.last = metrics
         seconds = None if self._before is None else now - self._before
         self._before = now
         speed = self._speed(seconds, work)
-        line = {"step": step, "examples": step * self._batch_size, **metrics}
+        # JSON has no NaN
+        known = {k: v if math.isfinite(v) else None for k, v in metrics.items()}
+        line = {"step": step, "examples": step * self._batch_size, **known}
         timing: Json = {"step": step, **speed}
         for file, document in zip(self._files, (line, timing), strict=False):
             file.write(json.dumps(document, sort_keys=True) + "\n")

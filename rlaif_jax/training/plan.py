@@ -9,7 +9,7 @@ import jax
 from jax.sharding import Mesh
 
 from rlaif_jax.checkpoint.weights import Origin
-from rlaif_jax.config_parts import CheckpointConfig, OptimizerConfig
+from rlaif_jax.config_parts import CheckpointConfig, GuardConfig, OptimizerConfig
 from rlaif_jax.config_training import TrackerName
 from rlaif_jax.config_validation import ValidationConfig
 from rlaif_jax.errors import CorruptDataError
@@ -95,6 +95,8 @@ class TrainingPlan:
       max_steps: If the data last longer.
       seed: Of the data order.
       checkpoint: When to save, besides at the end.
+      microbatches: Equal parts of a batch, of which one is in memory at a time.
+      guard: Which steps are skipped.
       validation: What to evaluate on, if anything.
     """
 
@@ -104,6 +106,8 @@ class TrainingPlan:
     max_steps: int | None
     seed: int
     checkpoint: CheckpointConfig
+    microbatches: int
+    guard: GuardConfig
     validation: ValidationSet | None = None
 
 

@@ -84,14 +84,18 @@ def train_reward(
     if finished is not None:
         return finished
 
-    def load(records: Sequence[Preference]) -> PackedRows:
+    def load(parts: Sequence[Sequence[Preference]]) -> list[PackedRows]:
         vocab_size = start.config.vocab_size
-        rows = encoding.layout([encoding.to_pair(record) for record in records])
-        return place_rows(rows, session.mesh, vocab_size=vocab_size)
+        return [
+            place_rows(rows, session.mesh, vocab_size=vocab_size)
+            for _, rows in encoding.parts(parts)
+        ]
 
-    def describe(records: Sequence[Preference], batch: PackedRows) -> BatchFacts:
-        pairs = [encoding.to_pair(record) for record in records]
-        return batch_facts(start.config, pairs, [batch])
+    def describe(
+        parts: Sequence[Sequence[Preference]], batch: Sequence[PackedRows]
+    ) -> BatchFacts:
+        pairs = [encoding.to_pair(record) for part in parts for record in part]
+        return batch_facts(start.config, pairs, batch)
 
     task = Task(objective, load, describe=describe)
     return train(start, preferences, task=task, plan=plan, session=session)

@@ -17,7 +17,8 @@ from rlaif_jax.optim.optimizers import build_optimizer
 from rlaif_jax.runtime import distributed
 from rlaif_jax.sharding.mesh import batch_divisor
 from rlaif_jax.training.batches import Batches
-from rlaif_jax.training.loop import Callbacks, Fitted, Hook, fit
+from rlaif_jax.training.failure import failed
+from rlaif_jax.training.loop import Callbacks, Fitted, Hook, Limits, fit
 from rlaif_jax.training.memory_plan import MemoryPlan
 from rlaif_jax.training.plan import (
     Session,
@@ -39,13 +40,14 @@ class Task(NamedTuple):
 
     Attributes:
       loss_fn: Reduced over a batch.
-      load: One batch of records as the arrays that `loss_fn` takes.
+      load: The equal parts of one batch, as records, as the arrays that `loss_fn`
+        takes.
       check: Raises if a step's metrics show that something is wrong.
       describe: What the host knows of a batch, from what `load` took and gave.
     """
 
     loss_fn: LossFn
-    load: Callable[[Sequence[Any]], Any]
+    load: Callable[[Sequence[Sequence[Any]]], Sequence[Any]]
     check: Callable[[int, dict[str, float]], None] = lambda step, metrics: None
     describe: Describe | None = None
 
@@ -76,10 +78,11 @@ def train(
     Raises:
       PreemptedError: If it was asked to stop, or the data stopped growing; the state
         is saved.
-      InternalError: If a loss or gradient is not finite, or the task's check fails.
+      DivergedError: If the guard skipped too many steps.
+      InternalError: If the task's check fails.
       UsageError: If the plan does not fit the devices or the data.
     """
-    _require_even_batch(plan.batch_size, session.mesh)
+    _require_even_batch(plan, session.mesh)
     num_batches = _stream(source, plan, None).num_batches
     # the number of batches of a growing source is not a fact to hang a schedule on
     optimizer = build_optimizer(
@@ -104,7 +107,11 @@ def train(
         describe=task.describe,
     )
     with Reporter(session, reported) as reporter:
-        batches = Batches(_stream(source, plan, position), reporter.noting(task.load))
+        batches = Batches(
+            _stream(source, plan, position),
+            reporter.noting(task.load),
+            plan.microbatches,
+        )
 
         def report(step: int, metrics: dict[str, float]) -> None:
             task.check(step, metrics)
@@ -125,7 +132,7 @@ def train(
                 layout=layout,
                 load=task.load,
                 frozen=frozen,
-                batch_size=plan.batch_size,
+                batch_size=plan.batch_size // plan.microbatches,
             )
             validator = Validator(
                 plan.validation, evaluate, session=session, batches=batches, saver=saver
@@ -138,18 +145,23 @@ def train(
             batches,
             step_fn=partial(
                 PlannedStep(
-                    layout.compile(task.loss_fn),
+                    layout.compile(task.loss_fn, plan.guard),
                     config=start.config,
                     mesh=session.mesh,
                     tell=partial(_tell_memory, session),
                 ),
                 frozen=frozen,
             ),
-            num_steps=plan.max_steps,
             callbacks=Callbacks(report, hooks, session.stop),
-            # several processes that dispatch ahead of each other deadlock on CPU
-            max_in_flight=1 if jax.process_count() > 1 else 2,
+            limits=Limits(
+                plan.max_steps,
+                plan.guard.max_in_a_row,
+                # several processes that dispatch ahead of each other deadlock on CPU
+                max_in_flight=1 if jax.process_count() > 1 else 2,
+            ),
         )
+        if fitted.failure is not None:
+            raise failed(start, layout, fitted.state, fitted.failure, session.out)
         fitted = _kept(fitted, validator, saver)
     if validator is not None and fitted.preemption is None:
         validator.select()
@@ -158,7 +170,7 @@ def train(
 
 def _kept(fitted: Fitted, validator: Validator | None, saver: Saver) -> Fitted:
     """Evaluates the end, if it is one, and saves the last step in any case."""
-    state, step, preemption = fitted
+    state, step, preemption, _ = fitted
     if validator is not None and preemption is None:
         try:
             validator.end(step, state)
@@ -233,10 +245,11 @@ def _total_steps(plan: TrainingPlan, num_batches: int | None) -> int | None:
     return min(bounds, default=None)
 
 
-def _require_even_batch(batch_size: int, mesh: Mesh) -> None:
+def _require_even_batch(plan: TrainingPlan, mesh: Mesh) -> None:
     """Refuses a batch that the devices cannot share, before anything is made."""
-    if batch_size % batch_divisor(mesh):
+    if plan.batch_size % (plan.microbatches * batch_divisor(mesh)):
+        parts = f"{plan.microbatches} microbatches and " * (plan.microbatches > 1)
         raise UsageError(
-            f"batch_size={batch_size} cannot be split over data x fsdp = "
+            f"batch_size={plan.batch_size} cannot be split over {parts}data x fsdp = "
             f"{batch_divisor(mesh)} devices: choose a multiple"
         )

@@ -125,12 +125,17 @@ def train_sft(
     if finished is not None:
         return finished
 
-    def load(records: Sequence[Example]) -> PackedRows:
+    def load(parts: Sequence[Sequence[Example]]) -> list[PackedRows]:
         vocab_size = start.config.vocab_size
-        return place_rows(layout(records), session.mesh, vocab_size=vocab_size)
+        return [
+            place_rows(rows, session.mesh, vocab_size=vocab_size)
+            for rows in layout.parts(parts)
+        ]
 
-    def describe(records: Sequence[Example], batch: PackedRows) -> BatchFacts:
-        return batch_facts(start.config, records, [batch])
+    def describe(
+        parts: Sequence[Sequence[Example]], batch: Sequence[PackedRows]
+    ) -> BatchFacts:
+        return batch_facts(start.config, [one for part in parts for one in part], batch)
 
     task = Task(objective, load, describe=describe)
     return train(start, examples, task=task, plan=plan, session=session)

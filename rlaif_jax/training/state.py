@@ -1,5 +1,6 @@
 """The state of a run on its mesh: where it lives, how it starts, how it is kept."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ from jax.stages import Wrapped
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from rlaif_jax.config_parts import GuardConfig
 from rlaif_jax.models import (
     Params,
     TransformerConfig,
@@ -25,6 +27,7 @@ from rlaif_jax.sharding.placement import (
     param_shardings,
     require_divisible,
 )
+from rlaif_jax.training.guard import GuardState
 from rlaif_jax.training.step import Batch, LossFn, Metrics, TrainState, train_step
 
 
@@ -73,11 +76,14 @@ class StateLayout(NamedTuple):
             shapes,
             shardings,
         )
-        counter = jax.ShapeDtypeStruct(
-            (), jnp.int32, sharding=NamedSharding(mesh, PartitionSpec())
-        )
+        everywhere = NamedSharding(mesh, PartitionSpec())
+        counter = jax.ShapeDtypeStruct((), jnp.int32, sharding=everywhere)
         opt_state = derived_shapes(optimizer.init, params, mesh)
-        abstract = TrainState._make((counter, params, opt_state))
+        guard = jax.tree.map(
+            lambda leaf: leaf.update(sharding=everywhere),
+            jax.eval_shape(GuardState.fresh),
+        )
+        abstract = TrainState._make((counter, params, opt_state, guard))
         by_leaf: Any = jax.tree.map(lambda leaf: leaf.sharding, abstract)
         return cls(abstract, by_leaf, optimizer)
 
@@ -97,7 +103,7 @@ class StateLayout(NamedTuple):
                 self.abstract.params,
             )
             step = jnp.zeros((), jnp.int32)
-            return TrainState(step, own, self.optimizer.init(own))
+            return TrainState(step, own, self.optimizer.init(own), GuardState.fresh())
 
         return jax.jit(init, out_shardings=self.shardings)(params)
 
@@ -115,25 +121,31 @@ class StateLayout(NamedTuple):
 
     def saved(self, state: TrainState) -> dict[str, Any]:
         """The state as trees by name, as checkpoints hold it; the step is its name."""
-        return {"params": state.params, "optimizer": state.opt_state}
+        return {
+            "params": state.params,
+            "optimizer": state.opt_state,
+            "guard": state.guard,
+        }
 
     def restored(self, trees: dict[str, Any], step: int) -> TrainState:
         """The state of which `saved` was kept."""
         counter = jax.device_put(jnp.asarray(step, jnp.int32), self.shardings.step)
-        return TrainState(counter, trees["params"], trees["optimizer"])
+        return TrainState(counter, trees["params"], trees["optimizer"], trees["guard"])
 
-    def compile(self, loss_fn: LossFn) -> Wrapped:
+    def compile(self, loss_fn: LossFn, guard: GuardConfig) -> Wrapped:
         """The jitted step; it donates the state, and its metrics are on every host.
 
         Args:
           loss_fn: Of all parameters.
+          guard: Which steps are skipped.
 
         Returns:
-          A function of the state, a batch, and the parameters that are not trained.
+          A function of the state, a batch in equal parts, and the parameters that are
+          not trained.
         """
 
         def step(
-            state: TrainState, batch: Batch, frozen: Params
+            state: TrainState, microbatches: Sequence[Batch], frozen: Params
         ) -> tuple[TrainState, Metrics]:
             def of_trained(
                 trained: Params, batch: Batch
@@ -141,7 +153,11 @@ class StateLayout(NamedTuple):
                 return loss_fn(joined_params(frozen, trained), batch)
 
             return train_step(
-                state, batch, loss_fn=of_trained, optimizer=self.optimizer
+                state,
+                microbatches,
+                loss_fn=of_trained,
+                optimizer=self.optimizer,
+                guard=guard,
             )
 
         shardings = (self.shardings, self.shardings.step)

@@ -13,7 +13,7 @@ from rlaif_jax.errors import DivergedError
 from rlaif_jax.files import write_atomic
 from rlaif_jax.models import Params, joined_params
 from rlaif_jax.runtime import distributed
-from rlaif_jax.training.batches import Batches
+from rlaif_jax.training.batches import Batches, Load
 from rlaif_jax.training.derived import with_derived
 from rlaif_jax.training.metrics import lines_until
 from rlaif_jax.training.plan import Session, ValidationSet
@@ -161,7 +161,7 @@ def evaluation(
     validation: ValidationSet,
     *,
     layout: StateLayout,
-    load: Callable[[Sequence[Any]], Batch],
+    load: Load[Any, Batch],
     frozen: Params,
     batch_size: int,
 ) -> Evaluate:
@@ -170,7 +170,7 @@ def evaluation(
     Args:
       validation: The records and their loss.
       layout: Of the state.
-      load: One batch of records as the arrays that the loss takes.
+      load: The records of batches as the arrays that the loss takes.
       frozen: Parameters that are not trained.
       batch_size: Records at a time; the last batch may have fewer.
 
@@ -190,7 +190,7 @@ def evaluation(
     def evaluate(state: TrainState) -> dict[str, float]:
         # one at a time: many un-awaited programs with collectives deadlock on CPU
         found = [
-            jax.device_get(measure(state.params, frozen, load(batch)))
+            jax.device_get(measure(state.params, frozen, load([batch])[0]))
             for batch in (records[start : start + batch_size] for start in starts)
         ]
         pool = partial(pooled_mean, counts=counts)

@@ -36,7 +36,7 @@ from rlaif_jax.config import (
 from rlaif_jax.config_file import validate
 from rlaif_jax.config_parts import MeshConfig, RowsConfig, TokensConfig
 from rlaif_jax.config_training import DpoConfig, RewardConfig, SftConfig
-from rlaif_jax.data.layout import layout_function
+from rlaif_jax.data.layout import build_layout
 from rlaif_jax.data.tokenizer import load_tokenizer
 from rlaif_jax.errors import CorruptDataError, DivergedError, UsageError
 from rlaif_jax.files import read_records, write_records
@@ -400,7 +400,7 @@ def margins_of(policy, reference, rows):
         for row in rows
     ]
     mesh = build_mesh(MeshConfig())
-    layout = layout_function(RowsConfig(), length=64, num_devices=8)
+    layout = build_layout(RowsConfig(), length=64, num_devices=8)
     scorer = PairScorer(mesh=mesh, layout=layout, batch_size=16)
     logps = [scorer.logps(load_model(one, mesh), pairs) for one in (policy, reference)]
     return 0.5 * ((logps[0] - logps[1]) @ np.array([1, -1]))

@@ -3,7 +3,7 @@
 import pytest
 
 from rlaif_jax.config_parts import RowsConfig, TokensConfig
-from rlaif_jax.data.layout import layout_function, row_tokens
+from rlaif_jax.data.layout import build_layout, row_tokens
 from rlaif_jax.data.packing import Pair
 from rlaif_jax.errors import UsageError
 
@@ -50,7 +50,7 @@ def test_a_given_length_is_kept_if_it_holds_the_longest():
 
 def test_the_layout_is_that_of_the_config():
     pairs = [Pair([1], [2], [3])] * 2
-    packed = layout_function(RowsConfig(), length=8, num_devices=2)(pairs)
+    packed = build_layout(RowsConfig(), length=8, num_devices=2)(pairs)
     assert packed.token_ids.shape == (2, 8)
-    padded = layout_function(RowsConfig(layout="padded"), length=8)(pairs)
+    padded = build_layout(RowsConfig(layout="padded"), length=8)(pairs)
     assert padded.token_ids.shape == (4, 8)

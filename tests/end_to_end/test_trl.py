@@ -12,7 +12,7 @@ from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from rlaif_jax.checkpoint import import_hf
 from rlaif_jax.config_losses import DpoLossConfig
-from rlaif_jax.config_parts import AdamWConfig, TokensConfig
+from rlaif_jax.config_parts import AdamWConfig, GuardConfig, TokensConfig
 from rlaif_jax.data.packing import pack
 from rlaif_jax.data.shards import ShardWriter
 from rlaif_jax.lab.vocabulary import write_tokenizer
@@ -24,6 +24,7 @@ from rlaif_jax.training.dpo import (
     PairEncoder,
     encode_preference,
 )
+from rlaif_jax.training.guard import GuardState
 from rlaif_jax.training.preference_loss import PreferenceLoss
 from rlaif_jax.training.scoring import completion_token_logps
 from rlaif_jax.training.step import TrainState, train_step
@@ -142,9 +143,16 @@ def our_metrics(model):
 
     @jax.jit
     def step(state):
-        return train_step(state, batch, loss_fn=objective, optimizer=optimizer)
+        return train_step(
+            state,
+            [batch],
+            loss_fn=objective,
+            optimizer=optimizer,
+            guard=GuardConfig(),
+        )
 
-    state = TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params))
+    zero = jnp.zeros((), jnp.int32)
+    state = TrainState(zero, params, optimizer.init(params), GuardState.fresh())
     for _ in range(STEPS):
         state, metrics = step(state)
         yield {name: float(value) for name, value in metrics.items()}

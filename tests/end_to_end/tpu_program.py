@@ -21,7 +21,7 @@ from jax.experimental import topologies
 from jax.sharding import NamedSharding, PartitionSpec
 
 from rlaif_jax.config_losses import DpoLossConfig
-from rlaif_jax.config_parts import MeshConfig, RmspropConfig
+from rlaif_jax.config_parts import GuardConfig, MeshConfig, RmspropConfig
 from rlaif_jax.data.packing import PackedRows
 from rlaif_jax.models.registry import preset
 from rlaif_jax.optim.optimizers import build_optimizer
@@ -76,8 +76,8 @@ def main(topology, name, changes, loss, num_rows, num_tokens):
     layout = StateLayout.create(config, optimizer, mesh)
     started = time.monotonic()
     with jax.set_mesh(mesh):
-        step = layout.compile(objective)
-        compiled = step.lower(layout.abstract, batch, {}).compile()
+        step = layout.compile(objective, GuardConfig())
+        compiled = step.lower(layout.abstract, [batch], {}).compile()
     memory = compiled.memory_analysis()
     state = jax.tree.leaves(layout.abstract)
     text = compiled.as_text()

@@ -140,6 +140,8 @@ def train(folder, architecture, params, mesh):
             max_steps=config.max_steps,
             seed=config.seed,
             checkpoint=config.checkpoint,
+            microbatches=1,
+            guard=config.guard,
         ),
         session=session,
     )

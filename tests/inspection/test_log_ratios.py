@@ -1,7 +1,5 @@
 """Tests of `rlaif_jax.inspection.log_ratios`."""
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,8 +7,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from rlaif_jax.config_losses import DpoLossConfig
-from rlaif_jax.config_parts import MeshConfig
-from rlaif_jax.data.packing import Pair, pack
+from rlaif_jax.config_parts import MeshConfig, RowsConfig
+from rlaif_jax.data.layout import build_layout
+from rlaif_jax.data.packing import Pair
 from rlaif_jax.errors import UsageError
 from rlaif_jax.inspection.log_ratios import NamedPair, log_ratios
 from rlaif_jax.inspection.scorer import Model, PairScorer
@@ -28,7 +27,7 @@ PAIRS = {
     "b": Pair([10], [11], [12, 13, 14, 2]),
     "c": Pair([3, 3], [4, 5, 2], [4, 6, 2]),
 }
-LAYOUT = partial(pack, length=16)
+LAYOUT = build_layout(RowsConfig(), length=16)
 
 
 NAMED = [NamedPair(name, pair) for name, pair in PAIRS.items()]

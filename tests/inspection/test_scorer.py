@@ -1,13 +1,12 @@
 """Tests of `rlaif_jax.inspection.scorer`."""
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rlaif_jax.config_parts import MeshConfig
+from rlaif_jax.config_parts import MeshConfig, RowsConfig
+from rlaif_jax.data.layout import build_layout
 from rlaif_jax.data.packing import Pair, pack
 from rlaif_jax.inspection.scorer import Model, PairScorer
 from rlaif_jax.models import init_params, logical_axes, preset, reward_model
@@ -23,7 +22,7 @@ PAIRS = [
 ]
 
 
-LAYOUT = partial(pack, length=16, multiple=8)
+LAYOUT = build_layout(RowsConfig(), length=16, num_devices=8)
 
 
 def scored(num_devices, batch_size):

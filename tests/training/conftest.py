@@ -7,7 +7,12 @@ from pathlib import Path
 import jax
 import pytest
 
-from rlaif_jax.config_parts import AdamWConfig, CheckpointConfig, MeshConfig
+from rlaif_jax.config_parts import (
+    AdamWConfig,
+    CheckpointConfig,
+    GuardConfig,
+    MeshConfig,
+)
 from rlaif_jax.models import TransformerConfig, init_params
 from rlaif_jax.sharding.mesh import build_mesh
 from rlaif_jax.training.plan import Session, StartModel, TrainingPlan
@@ -68,6 +73,8 @@ def plan():
             max_steps=None,
             seed=0,
             checkpoint=CheckpointConfig(every_steps=2, keep=2),
+            microbatches=1,
+            guard=GuardConfig(),
         )
         return dataclasses.replace(usual, **changes)
 

@@ -1,15 +1,21 @@
 """One process of a pod that trains on a folder of preferences; see test_pod.py."""
 
 import sys
-from functools import partial
 from pathlib import Path
 
 import jax
 
 from rlaif_jax.config_losses import DpoLossConfig
-from rlaif_jax.config_parts import AdamWConfig, CheckpointConfig, MeshConfig
+from rlaif_jax.config_parts import (
+    AdamWConfig,
+    CheckpointConfig,
+    GuardConfig,
+    MeshConfig,
+    RowsConfig,
+)
 from rlaif_jax.config_validation import ValidationConfig
-from rlaif_jax.data.packing import Pair, pack
+from rlaif_jax.data.layout import build_layout
+from rlaif_jax.data.packing import Pair
 from rlaif_jax.errors import PreemptedError
 from rlaif_jax.models import TransformerConfig, logical_axes
 from rlaif_jax.models.transformer import init_params
@@ -67,7 +73,9 @@ def main(preferences: Path, out: Path, stop_at: int) -> None:
             source,
             encoding=PairEncoding(
                 to_pair=to_pair,
-                layout=partial(pack, length=16, multiple=jax.device_count()),
+                layout=build_layout(
+                    RowsConfig(), length=16, num_devices=jax.device_count()
+                ),
                 reference_dir=out / "reference",
             ),
             objective=objective,
@@ -78,6 +86,8 @@ def main(preferences: Path, out: Path, stop_at: int) -> None:
                 max_steps=None,
                 seed=0,
                 checkpoint=CheckpointConfig(every_steps=2, keep=2),
+                microbatches=1,
+                guard=GuardConfig(),
                 validation=validation,
             ),
             session=Session(

@@ -16,21 +16,22 @@ def stream():
 
 
 def test_the_position_is_after_what_was_handed_out():
-    batches = Batches(stream(), sorted)
+    batches = Batches(stream(), list, 2)
     assert batches.position.row == 0
     first = next(batches)
     assert batches.position.row == 4
     second = next(batches)
     assert batches.position.row == 8
-    assert len({*first, *second}) == 8
+    assert [len(part) for part in (*first, *second)] == [2] * 4
+    assert len({record for part in (*first, *second) for record in part}) == 8
     assert next(batches, None) is None
 
 
 def test_a_batch_that_fails_to_load_does_not_count():
-    def load(records):
+    def load(parts):
         raise InternalError("no")
 
-    batches = Batches(stream(), load)
+    batches = Batches(stream(), load, 1)
     with pytest.raises(InternalError):
         next(batches)
     assert batches.position.row == 0

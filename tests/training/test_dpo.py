@@ -2,7 +2,6 @@
 
 import math
 import shutil
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +16,8 @@ from rlaif_jax.config_losses import (
     LossConfig,
     SftTermConfig,
 )
-from rlaif_jax.config_parts import AdamWConfig, TokensConfig
+from rlaif_jax.config_parts import AdamWConfig, RowsConfig, TokensConfig
+from rlaif_jax.data.layout import build_layout
 from rlaif_jax.data.packing import Pair, pack
 from rlaif_jax.data.row_sources import ManifestSource
 from rlaif_jax.data.shards import ShardWriter
@@ -111,7 +111,9 @@ def encoding(session):
     """Rows for one or for eight devices."""
     return PairEncoding(
         to_pair=to_pair,
-        layout=partial(pack, length=16, multiple=batch_divisor(session.mesh)),
+        layout=build_layout(
+            RowsConfig(), length=16, num_devices=batch_divisor(session.mesh)
+        ),
         reference_dir=session.out / "reference",
     )
 
@@ -201,6 +203,25 @@ def test_eight_devices_train_as_one(run, session, eight_devices, metrics_of):
             metrics.pop(f"rewards/{name}")
     for one, other in (first, *rest):
         assert other == pytest.approx(one, rel=1e-5, abs=1e-5)
+
+
+def test_microbatches_train_as_one_batch(run, session, eight_devices, metrics_of):
+    whole, split = session("whole"), session("split")
+    run(whole, batch_size=16, epochs=4)
+    run(split, batch_size=16, epochs=4, microbatches=4)
+    run(
+        session("spread", mesh=eight_devices),
+        batch_size=16,
+        epochs=4,
+        microbatches=2,
+    )
+    for other in (split, session("spread")):
+        first, *rest = zip(metrics_of(whole), metrics_of(other), strict=True)
+        for metrics in first:  # margins of 0 up to rounding
+            for name in ("accuracies", "ties", "length_correlation"):
+                metrics.pop(f"rewards/{name}", None)
+        for one, same in (first, *rest):
+            assert same == pytest.approx(one, rel=1e-5, abs=1e-5)
 
 
 @pytest.mark.parametrize("step", [1, 3])

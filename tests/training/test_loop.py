@@ -9,13 +9,16 @@ import numpy as np
 import optax
 import pytest
 
-from rlaif_jax.errors import InternalError, PreemptedError
-from rlaif_jax.training.loop import Callbacks, Hook, fit
+from rlaif_jax.config_parts import GuardConfig
+from rlaif_jax.errors import PreemptedError
+from rlaif_jax.training.guard import GuardState
+from rlaif_jax.training.loop import Callbacks, Hook, Limits, fit
 from rlaif_jax.training.step import TrainState, train_step
 
 OPTIMIZER = optax.sgd(0.1)
-BATCH = {"target": jnp.array([1.0, 3.0])}
-BAD = {"target": jnp.array([1.0, jnp.nan])}
+MAX_SKIPPED = 2
+BATCH = [{"target": jnp.array([1.0, 3.0])}]
+BAD = [{"target": jnp.array([1.0, jnp.nan])}]
 
 
 def loss_fn(params, batch):
@@ -24,13 +27,19 @@ def loss_fn(params, batch):
 
 @pytest.fixture(scope="module")
 def step_fn():
-    step = partial(train_step, loss_fn=loss_fn, optimizer=OPTIMIZER)
+    step = partial(
+        train_step,
+        loss_fn=loss_fn,
+        optimizer=OPTIMIZER,
+        guard=GuardConfig(max_in_a_row=MAX_SKIPPED),
+    )
     return jax.jit(step, donate_argnums=0)
 
 
 def initial_state():
     params = {"w": jnp.zeros(())}
-    return TrainState(jnp.zeros((), jnp.int32), params, OPTIMIZER.init(params))
+    zero = jnp.zeros((), jnp.int32)
+    return TrainState(zero, params, OPTIMIZER.init(params), GuardState.fresh())
 
 
 def run(state, step_fn, num_steps, *, batches=None, max_in_flight=2, **callbacks):
@@ -39,9 +48,8 @@ def run(state, step_fn, num_steps, *, batches=None, max_in_flight=2, **callbacks
         state,
         repeat(BATCH) if batches is None else iter(batches),
         step_fn=step_fn,
-        num_steps=num_steps,
         callbacks=Callbacks(lambda *line: seen.append(line), **callbacks),
-        max_in_flight=max_in_flight,
+        limits=Limits(num_steps, MAX_SKIPPED, max_in_flight),
     )
     return fitted, seen
 
@@ -50,7 +58,8 @@ def test_one_step_by_hand(step_fn):
     fitted, seen = run(initial_state(), step_fn, 1)
     # grad = 2 * (0 - 2) = -4; w = 0 + 0.1 * 4
     np.testing.assert_allclose(fitted.state.params["w"], 0.4, rtol=1e-6)
-    assert seen == [(1, {"loss": 5.0, "grad_norm": 4.0, "w": 0.0})]
+    counts = {"skipped": 0.0, "skipped_in_a_row": 0.0}
+    assert seen == [(1, {"loss": 5.0, "grad_norm": 4.0, "w": 0.0} | counts)]
 
 
 @pytest.mark.parametrize("max_in_flight", [1, 2, 4])
@@ -72,9 +81,8 @@ def test_never_more_steps_in_flight_than_allowed(step_fn):
         initial_state(),
         repeat(BATCH),
         step_fn=counted,
-        num_steps=8,
         callbacks=Callbacks(lambda step, _: ahead.append(dispatched - step)),
-        max_in_flight=3,
+        limits=Limits(8, MAX_SKIPPED, max_in_flight=3),
     )
     assert max(ahead) == 2  # besides the one that is reported
 
@@ -122,28 +130,32 @@ def test_hooks_act_when_due_after_their_metrics_are_reported(step_fn):
         initial_state(),
         repeat(BATCH),
         step_fn=step_fn,
-        num_steps=4,
         callbacks=Callbacks(
             lambda step, metrics: events.append(f"report {step}"),
             [Hook(lambda s: s % 2 == 0, lambda s, _: events.append(f"save {s}"))],
         ),
-        max_in_flight=4,
+        limits=Limits(4, MAX_SKIPPED, max_in_flight=4),
     )
     expected = ["report 1", "report 2", "save 2", "report 3", "report 4", "save 4"]
     assert events == expected
 
 
-def test_a_loss_that_is_not_finite_ends_the_run_before_anything_is_saved(step_fn):
+@pytest.mark.parametrize("max_in_flight", [1, 2, 4])
+def test_too_many_skipped_steps_end_the_run_where_it_stood(step_fn, max_in_flight):
     saved = []
-    hook = Hook(lambda step: True, lambda step, _: saved.append(step))
-    with pytest.raises(InternalError, match="loss is nan at step 3"):
-        run(initial_state(), step_fn, 9, batches=[BATCH, BATCH, BAD], hooks=[hook])
-    assert saved == [1, 2]
-
-
-def test_a_gradient_that_is_not_finite_ends_the_run():
-    def steep(state, batch):
-        return state, {"loss": jnp.zeros(()), "grad_norm": jnp.array(jnp.inf)}
-
-    with pytest.raises(InternalError, match="grad_norm is inf at step 1"):
-        run(initial_state(), steep, 2)
+    hook = Hook(lambda step: step % 5 == 0, lambda step, _: saved.append(step))
+    batches = [BATCH, BAD, BATCH, BATCH, BATCH, BAD, BAD, BATCH, BATCH, BATCH]
+    fitted, seen = run(
+        initial_state(),
+        step_fn,
+        None,
+        batches=batches,
+        hooks=[hook],
+        max_in_flight=max_in_flight,
+    )
+    before, _ = run(initial_state(), step_fn, None, batches=batches[:5])
+    assert [step for step, _ in seen] == [1, 2, 3, 4, 5, 6, 7]
+    assert (fitted.failure.number, fitted.failure.microbatches) == (7, BAD)
+    assert fitted.step == int(fitted.state.step) == 7
+    assert fitted.state.params == before.state.params
+    assert saved == [5]

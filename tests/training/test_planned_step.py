@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rlaif_jax.config_parts import AdamWConfig
+from rlaif_jax.config_parts import AdamWConfig, GuardConfig
 from rlaif_jax.data.packing import Example, pack
 from rlaif_jax.errors import UsageError
 from rlaif_jax.models import init_params
@@ -32,12 +32,12 @@ def layout(config, eight_devices):
 @pytest.fixture(scope="module")
 def jitted(layout, config):
     """One for all tests, so that each shape is compiled once."""
-    return layout.compile(sft_objective(config, "sequence_sum"))
+    return layout.compile(sft_objective(config, "sequence_sum"), GuardConfig())
 
 
 def batch(mesh, length):
     rows = pack([Example([3, 4], [5, 1])] * 8, length=length, multiple=8)
-    return place_rows(rows, mesh, vocab_size=32)
+    return [place_rows(rows, mesh, vocab_size=32)]
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def test_a_plan_adds_up_to_what_a_device_holds(jitted, config, eight_devices, st
 
 
 def test_logits_are_those_of_one_chunk_on_one_device(config, eight_devices):
-    rows = batch(eight_devices, 8)
+    rows = batch(eight_devices, 8)[0]
     # a slot of each row is too few to cut: rows x slots x words x 4 bytes
     everything = np.prod(rows.sources.shape) * 32 * 4
     assert logits_bytes(config, rows) == everything

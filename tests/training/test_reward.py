@@ -2,14 +2,15 @@
 
 import dataclasses
 import math
-from functools import partial
 
 import jax
 import numpy as np
 import pytest
 
 from rlaif_jax.checkpoint import store
-from rlaif_jax.data.packing import Pair, pack
+from rlaif_jax.config_parts import RowsConfig
+from rlaif_jax.data.layout import build_layout
+from rlaif_jax.data.packing import Pair
 from rlaif_jax.data.row_sources import MemorySource
 from rlaif_jax.errors import PreemptedError
 from rlaif_jax.models import reward_model
@@ -26,7 +27,9 @@ def to_pair(record):
     return Pair([4 + n], [2] * (1 + n % 3) + [1], [3] * (1 + n % 2) + [1])
 
 
-ENCODING = PairRows(to_pair=to_pair, layout=partial(pack, length=16, multiple=8))
+ROWS = PairRows(
+    to_pair=to_pair, layout=build_layout(RowsConfig(), length=16, num_devices=8)
+)
 
 
 @pytest.fixture
@@ -38,7 +41,7 @@ def run(start, plan, tiny, params):
         return train_reward(
             start,
             MemorySource(RECORDS, fingerprint="pairs"),
-            encoding=ENCODING,
+            encoding=ROWS,
             objective=RewardObjective(config),
             plan=plan(**changes),
             session=session,

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from rlaif_jax.checkpoint import store
-from rlaif_jax.config_parts import AdafactorConfig, AdamWConfig
-from rlaif_jax.data.packing import Example, pack
+from rlaif_jax.config_parts import AdafactorConfig, AdamWConfig, RowsConfig
+from rlaif_jax.data.layout import build_layout
+from rlaif_jax.data.packing import Example
 from rlaif_jax.data.row_sources import MemorySource
 from rlaif_jax.errors import CorruptDataError, InternalError, PreemptedError, UsageError
 from rlaif_jax.files import read_json
@@ -31,9 +32,14 @@ def run(start, plan):
     """Trains in a session; returns the result."""
 
     def go(session, *, source=SOURCE, start=start, **changes):
-        def load(records):
-            rows = pack(records, length=8, multiple=batch_divisor(session.mesh))
-            return place_rows(rows, session.mesh, vocab_size=32)
+        devices = batch_divisor(session.mesh)
+        layout = build_layout(RowsConfig(), length=8, num_devices=devices)
+
+        def load(parts):
+            return [
+                place_rows(rows, session.mesh, vocab_size=32)
+                for rows in layout.parts(parts)
+            ]
 
         task = Task(sft_objective(start.config, "sequence_sum"), load)
         return train(start, source, task=task, plan=plan(**changes), session=session)
@@ -70,7 +76,8 @@ def test_a_run_tells_what_memory_it_takes(run, session):
     run(where, max_steps=1)
     plan = read_json(where.out / "memory.json", "plan")
     assert said == [MemoryPlan.from_json(plan).table()]
-    assert plan["optimizer"] == pytest.approx(2 * plan["weights"], rel=0.01)  # AdamW's
+    expected = 2 * plan["weights"] + 2 * 128 * 4  # of AdamW, and what the guard recalls
+    assert plan["optimizer"] == pytest.approx(expected, rel=0.01)
 
 
 def test_max_steps_ends_a_run_early(run, session):
@@ -156,15 +163,15 @@ def test_stopped_before_the_first_step_nothing_is_saved(run, session):
     assert not (where.out / "checkpoints").exists()
 
 
-def test_a_loss_that_is_not_finite_saves_nothing(run, session, start, tiny, params):
+def test_a_loss_that_is_not_finite_ends_the_run(run, session, start, tiny, params):
     poisoned = params | {"embedding": params["embedding"] * jnp.nan}
     where = session()
     bad = StartModel(
         config=tiny, tokenizer_dir=start.tokenizer_dir, load=lambda: poisoned
     )
-    with pytest.raises(InternalError, match="loss is nan at step 1"):
+    with pytest.raises(InternalError, match=r"loss is nan .* at step 5, and 5 steps"):
         run(where, start=bad)
-    assert not (where.out / "checkpoints").exists()
+    assert finished_result(where.out) is None
 
 
 def test_a_batch_that_devices_cannot_share_is_refused_first(
@@ -173,6 +180,8 @@ def test_a_batch_that_devices_cannot_share_is_refused_first(
     where = session(mesh=eight_devices)
     with pytest.raises(UsageError, match="batch_size=12 cannot be split"):
         run(where, batch_size=12)
+    with pytest.raises(UsageError, match="split over 2 microbatches and data x fsdp"):
+        run(where, batch_size=8, microbatches=2)
     assert not where.out.exists()
 
 

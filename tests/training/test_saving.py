@@ -24,7 +24,7 @@ def saved(tiny, params, one_device, tmp_path):
         for batch in [*RowStream(source, batch_size=4, epochs=3, seed=0)][:first]:
             position = batch.position
         stream = RowStream(source, batch_size=4, epochs=3, seed=0, position=position)
-        batches = Batches(stream, list)
+        batches = Batches(stream, list, 1)
         folder = store.create_folder(tmp_path / "run", tiny, tmp_path)
         synced = []
         saver = Saver(

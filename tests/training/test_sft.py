@@ -1,14 +1,13 @@
 """Tests of `rlaif_jax.training.sft`."""
 
-from functools import partial
-
 import jax
 import numpy as np
 import pytest
 
-from rlaif_jax.config_parts import TokensConfig
+from rlaif_jax.config_parts import RowsConfig, TokensConfig
 from rlaif_jax.data.encoded import Fate
-from rlaif_jax.data.packing import Example, pack
+from rlaif_jax.data.layout import build_layout
+from rlaif_jax.data.packing import Example
 from rlaif_jax.data.row_sources import MemorySource
 from rlaif_jax.data.tokenizer import load_tokenizer
 from rlaif_jax.errors import CorruptDataError
@@ -22,7 +21,7 @@ EXAMPLES = [Example([2 + i, 3, 4], [10 + i, 20, 1][: 3 - (i == 5)]) for i in ran
 SOURCE = MemorySource(EXAMPLES, fingerprint="examples")
 
 
-LAYOUT = partial(pack, length=16)
+LAYOUT = build_layout(RowsConfig(), length=16)
 
 
 def fit_tiny(start, plan, session, **changes):

@@ -13,6 +13,7 @@ from rlaif_jax.checkpoint import store
 from rlaif_jax.config_parts import (
     AdafactorConfig,
     AdamWConfig,
+    GuardConfig,
     MeshConfig,
     RmspropConfig,
 )
@@ -145,7 +146,9 @@ def test_no_device_makes_what_belongs_to_others(tiny, one_device, eight_devices)
     for mesh in (one_device, eight_devices):
         layout = layout_of(model, config, mesh)
         batch = jax.ShapeDtypeStruct((), np.float32)
-        compiled = layout.compile(sum_of_squares).lower(layout.abstract, batch, {})
+        compiled = layout.compile(sum_of_squares, GuardConfig()).lower(
+            layout.abstract, [batch], {}
+        )
         temporary.append(compiled.compile().memory_analysis().temp_size_in_bytes)
     # parameters are split by four; a whole array of random numbers would show
     assert temporary[1] < 0.3 * temporary[0]
@@ -156,8 +159,8 @@ def test_the_first_step_after_a_restore_frees_the_state(
     tmp_path, tiny, params, one_device, config
 ):
     layout = layout_of(tiny, config, one_device)
-    step = layout.compile(sum_of_squares)
-    state, _ = step(layout.fresh(params), np.float32(1.0), {})
+    step = layout.compile(sum_of_squares, GuardConfig())
+    state, _ = step(layout.fresh(params), [np.float32(1.0)], {})
     folder = store.create_folder(tmp_path / "run", tiny, Path("none"))
     store.save(folder, 1, layout.saved(state), {}, keep=1)
     found = store.restore_state(folder, layout.saved(layout.abstract))
@@ -166,7 +169,7 @@ def test_the_first_step_after_a_restore_frees_the_state(
     assert [leaf.dtype for leaf in jax.tree.leaves(again)] == [
         leaf.dtype for leaf in jax.tree.leaves(layout.abstract)
     ]
-    after, _ = step(again, np.float32(1.0), {})
+    after, _ = step(again, [np.float32(1.0)], {})
     jax.block_until_ready(after)
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves(again))
 

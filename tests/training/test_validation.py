@@ -10,9 +10,10 @@ import pytest
 from rlaif_jax.checkpoint import store
 from rlaif_jax.checkpoint.selection import read_selection
 from rlaif_jax.checkpoint.weights import load_weights
-from rlaif_jax.config_parts import AdamWConfig, CheckpointConfig
+from rlaif_jax.config_parts import AdamWConfig, CheckpointConfig, RowsConfig
 from rlaif_jax.config_validation import ValidationConfig
-from rlaif_jax.data.packing import Example, pack, pad
+from rlaif_jax.data.layout import build_layout
+from rlaif_jax.data.packing import Example, pack
 from rlaif_jax.data.row_sources import MemorySource
 from rlaif_jax.errors import InternalError, PreemptedError
 from rlaif_jax.sharding.mesh import batch_divisor
@@ -40,13 +41,21 @@ def run(start, plan, tiny):
     """Trains in a session, evaluated on what is held out."""
 
     def go(
-        session, *, source=SOURCE, rhythm=EPOCHS, select="loss", layout=pack, **changes
+        session,
+        *,
+        source=SOURCE,
+        rhythm=EPOCHS,
+        select="loss",
+        layout="packed",
+        **changes,
     ):
         objective = sft_objective(tiny, "sequence_sum")
 
-        def load(records):
-            rows = layout(records, length=8, multiple=batch_divisor(session.mesh))
-            return place_rows(rows, session.mesh, vocab_size=32)
+        def load(parts):
+            num_devices = batch_divisor(session.mesh)
+            rows = RowsConfig(layout=layout)
+            made = build_layout(rows, length=8, num_devices=num_devices).parts(parts)
+            return [place_rows(one, session.mesh, vocab_size=32) for one in made]
 
         validation = ValidationSet(
             records=changes.pop("records", HELD_OUT),
@@ -109,7 +118,7 @@ def test_every_evaluation_is_the_mean_over_single_items(
         assert {name: line[name] for name in means} == pytest.approx(means, rel=2e-6)
 
 
-@pytest.mark.parametrize("layout", [pack, pad])
+@pytest.mark.parametrize("layout", ["packed", "padded"])
 def test_eight_devices_find_what_one_finds(run, session, eight_devices, layout):
     alone, together = session("alone"), session("together", mesh=eight_devices)
     for where in (alone, together):
