@@ -145,12 +145,15 @@ def advice(plan: MemoryPlan | None, remat: str) -> str:
       remat: The run's `model.remat`.
     """
     limit = plan.limit if plan else None
-    smaller = "a smaller batch_size or rows.length"
+    smaller = "more microbatches, a smaller batch_size or rows.length"
     if remat not in ("full", "offload"):
         smaller = f"model.remat=full, {smaller}"
     elif remat == "full":
         smaller = f"model.remat=offload, {smaller}"
-    state = "a larger mesh.fsdp on more devices, or lora"
+    state = (
+        "optimizer.moments=int8, optimizer.weights=bfloat16, a larger mesh.fsdp on more"
+        " devices, or lora"
+    )
     if plan is not None and limit is not None:
         fixed = plan.peak - plan.activations - plan.logits - plan.batch
         if fixed > limit:

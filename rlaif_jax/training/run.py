@@ -10,7 +10,7 @@ from jax.sharding import Mesh
 from rlaif_jax.checkpoint import store
 from rlaif_jax.checkpoint.weights import keep_origin
 from rlaif_jax.data.order import Position, RowStream, Source
-from rlaif_jax.errors import CorruptDataError, PreemptedError, UsageError
+from rlaif_jax.errors import CorruptDataError, DivergedError, PreemptedError, UsageError
 from rlaif_jax.files import write_json
 from rlaif_jax.models import logical_axes, trained_params
 from rlaif_jax.optim.optimizers import build_optimizer
@@ -162,10 +162,20 @@ def train(
         )
         if fitted.failure is not None:
             raise failed(start, layout, fitted.state, fitted.failure, session.out)
+        _require_some_taken(fitted)
         fitted = _kept(fitted, validator, saver)
     if validator is not None and fitted.preemption is None:
         validator.select()
     return _ended(fitted, reporter, folder)
+
+
+def _require_some_taken(fitted: Fitted) -> None:
+    """Refuses to call a run done that has changed nothing."""
+    if fitted.step and fitted.preemption is None and not int(fitted.state.guard.taken):
+        raise DivergedError(
+            f"all {fitted.step} steps were skipped, as loss or gradient were not"
+            " finite: look at the start model's weights, or at the data with debug=true"
+        )
 
 
 def _kept(fitted: Fitted, validator: Validator | None, saver: Saver) -> Fitted:

@@ -13,6 +13,7 @@ from rlaif_jax.checkpoint import store
 from rlaif_jax.checkpoint.weights import load_weights
 from rlaif_jax.commands import (
     complete,
+    doctor,
     dpo,
     export_hf,
     import_hf,
@@ -26,6 +27,7 @@ from rlaif_jax.commands import (
 from rlaif_jax.commands.console import Console
 from rlaif_jax.config import (
     CompleteConfig,
+    DoctorConfig,
     ExportConfig,
     ImportConfig,
     InspectConfig,
@@ -463,6 +465,25 @@ def test_a_sweep_shares_the_reference_goes_on_and_tells_the_best_rate(
     assert "lr-0.001" in shown
     with pytest.raises(UsageError, match=r"of a sweep, of which .*lr-0\.001 is the"):
         go(export_hf, ExportConfig, {"model": str(out)}, tmp_path / "hf")
+
+
+def test_doctor_repeats_the_step_that_a_run_failed_at(study, tmp_path, capsys):
+    document = json.loads((study / "sft" / "config.json").read_text())
+    document["optimizer"]["learning_rate"] = 1e30
+    out = tmp_path / "sft"
+    with pytest.raises(DivergedError, match=r"doctor bundle=.*failure"):
+        go(sft, SftConfig, document, out)
+    result = go(doctor, DoctorConfig, {"bundle": str(out / "failure")}, tmp_path / "d")
+    assert result["replay"]["step"] == len(metrics(out))
+    assert result["replay"]["logged"]["loss"] is None
+    assert result["replay"]["loss"] is None
+    assert "embedding" in result["replay"]["gradients_not_finite"]
+    doctor.show(result, tmp_path)
+    shown = capsys.readouterr().out
+    assert "gradients that are not finite: " in shown
+    assert shown.count("human") or shown.count("Human")
+    with pytest.raises(UsageError, match="no failed step"):
+        go(doctor, DoctorConfig, {"bundle": str(out)}, tmp_path / "d")
 
 
 def test_a_rate_that_diverges_is_told_and_does_not_end_a_sweep(study, tmp_path, capsys):

@@ -12,8 +12,9 @@ from rlaif_jax.config_parts import GuardConfig, RowsConfig
 from rlaif_jax.data.layout import build_layout
 from rlaif_jax.data.packing import Example, PackedRows
 from rlaif_jax.data.row_sources import MemorySource
-from rlaif_jax.errors import CorruptDataError, InternalError, UsageError
+from rlaif_jax.errors import CorruptDataError, DivergedError, InternalError, UsageError
 from rlaif_jax.training.failure import read_failed_step
+from rlaif_jax.training.plan import finished_result
 from rlaif_jax.training.sft import sft_objective, train_sft
 from rlaif_jax.training.step import mean_gradients
 
@@ -98,6 +99,20 @@ def test_a_run_that_is_taken_up_again_fails_at_the_same_step(failed_run):
     _, second = failed_run(where)
     assert second == first
     assert (where.out / "metrics.jsonl").read_bytes() == lines
+
+
+def test_a_run_that_takes_no_step_is_not_done(start, plan, session):
+    source = MemorySource(EXAMPLES[20:], fingerprint="poison")
+    with pytest.raises(DivergedError, match="all 2 steps were skipped"):
+        train_sft(
+            start,
+            source,
+            objective=Allergic(sft_objective(start.config, "sequence_sum")),
+            layout=build_layout(RowsConfig(), length=8, num_devices=8),
+            plan=plan(batch_size=4, max_steps=2),
+            session=session(),
+        )
+    assert finished_result(session().out) is None
 
 
 def test_what_is_no_failed_step_is_refused(failed_run, tmp_path):

@@ -28,9 +28,9 @@ PLAN = MemoryPlan(
     ("limit", "remat", "hint"),
     [
         (390, "none", "without any activation.*mesh.fsdp.*or lora"),
-        (500, "dots", "try model.remat=full, a smaller batch_size"),
-        (500, "full", "try model.remat=offload, a smaller batch_size"),
-        (500, "offload", "try a smaller batch_size or rows.length"),
+        (500, "dots", "try model.remat=full, more microbatches"),
+        (500, "full", "try model.remat=offload, more microbatches"),
+        (500, "offload", "try more microbatches, a smaller batch_size or rows.length"),
     ],
 )
 def test_advice_is_of_what_is_too_large(limit, remat, hint):
