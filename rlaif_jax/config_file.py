@@ -214,7 +214,7 @@ def _keys_of_any(
     """
     if len(models) == 1:
         return config_keys(models[0], prefix)
-    tag = next(name for name in models[0].model_fields if _choices(models[0], name))
+    tag = next(name for name in models[0].model_fields if _tells_apart(name, models))
     names = [name for model in models for name in _choices(model, tag)]
     chosen = f"= {getattr(default, tag)}" if hasattr(default, tag) else "required"
     ways: dict[tuple[str, str], str] = {}  # to its comment
@@ -232,6 +232,15 @@ def _keys_of_any(
         only = _only(takers[key, text], names)
         rows += [ConfigKey(key, f"{only}{text}{note}")] * (key != prefix + tag)
     return rows
+
+
+def _tells_apart(name: str, models: list[type[BaseModel]]) -> bool:
+    """Whether every alternative has literals of its own for a field."""
+    if any(name not in model.model_fields for model in models):
+        return False
+    choices = [_choices(model, name) for model in models]
+    values = [value for own in choices for value in own]
+    return all(choices) and len(set(values)) == len(values)
 
 
 def _only(takers: list[str], names: list[str]) -> str:

@@ -123,6 +123,16 @@ def test_help_tells_what_belongs_to_which_alternative():
     assert rows["teachers.NAME.base_url"].startswith("[openai | anthropic] text req")
 
 
+def test_help_names_the_key_that_chooses_though_others_take_literals_before_it():
+    rows = [row for row in config_keys(SftConfig) if row.key.startswith("optimizer.")]
+    keys = [row.key for row in rows]
+    assert rows[0] == ("optimizer.name", "adamw | rmsprop | adafactor required")
+    assert keys.count("optimizer.name") == keys.count("optimizer.schedule") == 1
+    texts = {row.key: row.text for row in rows}
+    assert texts["optimizer.schedule"].startswith("constant | linear | cosine =")
+    assert texts["optimizer.moments"].startswith("[adamw | rmsprop] float32 | int8")
+
+
 def test_help_has_a_line_for_every_way_to_take_a_key():
     rows = [row for row in config_keys(DpoConfig) if row.key.startswith("loss.")]
     assert rows[0].text.startswith("dpo | robust |") and rows[0].text.endswith("= dpo")
