@@ -17,7 +17,7 @@ compiles, and what a reference costs that is computed beforehand, is told apart.
 counts all that `sft` and `dpo` do from ids to lines of metrics.
 
 Writes benchmarks/results/train.json and train.png. `--races dpo-real` and `--arms` run
-a part of it, and write nothing.
+a part of it, and write nothing unless `--name` gives the files another name.
 """
 
 import argparse
@@ -45,7 +45,7 @@ TIMEOUT_S = 600.0  # of one process
 SAME, COMPARED = 1e-4, 4  # losses, and steps of them that are compared
 ANOTHER_MEAN = "over the tokens of a batch, not over examples; TRL packs other batches"
 # Seconds a step on an idle machine of 2 cores, from earlier measurements of each alone
-# (of TRL and DPO with a cached reference, of Tunix and EasyDeL with it in the step).
+# (of TRL with a cached reference, of Tunix and EasyDeL with it in the step).
 KNOWN_S = {
     "sft-full": {"by hand": 1.13, "TRL": 2.09, "Tunix": 1.29, "EasyDeL": 1.30},
     "dpo-full": {"by hand": 2.08, "TRL": 4.27, "Tunix": 3.12, "EasyDeL": 2.72},
@@ -74,9 +74,10 @@ def main() -> None:
         "races": {race: table(race, found) for race, found in races.items()},
     }
     print(json.dumps(document["races"], indent=1))
-    if not options.partial:
-        (RESULTS / "train.json").write_text(json.dumps(document, indent=1) + "\n")
-        draw(document["races"], RESULTS / "train.png")
+    if options.name:
+        text = json.dumps(document, indent=1) + "\n"
+        (RESULTS / f"{options.name}.json").write_text(text)
+        draw(document["races"], RESULTS / f"{options.name}.png")
 
 
 def arguments() -> argparse.Namespace:
@@ -92,8 +93,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--full-batches", type=int, default=4, help="full ones a part")
     parser.add_argument("--races", nargs="+", choices=RACES, default=list(RACES))
     parser.add_argument("--arms", nargs="+", help="only these")
+    parser.add_argument("--name", help="of the files that are written")
     options = parser.parse_args()
-    options.partial = options.arms or set(options.races) != set(RACES)
+    if not options.arms and set(options.races) == set(RACES):
+        options.name = options.name or "train"
     return options
 
 

@@ -20,7 +20,15 @@ def draw(races: dict[str, Any], path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, panels = pyplot.subplots(2, 2, figsize=(11, 6.4), layout="constrained")
+    num_columns = min(2, len(races))
+    num_rows = -(-len(races) // 2)
+    figure, panels = pyplot.subplots(
+        num_rows,
+        num_columns,
+        figsize=(5.5 * num_columns, 3.2 * num_rows),
+        layout="constrained",
+        squeeze=False,
+    )
     for panel, (race, rows) in zip(panels.flat, races.items(), strict=False):
         known = {arm: row for arm, row in rows.items() if "failed" not in row}
         arms = sorted(known, key=lambda arm: known[arm]["median"])
