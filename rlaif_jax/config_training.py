@@ -51,6 +51,19 @@ class TrainingConfig(Config):
     trackers: tuple[TrackerName, ...] = ()  # get a copy of the metrics
     debug: bool = False  # NaN checks and deterministic operations
 
+    @model_validator(mode="before")
+    @classmethod
+    def _swept(cls, document: object) -> object:
+        """A sweep's rates stand for the optimizer's, which may be left out."""
+        match document:
+            case {
+                "sweep": {"learning_rates": [rate, *_]},
+                "optimizer": dict() as optimizer,
+            } if "learning_rate" not in optimizer:
+                optimizer = optimizer | {"learning_rate": rate}
+                return {**document, "optimizer": optimizer}
+        return document
+
     @model_validator(mode="after")
     def _even_parts(self) -> "TrainingConfig":
         if self.batch_size % self.microbatches:

@@ -57,6 +57,18 @@ def test_rates_that_are_no_rates_or_share_a_folder_are_refused(rates):
         validate(SweepConfig, {"learning_rates": rates})
 
 
+def test_the_rates_of_a_sweep_stand_for_the_optimizers():
+    swept = PAIRS | {
+        "optimizer": {"name": "rmsprop"},
+        "sweep": {"learning_rates": [2e-3, 1e-3]},
+        "validation": {"select": "loss"},
+    }
+    config = validate(DpoConfig, swept)
+    assert config.optimizer.learning_rate == 2e-3
+    with pytest.raises(UsageError, match="learning_rate"):
+        validate(DpoConfig, swept | {"sweep": None})
+
+
 def test_one_shard_is_held_out_unless_something_else_is_said():
     assert PairValidationConfig().held_out_shards == 1
     assert PairValidationConfig(shards=3).held_out_shards == 3

@@ -15,13 +15,9 @@ from rlaif_jax.commands.training import (
     trained_config,
 )
 from rlaif_jax.config_training import DpoConfig
-from rlaif_jax.training.dpo import (
-    DpoObjective,
-    PairEncoder,
-    PairEncoding,
-    train_dpo,
-)
+from rlaif_jax.training.dpo import DpoObjective, PairEncoding, train_dpo
 from rlaif_jax.training.held_out import hold_out
+from rlaif_jax.training.pairs import PairEncoder
 from rlaif_jax.training.preference_loss import PreferenceLoss
 from rlaif_jax.training.streaming import preference_source
 from rlaif_jax.typing import Json

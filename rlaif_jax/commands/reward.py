@@ -25,8 +25,8 @@ from rlaif_jax.inspection.scorer import PairScorer
 from rlaif_jax.models.reward import reward_model
 from rlaif_jax.records import Preference
 from rlaif_jax.runtime import distributed
-from rlaif_jax.training.dpo import PairEncoder, PairRows, encode_preference
 from rlaif_jax.training.held_out import hold_out
+from rlaif_jax.training.pairs import PairEncoder, PairRows, encode_preference
 from rlaif_jax.training.reward import RewardObjective, train_reward
 from rlaif_jax.training.streaming import preference_source
 from rlaif_jax.typing import Json

@@ -21,6 +21,7 @@ from rlaif_jax.training.trackers import require_trackers
 from rlaif_jax.typing import Json
 
 _NOTES = {
+    "prepared": "reference {:.0%}",
     "loss": "loss {:.4f}",
     "rewards/margins": "margin {:.3f}",
     "rewards/accuracies": "accuracy {:.2f}",
@@ -58,6 +59,7 @@ def run_training(
         load=lambda: policy.params,
         adapter_seed=adapters.init_seed if adapters else 0,
         origin=policy.origin,
+        is_spare=adapters is None,
     )
     plan = TrainingPlan(
         optimizer=config.optimizer,

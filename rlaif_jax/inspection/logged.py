@@ -26,8 +26,8 @@ from rlaif_jax.inspection.runs import DpoRun, load_model, read_metrics
 from rlaif_jax.inspection.scorer import Model, PairScorer
 from rlaif_jax.records import Preference
 from rlaif_jax.sharding.mesh import batch_divisor
-from rlaif_jax.training.dpo import encode_preference
 from rlaif_jax.training.held_out import hold_out
+from rlaif_jax.training.pairs import encode_preference
 from rlaif_jax.training.preference_loss import PreferenceLoss
 
 

@@ -48,15 +48,19 @@ class Batches(Generic[RecordT, BatchT]):
 
     def __next__(self) -> Sequence[BatchT]:
         records, position = next(self._batches)
-        size = len(records) // self._num_parts
-        parts = [records[i : i + size] for i in range(0, len(records), size)]
-        batch = self._load(parts)
+        batch = self._load(equal_parts(records, self._num_parts))
         self.position = position
         return batch
 
     def epochs_done(self) -> int:
         """Passes over the data that are complete; see `RowStream.epochs_done`."""
         return self._stream.epochs_done(self.position)
+
+
+def equal_parts(records: Sequence[RecordT], num_parts: int) -> list[Sequence[RecordT]]:
+    """A batch in equally many records, in their order."""
+    size = len(records) // num_parts
+    return [records[i : i + size] for i in range(0, len(records), size)]
 
 
 def place_rows(rows: PackedRows, mesh: Mesh, *, vocab_size: int) -> PackedRows:

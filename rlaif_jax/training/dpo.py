@@ -1,8 +1,7 @@
 """Training on preferences, by DPO or another loss, as they are or still grow."""
 
 import dataclasses
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,16 +9,11 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float
 
-from rlaif_jax.config_parts import TokensConfig
-from rlaif_jax.data.encoded import EncodedPair, Fate
-from rlaif_jax.data.layout import Layout
 from rlaif_jax.data.order import Source
 from rlaif_jax.data.packing import PackedRows, Pair
-from rlaif_jax.data.tokenization import encode_completion, encode_prompt
-from rlaif_jax.data.tokenizer import Tokenizer
 from rlaif_jax.errors import InternalError
 from rlaif_jax.losses import PairLengths, PairLogps
 from rlaif_jax.models import Params, TransformerConfig
@@ -29,6 +23,7 @@ from rlaif_jax.training.batches import own_block, place_rows
 from rlaif_jax.training.facts import BatchFacts, batch_facts
 from rlaif_jax.training.logp_store import LogpStore
 from rlaif_jax.training.pair_metrics import reference_metrics, reward_metrics
+from rlaif_jax.training.pairs import PairRows
 from rlaif_jax.training.plan import (
     Session,
     StartModel,
@@ -56,78 +51,6 @@ class PairBatch(NamedTuple):
 
     rows: PackedRows
     reference: Float[Array, "R C"] | None  # of each slot
-
-
-class PairEncoder:
-    """Turns preferences into ids; remembers pairs, which every epoch brings again."""
-
-    def __init__(
-        self, tokenizer: Tokenizer, tokens: TokensConfig, *, max_remembered: int = 2**18
-    ):
-        """Prepares to encode.
-
-        Args:
-          tokenizer: The model's.
-          tokens: Template and limits.
-          max_remembered: Pairs kept in memory.
-        """
-        self._tokenizer = tokenizer
-        self._tokens = tokens
-        self._max_remembered = max_remembered
-        self._known: dict[str, Pair] = {}
-
-    def __call__(self, preference: Preference) -> Pair:
-        """A preference as ids."""
-        pair = self._known.get(preference.pair_id)
-        if pair is None:
-            pair = encode_preference(self._tokenizer, preference, self._tokens)
-            if len(self._known) < self._max_remembered:
-                self._known[preference.pair_id] = pair
-        return pair
-
-
-def encode_preference(
-    tokenizer: Tokenizer, preference: Preference, tokens: TokensConfig
-) -> Pair:
-    """A preference as ids."""
-    counts: Counter[str] = Counter()
-    prompt = encode_prompt(tokenizer, preference.prompt, tokens, counts=counts)
-    sides, truncated, ended = [], [counts["prompts_truncated"] > 0], []
-    for text, finish_reason in (
-        (preference.chosen[-1].content, preference.chosen_finish_reason),
-        (preference.rejected[-1].content, preference.rejected_finish_reason),
-    ):
-        counts.clear()
-        eos_id = tokenizer.eos_token_id
-        sides.append(
-            encode_completion(
-                tokenizer, text, finish_reason, tokens, eos_id, counts=counts
-            )
-        )
-        truncated.append(counts["completions_truncated"] > 0)
-        ended.append(not counts["completions_without_end"])
-    fate = Fate(tuple(truncated), tuple(ended))
-    return EncodedPair.create(Pair(prompt, *sides), fate)
-
-
-@dataclass(frozen=True, kw_only=True)
-class PairRows:
-    """How preferences become rows.
-
-    Attributes:
-      to_pair: A preference as ids: a `PairEncoder`.
-      layout: Pairs as rows.
-    """
-
-    to_pair: Callable[[Preference], Pair]
-    layout: Layout
-
-    def parts(
-        self, parts: Sequence[Sequence[Preference]]
-    ) -> list[tuple[list[Pair], PackedRows]]:
-        """Each part of a batch as ids and as rows, all of one shape."""
-        pairs = [[self.to_pair(record) for record in part] for part in parts]
-        return list(zip(pairs, self.layout.parts(pairs), strict=True))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,8 +126,10 @@ def train_dpo(
 
     The reference is the start model: with adapters, the weights without them; with
     bfloat16 weights, the start model rounded to nearest, as the policy is. Its
-    log-probabilities are computed when a pair first comes, so that training can follow
-    labeling, and kept. A loss without a reference computes none.
+    log-probabilities are kept. They are computed before the first step, and a start
+    model that is spare is freed then; of preferences that still grow, when a pair first
+    comes, so that training can follow labeling. A loss without a reference computes
+    none.
 
     Args:
       start: The model at step 0.
@@ -224,39 +149,72 @@ def train_dpo(
     reference = None
     if objective.loss.needs_reference:
         reference = _reference(start.plain_config, weights, encoding, session)
+    batches = _PairBatches(start.config, encoding, reference, session.mesh)
+    task = Task(
+        objective,
+        batches.load,
+        partial(_require_equal_start, objective),
+        batches.describe,
+        prepare=batches.score if reference else None,
+    )
+    start = dataclasses.replace(start, load=lambda: weights)
+    return train(start, preferences, task=task, plan=plan, session=session)
 
-    scored: list[int] = []  # pairs of the last batch that the reference had to score
 
-    def load(parts: Sequence[Sequence[Preference]]) -> list[PairBatch]:
-        scored.clear()
-        return [place(pairs, rows) for pairs, rows in encoding.parts(parts)]
+class _PairBatches:
+    """From records to arrays, with what the reference says of them."""
 
-    def place(pairs: Sequence[Pair], rows: PackedRows) -> PairBatch:
-        placed = place_rows(rows, session.mesh, vocab_size=start.config.vocab_size)
-        if reference is None:
-            return PairBatch(placed, None)
-        logps = own_block(reference.of(pairs, rows, placed))
-        scored.append(reference.num_missing)
-        return PairBatch(placed, place_batch(logps, session.mesh))
+    def __init__(
+        self,
+        config: TransformerConfig,
+        encoding: PairEncoding,
+        reference: ReferenceLogps | None,
+        mesh: Mesh,
+    ):
+        """Prepares to load.
+
+        Args:
+          config: Of the policy.
+          encoding: Makes rows of a batch.
+          reference: If the loss needs one.
+          mesh: Where arrays go.
+        """
+        self._config = config
+        self._encoding = encoding
+        self._reference = reference
+        self._mesh = mesh
+        self._num_scored = 0  # pairs of the last batch that were new to the reference
+
+    def load(self, parts: Sequence[Sequence[Preference]]) -> list[PairBatch]:
+        """Each part of a batch on the devices."""
+        self._num_scored = 0
+        return [self._placed(*part) for part in self._encoding.parts(parts)]
+
+    def score(self, parts: Sequence[Sequence[Preference]]) -> None:
+        """Has the reference score a batch, in the rows of `load`, if a pair is new."""
+        assert self._reference is not None
+        pairs = [self._encoding.to_pair(record) for part in parts for record in part]
+        if not self._reference.knows(pairs):
+            self.load(parts)
 
     def describe(
-        parts: Sequence[Sequence[Preference]], batch: Sequence[PairBatch]
+        self, parts: Sequence[Sequence[Preference]], batch: Sequence[PairBatch]
     ) -> BatchFacts:
+        """What the host knows of the batch that was loaded last."""
         return batch_facts(
-            start.config,
-            [encoding.to_pair(record) for part in parts for record in part],
+            self._config,
+            [self._encoding.to_pair(record) for part in parts for record in part],
             [part.rows for part in batch],
-            num_scored=sum(scored),
+            num_scored=self._num_scored,
         )
 
-    check = partial(_require_equal_start, objective)
-    return train(
-        dataclasses.replace(start, load=lambda: weights),
-        preferences,
-        task=Task(objective, load, check, describe),
-        plan=plan,
-        session=session,
-    )
+    def _placed(self, pairs: Sequence[Pair], rows: PackedRows) -> PairBatch:
+        placed = place_rows(rows, self._mesh, vocab_size=self._config.vocab_size)
+        if self._reference is None:
+            return PairBatch(placed, None)
+        logps = own_block(self._reference.of(pairs, rows, placed))
+        self._num_scored += self._reference.num_missing
+        return PairBatch(placed, place_batch(logps, self._mesh))
 
 
 def _sides(sums: Float[Array, "N 2"]) -> PairLogps:

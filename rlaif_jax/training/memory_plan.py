@@ -126,7 +126,8 @@ class MemoryPlan:
         """The plan for people, a line a part."""
         size, unit = (_GIB, "GiB") if self.peak >= _GIB else (_MIB, "MiB")
         parts = [(_WORDS[name], getattr(self, name)) for name in _WORDS]
-        lines = [f"  {word:24}{n / size:10.2f}" for word, n in parts if n]
+        shown = [(word, f"{n / size:.2f}") for word, n in parts]
+        lines = [f"  {word:24}{text:>10}" for word, text in shown if text != "0.00"]
         if self.limit is None:
             bound = f"{self.shared / size:.2f}, a device's share of the host"
         else:

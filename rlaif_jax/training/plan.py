@@ -32,6 +32,7 @@ class StartModel:
       load: The weights but for adapters, on the run's mesh; called only if needed.
       adapter_seed: Of the adapters' first values.
       origin: Where the weights are, if adapters are trained on them.
+      is_spare: Whether the run may free the weights when it needs them no more.
     """
 
     config: TransformerConfig
@@ -39,10 +40,13 @@ class StartModel:
     load: Callable[[], Params]
     adapter_seed: int = 0
     origin: Origin | None = None
+    is_spare: bool = False
 
     def __post_init__(self):
         if self.config.lora and self.origin is None:
             raise ValueError("adapters of weights that no checkpoint holds")
+        if self.config.lora and self.is_spare:
+            raise ValueError("the weights under adapters are needed to the end")
 
     @property
     def plain_config(self) -> TransformerConfig:
@@ -83,6 +87,11 @@ class ValidationSet:
     select: Literal["loss", "accuracy"] | None
     data: Json
 
+    def batches(self, size: int) -> list[Sequence[Any]]:
+        """The records, so many at a time; the last batch may have fewer."""
+        starts = range(0, len(self.records), size)
+        return [self.records[start : start + size] for start in starts]
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingPlan:
@@ -109,6 +118,11 @@ class TrainingPlan:
     microbatches: int
     guard: GuardConfig
     validation: ValidationSet | None = None
+
+    @property
+    def part_size(self) -> int:
+        """Examples or pairs that are in memory at a time."""
+        return self.batch_size // self.microbatches
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -91,6 +91,13 @@ class ReferenceLogps:
                 self._store.add(new)
         return distributed.broadcast_array(values).reshape(rows.sequences.shape)
 
+    def knows(self, pairs: Sequence[Pair]) -> bool:
+        """Whether all of these are scored already; the same on every process."""
+        found = {"all": True}
+        if self._store is not None:
+            found["all"] = all(_key(pair) in self._store.known for pair in pairs)
+        return distributed.broadcast(found)["all"]
+
     def _fill(
         self,
         values: Float[np.ndarray, " S"],

@@ -12,9 +12,9 @@ from rlaif_jax.losses import PairLengths, PreferenceTerms, bradley_terry_loss
 from rlaif_jax.models import Params, TransformerConfig
 from rlaif_jax.records import Preference
 from rlaif_jax.training.batches import place_rows
-from rlaif_jax.training.dpo import PairRows
 from rlaif_jax.training.facts import BatchFacts, batch_facts
 from rlaif_jax.training.pair_metrics import reward_metrics
+from rlaif_jax.training.pairs import PairRows
 from rlaif_jax.training.plan import (
     Session,
     StartModel,

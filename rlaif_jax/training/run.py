@@ -9,7 +9,7 @@ from jax.sharding import Mesh
 
 from rlaif_jax.checkpoint import store
 from rlaif_jax.checkpoint.weights import keep_origin
-from rlaif_jax.data.order import Position, RowStream, Source
+from rlaif_jax.data.order import Position, Source
 from rlaif_jax.errors import CorruptDataError, DivergedError, PreemptedError, UsageError
 from rlaif_jax.files import write_json
 from rlaif_jax.models import logical_axes, trained_params
@@ -18,7 +18,16 @@ from rlaif_jax.runtime import distributed
 from rlaif_jax.sharding.mesh import batch_divisor
 from rlaif_jax.training.batches import Batches
 from rlaif_jax.training.failure import failed
-from rlaif_jax.training.loop import Callbacks, Fitted, Hook, Limits, fit
+from rlaif_jax.training.feed import Feed, Prepare
+from rlaif_jax.training.loop import (
+    Callbacks,
+    Fitted,
+    Hook,
+    Limits,
+    Report,
+    StepFn,
+    fit,
+)
 from rlaif_jax.training.memory_plan import MemoryPlan
 from rlaif_jax.training.plan import (
     Session,
@@ -30,7 +39,7 @@ from rlaif_jax.training.plan import (
 from rlaif_jax.training.planned_step import PlannedStep
 from rlaif_jax.training.reporting import Describe, Reported, Reporter
 from rlaif_jax.training.saving import Saver
-from rlaif_jax.training.state import StateLayout
+from rlaif_jax.training.state import StateLayout, free
 from rlaif_jax.training.step import LossFn, TrainState
 from rlaif_jax.training.validation import Validator, evaluation
 
@@ -44,12 +53,15 @@ class Task(NamedTuple):
         takes.
       check: Raises if a step's metrics show that something is wrong.
       describe: What the host knows of a batch, from what `load` took and gave.
+      prepare: Takes what `load` takes, and does what needs the start's weights; given
+        every batch before the first step, if all data are known by then.
     """
 
     loss_fn: LossFn
     load: Callable[[Sequence[Sequence[Any]]], Sequence[Any]]
     check: Callable[[int, dict[str, float]], None] = lambda step, metrics: None
     describe: Describe | None = None
+    prepare: Prepare | None = None
 
 
 def train(
@@ -83,11 +95,11 @@ def train(
       UsageError: If the plan does not fit the devices or the data.
     """
     _require_even_batch(plan, session.mesh)
-    num_batches = _stream(source, plan, None).num_batches
+    feed = Feed(source, plan)
     # the number of batches of a growing source is not a fact to hang a schedule on
     optimizer = build_optimizer(
         plan.optimizer,
-        plan.max_steps or num_batches,
+        plan.max_steps or feed.num_batches,
         axes=trained_params(start.config, logical_axes(start.config)),
         seed=plan.seed,
     )
@@ -97,9 +109,12 @@ def train(
     layout = StateLayout.create(
         start.config, optimizer, session.mesh, weights=plan.optimizer.weights
     )
-    state, position = _state(start, layout, folder)
-    total = _total_steps(plan, num_batches)
-    frozen = start.frozen()
+    is_needed = False
+    if task.prepare is not None:
+        is_needed = not feed.prepare(task.prepare, session)
+    state, position = _state(
+        start, layout, folder, is_spare=start.is_spare and not is_needed
+    )
     reported = Reported(
         step=int(state.step),
         batch_size=plan.batch_size,
@@ -108,15 +123,10 @@ def train(
     )
     with Reporter(session, reported) as reporter:
         batches = Batches(
-            _stream(source, plan, position),
+            feed.stream(position),
             reporter.noting(task.load),
             plan.microbatches,
         )
-
-        def report(step: int, metrics: dict[str, float]) -> None:
-            task.check(step, metrics)
-            reporter.report(step, metrics, total)
-
         saver = Saver(
             folder,
             plan.checkpoint,
@@ -131,8 +141,8 @@ def train(
                 plan.validation,
                 layout=layout,
                 load=task.load,
-                frozen=frozen,
-                batch_size=plan.batch_size // plan.microbatches,
+                frozen=start.frozen(),
+                batch_size=plan.part_size,
             )
             validator = Validator(
                 plan.validation, evaluate, session=session, batches=batches, saver=saver
@@ -143,16 +153,10 @@ def train(
         fitted = fit(
             state,
             batches,
-            step_fn=partial(
-                PlannedStep(
-                    layout.compile(task.loss_fn, plan.guard),
-                    config=start.config,
-                    mesh=session.mesh,
-                    tell=partial(_tell_memory, session),
-                ),
-                frozen=frozen,
+            step_fn=_step_fn(start, layout, task.loss_fn, plan, session),
+            callbacks=Callbacks(
+                _report(task, reporter, feed.total_steps), hooks, session.stop
             ),
-            callbacks=Callbacks(report, hooks, session.stop),
             limits=Limits(
                 plan.max_steps,
                 plan.guard.max_in_a_row,
@@ -217,6 +221,16 @@ def _ended(
     return result
 
 
+def _report(task: Task, reporter: Reporter, total: int | None) -> Report:
+    """Checks each step's metrics, and writes them down."""
+
+    def report(step: int, metrics: dict[str, float]) -> None:
+        task.check(step, metrics)
+        reporter.report(step, metrics, total)
+
+    return report
+
+
 def _tell_memory(session: Session, plan: MemoryPlan) -> None:
     """Says and writes down what steps take."""
     session.say(plan.table())
@@ -225,34 +239,35 @@ def _tell_memory(session: Session, plan: MemoryPlan) -> None:
 
 
 def _state(
-    start: StartModel, layout: StateLayout, folder: store.ModelFolder
+    start: StartModel, layout: StateLayout, folder: store.ModelFolder, *, is_spare: bool
 ) -> tuple[TrainState, Position | None]:
-    """The state to go on from, and where its data stood."""
+    """The state to go on from, and where its data stood; frees spare weights."""
     if store.latest_step(folder) is None:
         if start.config.lora:
             return layout.adapted(start.config, start.adapter_seed), None
-        return layout.fresh(start.load()), None
+        return layout.fresh(start.load(), is_spare=is_spare), None
+    if is_spare:
+        free(start.load())
     restored = store.restore_state(folder, layout.saved(layout.abstract))
     state = layout.restored(restored.state, restored.step)
     return state, Position.from_json(restored.position)
 
 
-def _stream(
-    source: Source[Any], plan: TrainingPlan, position: Position | None
-) -> RowStream[Any]:
-    return RowStream(
-        source,
-        batch_size=plan.batch_size,
-        epochs=plan.epochs,
-        seed=plan.seed,
-        position=position,
+def _step_fn(
+    start: StartModel,
+    layout: StateLayout,
+    loss_fn: LossFn,
+    plan: TrainingPlan,
+    session: Session,
+) -> StepFn:
+    """The step, which tells what memory it takes."""
+    step = PlannedStep(
+        layout.compile(loss_fn, plan.guard),
+        config=start.config,
+        mesh=session.mesh,
+        tell=partial(_tell_memory, session),
     )
-
-
-def _total_steps(plan: TrainingPlan, num_batches: int | None) -> int | None:
-    """For people; a growing source may know it later."""
-    bounds = [n for n in (plan.max_steps, num_batches) if n is not None]
-    return min(bounds, default=None)
+    return partial(step, frozen=start.frozen())
 
 
 def _require_even_batch(plan: TrainingPlan, mesh: Mesh) -> None:

@@ -31,6 +31,12 @@ from rlaif_jax.training.guard import GuardState
 from rlaif_jax.training.step import Batch, LossFn, Metrics, TrainState, train_step
 
 
+def free(params: Params) -> None:
+    """Gives the devices' memory back, whoever still refers to the arrays."""
+    for leaf in jax.tree.leaves(params):
+        leaf.delete()  # nothing, if it was donated
+
+
 class StateLayout(NamedTuple):
     """The shape and the sharding of everything in a `TrainState`.
 
@@ -87,25 +93,33 @@ class StateLayout(NamedTuple):
         by_leaf: Any = jax.tree.map(lambda leaf: leaf.sharding, abstract)
         return cls(abstract, by_leaf, optimizer)
 
-    def fresh(self, params: Params) -> TrainState:
+    def fresh(self, params: Params, *, is_spare: bool = False) -> TrainState:
         """The state before the first step.
 
         Args:
-          params: What is trained, in any precision; the state shares no memory with
-            it.
+          params: What is trained, in any precision.
+          is_spare: Whether they are freed. Otherwise the state shares no memory with
+            them, as donating it would free them too.
         """
 
         def init(params: Params) -> TrainState:
-            # without a copy, donating the state would free the caller's arrays
             own = jax.tree.map(
-                lambda leaf, like: jnp.copy(leaf).astype(like.dtype),
-                params,
-                self.abstract.params,
+                lambda leaf, like: leaf.astype(like.dtype), params, self.abstract.params
             )
+            if not is_spare:
+                own = jax.tree.map(jnp.copy, own)
             step = jnp.zeros((), jnp.int32)
             return TrainState(step, own, self.optimizer.init(own), GuardState.fresh())
 
-        return jax.jit(init, out_shardings=self.shardings)(params)
+        same = jax.tree.map(
+            lambda leaf, like: leaf.dtype == like.dtype, params, self.abstract.params
+        )
+        donated = 0 if is_spare and all(jax.tree.leaves(same)) else ()
+        make = jax.jit(init, out_shardings=self.shardings, donate_argnums=donated)
+        state = make(params)
+        if is_spare:
+            free(params)
+        return state
 
     def adapted(self, config: TransformerConfig, seed: int) -> TrainState:
         """The state before the first step of adapters, which change nothing yet.
@@ -117,7 +131,7 @@ class StateLayout(NamedTuple):
         make = jax.jit(
             partial(init_adapters, config), out_shardings=self.shardings.params
         )
-        return self.fresh(make(jax.random.key(seed)))
+        return self.fresh(make(jax.random.key(seed)), is_spare=True)
 
     def saved(self, state: TrainState) -> dict[str, Any]:
         """The state as trees by name, as checkpoints hold it; the step is its name."""

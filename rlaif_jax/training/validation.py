@@ -183,15 +183,14 @@ def evaluation(
         return metrics | {"loss": loss}
 
     measure = jax.jit(measured, out_shardings=layout.shardings.step)
-    records = validation.records
-    starts = range(0, len(records), batch_size)
-    counts = [len(records[start : start + batch_size]) for start in starts]
+    batches = validation.batches(batch_size)
+    counts = [len(batch) for batch in batches]
 
     def evaluate(state: TrainState) -> dict[str, float]:
         # one at a time: many un-awaited programs with collectives deadlock on CPU
         found = [
             jax.device_get(measure(state.params, frozen, load([batch])[0]))
-            for batch in (records[start : start + batch_size] for start in starts)
+            for batch in batches
         ]
         pool = partial(pooled_mean, counts=counts)
         means = {

@@ -46,7 +46,7 @@ from rlaif_jax.inspection.runs import load_model
 from rlaif_jax.inspection.scorer import PairScorer
 from rlaif_jax.records import Completion, Preference, Prompt
 from rlaif_jax.sharding.mesh import build_mesh
-from rlaif_jax.training.dpo import encode_preference
+from rlaif_jax.training.pairs import encode_preference
 
 ROOT = Path(__file__).parents[2]
 TOKENS = {"max_prompt_tokens": 12, "max_completion_tokens": 12}

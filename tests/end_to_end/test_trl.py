@@ -21,10 +21,9 @@ from rlaif_jax.records import Message, Preference
 from rlaif_jax.training.dpo import (
     DpoObjective,
     PairBatch,
-    PairEncoder,
-    encode_preference,
 )
 from rlaif_jax.training.guard import GuardState
+from rlaif_jax.training.pairs import PairEncoder, encode_preference
 from rlaif_jax.training.preference_loss import PreferenceLoss
 from rlaif_jax.training.scoring import completion_token_logps
 from rlaif_jax.training.step import TrainState, train_step

@@ -28,10 +28,10 @@ from rlaif_jax.run_folder import claim
 from rlaif_jax.sharding.mesh import build_mesh
 from rlaif_jax.training.dpo import (
     DpoObjective,
-    PairEncoder,
     PairEncoding,
     train_dpo,
 )
+from rlaif_jax.training.pairs import PairEncoder
 from rlaif_jax.training.plan import Session, StartModel, TrainingPlan
 from rlaif_jax.training.preference_loss import PreferenceLoss
 from rlaif_jax.training.streaming import preference_source

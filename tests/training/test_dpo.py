@@ -1,5 +1,6 @@
 """Tests of `rlaif_jax.training.dpo`."""
 
+import dataclasses
 import math
 import shutil
 
@@ -17,6 +18,7 @@ from rlaif_jax.config_losses import (
     SftTermConfig,
 )
 from rlaif_jax.config_parts import AdamWConfig, RowsConfig, TokensConfig
+from rlaif_jax.config_validation import ValidationConfig
 from rlaif_jax.data.layout import build_layout
 from rlaif_jax.data.packing import Pair, pack
 from rlaif_jax.data.row_sources import ManifestSource
@@ -30,11 +32,12 @@ from rlaif_jax.training import reference
 from rlaif_jax.training.dpo import (
     DpoObjective,
     PairBatch,
-    PairEncoder,
     PairEncoding,
     train_dpo,
 )
 from rlaif_jax.training.logp_store import LogpStore
+from rlaif_jax.training.pairs import PairEncoder
+from rlaif_jax.training.plan import ValidationSet
 from rlaif_jax.training.preference_loss import PreferenceLoss
 
 
@@ -94,7 +97,7 @@ def folder(tmp_path):
 def run(tiny, start, plan, folder):
     """Trains in a session on a finished folder, or another source."""
 
-    def go(session, *, source=None, loss=DPO, **changes):
+    def go(session, *, start=start, source=None, loss=DPO, **changes):
         return train_dpo(
             start,
             source or ManifestSource(folder, wait_s=0.0),
@@ -238,6 +241,71 @@ def test_training_beside_labeling_equals_training_after_it(run, session, tmp_pat
     run(session("after"))
     run(session("beside"), source=growing(tmp_path / "growing", shards=SHARDS))
     assert_same_run(session("after"), session("beside"))
+
+
+def spare(start):
+    """The start of a run, with weights that are its own to free."""
+    own = jax.tree.map(jnp.copy, start.load())
+    return dataclasses.replace(start, load=lambda: own, is_spare=True)
+
+
+def are_freed(start):
+    return {leaf.is_deleted() for leaf in jax.tree.leaves(start.load())}
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_once_all_pairs_are_scored_spare_weights_are_freed(
+    run, session, start, epochs
+):
+    given = spare(start)
+    held_out = ValidationSet(
+        records=[preference(n) for n in range(50, 55)],
+        loss_fn=DpoObjective(start.config, PreferenceLoss(DPO)),
+        config=ValidationConfig(),
+        select=None,
+        data={},
+    )
+    said = []
+    where = session(progress=lambda step, total, metrics: said.append(metrics))
+    run(where, start=given, epochs=epochs, validation=held_out)
+    assert are_freed(given) == {True}
+    assert [m["prepared"] for m in said if "prepared" in m][0] == 0.0
+    run(session("kept"), epochs=epochs, validation=held_out)
+    assert_same_run(where, session("kept"))
+    validations = [
+        (each.out / "validation.jsonl").read_text() for each in (where, session("kept"))
+    ]
+    assert validations[0] == validations[1]
+
+
+def test_a_resumed_run_frees_spare_weights_too(run, session, start):
+    run(session("whole"), epochs=3)
+    with pytest.raises(PreemptedError):
+        run(session("broken", stop=lambda done: done == 3), epochs=3)
+    given = spare(start)
+    run(session("broken"), start=given, epochs=3)
+    assert are_freed(given) == {True}
+    assert_same_run(session("whole"), session("broken"))
+
+
+def test_while_preferences_grow_the_reference_is_kept(run, session, start, tmp_path):
+    ShardWriter(tmp_path / "growing").close()
+    given = spare(start)
+    source = growing(tmp_path / "growing", shards=SHARDS)
+    run(session(), start=given, source=source)
+    assert are_freed(given) == {False}
+
+
+def test_a_stop_while_the_reference_scores_loses_nothing(run, session):
+    asked = iter([False, True])
+    with pytest.raises(PreemptedError, match="what the reference scored is kept"):
+        run(session("broken", stop=lambda done: next(asked)))
+    (folder,) = (session("broken").out / "reference").iterdir()
+    kept = LogpStore(folder.parent, identity=folder.name, writer="another")
+    assert 0 < len(kept.known) <= 8
+    run(session("broken"))
+    run(session("whole"))
+    assert_same_run(session("whole"), session("broken"))
 
 
 def test_labeling_that_stops_saves_and_goes_on_later(run, session, tmp_path, folder):

@@ -15,7 +15,7 @@ from rlaif_jax.data.row_sources import MemorySource
 from rlaif_jax.errors import PreemptedError
 from rlaif_jax.models import reward_model
 from rlaif_jax.records import Preference
-from rlaif_jax.training.dpo import PairRows
+from rlaif_jax.training.pairs import PairRows
 from rlaif_jax.training.reward import RewardObjective, train_reward
 
 RECORDS = [Preference.model_construct(pair_id=str(n)) for n in range(20)]

@@ -51,6 +51,22 @@ def test_a_fresh_state_shares_no_memory_with_its_start(tiny, params, one_device)
     assert np.isfinite(own["embedding"]).all()
 
 
+@pytest.mark.parametrize("weights", ["float32", "bfloat16"])
+def test_spare_weights_become_the_state_and_are_gone(
+    tiny, params, eight_devices, weights
+):
+    optimizer = build_optimizer(AdamWConfig(learning_rate=0.1), None)
+    layout = StateLayout.create(tiny, optimizer, eight_devices, weights=weights)
+    spare = jax.tree.map(
+        lambda leaf, sharding: jax.device_put(np.array(leaf), sharding),
+        params,
+        layout.shardings.params,
+    )
+    state = layout.fresh(spare, is_spare=True)
+    assert all(leaf.is_deleted() for leaf in jax.tree.leaves(spare))
+    jax.tree.map(np.testing.assert_array_equal, state, layout.fresh(params))
+
+
 def test_restored_is_the_state_that_was_saved(tiny, params, one_device):
     optimizer = build_optimizer(AdamWConfig(learning_rate=0.1), None)
     layout = StateLayout.create(tiny, optimizer, one_device)
