@@ -156,6 +156,8 @@ def show_training(result: Json) -> None:
         f" {result['tokens_per_second']:,.0f} tokens/s"
         + ("" if result["mfu"] is None else f", MFU {result['mfu']:.1%}")
     )
+    if result["skipped"]:
+        print(f"{result['skipped']} steps were skipped (`skipped` in metrics.jsonl)")
     for name, step in result["alarms"].items():
         print(f"alarm at step {step}: {name} (alarms.jsonl tells more)")
     print(f"checkpoint: {result['checkpoint']}")

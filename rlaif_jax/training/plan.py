@@ -160,6 +160,7 @@ class TrainResult:
       mfu: The share of the devices' peak that went into needed operations; None if
         the peak is not known.
       alarms: The step at which each that rang did so.
+      skipped: Steps that changed nothing; see `guard`.
     """
 
     step: int
@@ -169,6 +170,7 @@ class TrainResult:
     tokens_per_second: float = 0.0
     mfu: float | None = None
     alarms: dict[str, int] = field(default_factory=dict)
+    skipped: int = 0
 
 
 def finished_result(out: Path) -> TrainResult | None:

@@ -118,6 +118,11 @@ class Reporter:
                 _log.warning("step %d, %s: %s", step, alarm.name, alarm.message)
         self._session.progress(step, total, told | speed)
 
+    def track_validation(self, step: int, metrics: dict[str, float]) -> None:
+        """Gives trackers what a state is worth on data that it is not trained on."""
+        named = {f"validation/{name}": value for name, value in metrics.items()}
+        self._trackers.log(step, named)
+
     def sync(self) -> None:
         """Makes every line durable; called before a checkpoint that implies them."""
         self.log.sync()

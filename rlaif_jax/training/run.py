@@ -12,7 +12,7 @@ from rlaif_jax.checkpoint.weights import keep_origin
 from rlaif_jax.data.order import Position, Source
 from rlaif_jax.errors import CorruptDataError, DivergedError, PreemptedError, UsageError
 from rlaif_jax.files import write_json
-from rlaif_jax.models import logical_axes, trained_params
+from rlaif_jax.models import TransformerConfig, logical_axes, trained_params
 from rlaif_jax.optim.optimizers import build_optimizer
 from rlaif_jax.runtime import distributed
 from rlaif_jax.sharding.mesh import batch_divisor
@@ -96,19 +96,10 @@ def train(
     """
     _require_even_batch(plan, session.mesh)
     feed = Feed(source, plan)
-    # the number of batches of a growing source is not a fact to hang a schedule on
-    optimizer = build_optimizer(
-        plan.optimizer,
-        plan.max_steps or feed.num_batches,
-        axes=trained_params(start.config, logical_axes(start.config)),
-        seed=plan.seed,
-    )
+    layout = _state_layout(start.config, feed, session.mesh)
     folder = store.create_folder(session.out, start.config, start.tokenizer_dir)
     if start.origin is not None and start.config.lora:
         keep_origin(folder, start.origin)
-    layout = StateLayout.create(
-        start.config, optimizer, session.mesh, weights=plan.optimizer.weights
-    )
     is_needed = False
     if task.prepare is not None:
         is_needed = not feed.prepare(task.prepare, session)
@@ -145,7 +136,12 @@ def train(
                 batch_size=plan.part_size,
             )
             validator = Validator(
-                plan.validation, evaluate, session=session, batches=batches, saver=saver
+                plan.validation,
+                evaluate,
+                session=session,
+                batches=batches,
+                saver=saver,
+                track=reporter.track_validation,
             )
             validator.go_on(int(state.step), state)
             # before a checkpoint, which implies the lines before it
@@ -171,6 +167,19 @@ def train(
     if validator is not None and fitted.preemption is None:
         validator.select()
     return _ended(fitted, reporter, folder)
+
+
+def _state_layout(config: TransformerConfig, feed: Feed, mesh: Mesh) -> StateLayout:
+    """Where the state lives, with the optimizer of the plan."""
+    plan = feed.plan
+    # the number of batches of a growing source is not a fact to hang a schedule on
+    optimizer = build_optimizer(
+        plan.optimizer,
+        plan.max_steps or feed.num_batches,
+        axes=trained_params(config, logical_axes(config)),
+        seed=plan.seed,
+    )
+    return StateLayout.create(config, optimizer, mesh, weights=plan.optimizer.weights)
 
 
 def _require_some_taken(fitted: Fitted) -> None:
@@ -215,6 +224,7 @@ def _ended(
         tokens_per_second=log.tokens_per_second,
         mfu=log.mfu,
         alarms={alarm.name: alarm.step for alarm in reporter.alarms},
+        skipped=int(fitted.state.guard.skipped),
     )
     if distributed.is_main():
         write_result(folder.path, result)

@@ -43,6 +43,7 @@ class Validator:
         session: Session,
         batches: Batches,
         saver: Saver,
+        track: Callable[[int, dict[str, float]], None],
     ):
         """Prepares to evaluate.
 
@@ -52,12 +53,14 @@ class Validator:
           session: The run's folder, and who is told of each result.
           batches: Tell what epochs are done.
           saver: Keeps the best step.
+          track: Takes a copy of each evaluation, by its step.
         """
         self._validation = validation
         self._evaluate = evaluate
         self._session = session
         self._batches = batches
         self._saver = saver
+        self._track = track
         self._path = session.out / _FILE
         self._lines: list[Json] = []
 
@@ -111,6 +114,7 @@ class Validator:
             )
         self._lines.append({"step": step, "epoch": epoch, **found})
         self._write()
+        self._track(step, found)
         is_best = self._best == step
         self._session.say(_told(step, epoch, found) + (", the best so far" * is_best))
         if is_best:

@@ -115,6 +115,20 @@ def test_a_run_that_takes_no_step_is_not_done(start, plan, session):
     assert finished_result(session().out) is None
 
 
+def test_a_run_that_ends_on_skipped_steps_says_how_many(start, plan, session):
+    result = train_sft(
+        start,
+        InOrder(EXAMPLES, fingerprint="poisoned"),
+        objective=Allergic(sft_objective(start.config, "sequence_sum")),
+        layout=build_layout(RowsConfig(), length=8, num_devices=8),
+        plan=plan(batch_size=4, max_steps=7),
+        session=session(),
+    )
+    assert (result.step, result.skipped) == (7, 2)
+    assert np.isfinite(result.loss)
+    assert finished_result(session().out) == result
+
+
 def test_what_is_no_failed_step_is_refused(failed_run, tmp_path):
     with pytest.raises(UsageError, match="no failed step"):
         read_failed_step(tmp_path)

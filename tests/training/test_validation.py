@@ -276,3 +276,10 @@ def test_means_are_pooled_over_items_and_accuracies_as_counts():
     assert pool("loss", [1.0, 2.0, 4.0]) == pytest.approx(36 / 19)
     name, third = "rewards/accuracies", float(np.float32(1 / 3))
     assert pool(name, [4 / 8, 6 / 8, 1.0]) == pool(name, [5 / 8, 7 / 8, third])
+
+
+def test_trackers_get_every_evaluation(run, session):
+    where = session(trackers=("tensorboard",))
+    run(where)
+    (events,) = (where.out / "tensorboard").iterdir()
+    assert events.read_bytes().count(b"validation/loss") == len(lines_of(where))
