@@ -316,7 +316,7 @@ def measured() -> list[dict[str, object]]:
         objective = DpoObjective(config, PreferenceLoss(DpoLossConfig()))
         with jax.set_mesh(mesh):
             make = jax.jit(partial(init_params, config))
-            state = layout.fresh(make(jax.random.key(0)))
+            state = layout.fresh(make(jax.random.key(0)), is_spare=True)
             placed = place_rows(
                 pack(items(Pair), length=ROW), mesh, vocab_size=config.vocab_size
             )

@@ -31,12 +31,10 @@ from rlaif_jax.optim.optimizers import build_optimizer
 from rlaif_jax.sharding.mesh import build_mesh
 from rlaif_jax.training.batches import place_rows
 from rlaif_jax.training.dpo import DpoObjective, PairBatch
-from rlaif_jax.training.guard import GuardState
 from rlaif_jax.training.preference_loss import PreferenceLoss
 from rlaif_jax.training.scoring import completion_token_logps
 from rlaif_jax.training.sft import sft_objective
 from rlaif_jax.training.state import StateLayout
-from rlaif_jax.training.step import TrainState
 
 LENGTH, RATE = 512, 5e-7
 PARTS = {"sft": (128, 384), "dpo": (128, 192, 192)}
@@ -79,11 +77,7 @@ def race(
     started = time.perf_counter()
     params = make(jax.random.key(0))
     batch = reference_batch(config, params, placed) if task == "dpo" else placed
-    moments = jax.jit(states.optimizer.init, out_shardings=states.shardings.opt_state)(
-        params
-    )
-    zero = jnp.zeros((), jnp.int32)
-    state = TrainState(zero, params, moments, GuardState.fresh())
+    state = states.fresh(params, is_spare=True)
     state, metrics = step(state, [batch], {})  # compiles
     first_loss = float(metrics["loss"])
     compiled = time.perf_counter()
@@ -92,7 +86,7 @@ def race(
     float(metrics["loss"])
     seconds = (time.perf_counter() - compiled) / options.steps
     flops = model_flops(config, state.params, rows, task)
-    del state, params, batch
+    del state, batch
     return {
         "task": task,
         "attention": config.attention,
