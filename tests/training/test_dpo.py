@@ -254,9 +254,7 @@ def are_freed(start):
 
 
 @pytest.mark.parametrize("epochs", [1, 3])
-def test_once_all_pairs_are_scored_spare_weights_are_freed(
-    run, session, start, epochs
-):
+def test_once_all_pairs_are_scored_spare_weights_are_freed(run, session, start, epochs):
     given = spare(start)
     held_out = ValidationSet(
         records=[preference(n) for n in range(50, 55)],
@@ -269,7 +267,7 @@ def test_once_all_pairs_are_scored_spare_weights_are_freed(
     where = session(progress=lambda step, total, metrics: said.append(metrics))
     run(where, start=given, epochs=epochs, validation=held_out)
     assert are_freed(given) == {True}
-    assert [m["prepared"] for m in said if "prepared" in m][0] == 0.0
+    assert next(m["prepared"] for m in said if "prepared" in m) == 0.0
     run(session("kept"), epochs=epochs, validation=held_out)
     assert_same_run(where, session("kept"))
     validations = [
