@@ -1,7 +1,7 @@
 """Chat models behind Anthropic's wire format."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import aiohttp
 import anthropic
@@ -17,6 +17,7 @@ from rlaif_jax.labeling.failures import (
     connection_failure,
     status_failure,
 )
+from rlaif_jax.labeling.headers import quotas
 from rlaif_jax.records import Message, Usage
 from rlaif_jax.typing import Json
 
@@ -89,15 +90,14 @@ class AnthropicChat:
         except (anthropic.AnthropicError, aiohttp.ClientError) as error:
             failure = connection_failure(self._target, error)
         else:
-            request_id = response.headers.get("request-id", "")
-            return self._answer(response.content, request_id)
+            return self._answer(response.content, response.headers)
         raise failure  # out here, so that no SDK exception, with its key, is chained
 
     async def close(self) -> None:
         """Closes the connections."""
         await self._client.close()
 
-    def _answer(self, content: bytes, request_id: str) -> Answer:
+    def _answer(self, content: bytes, headers: Mapping[str, str]) -> Answer:
         """The answer in a response's body, which may hold anything."""
         try:
             body = json.loads(content)
@@ -111,7 +111,8 @@ class AnthropicChat:
                 finish_reason=_FINISH_REASONS.get(reason, reason),
                 returned_model=str(body.get("model") or ""),
                 usage=_usage(body.get("usage")),
-                request_id=request_id or str(body.get("id") or ""),
+                request_id=headers.get("request-id") or str(body.get("id") or ""),
+                quotas=quotas(headers),
             )
         except UNUSABLE:
             garbage = self._target.garbage(content)

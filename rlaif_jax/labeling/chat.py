@@ -1,9 +1,10 @@
 """A chat model behind HTTP, and the three ways in which a call to it can fail."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
+from rlaif_jax.labeling.headers import Quotas
 from rlaif_jax.records import Message, Usage
 
 
@@ -13,6 +14,8 @@ class TransientError(Exception):
     Attributes:
       retry_after_s: Seconds the server asked to be left alone, if it said so.
       may_be_billed: Whether the server may have done the work all the same.
+      is_rate_limit: Whether the server answers, but not so many calls.
+      quotas: The rate limits that the server told.
     """
 
     def __init__(
@@ -21,10 +24,14 @@ class TransientError(Exception):
         *,
         retry_after_s: float | None = None,
         may_be_billed: bool = False,
+        is_rate_limit: bool = False,
+        quotas: Quotas | None = None,
     ):
         super().__init__(message)
         self.retry_after_s = retry_after_s
         self.may_be_billed = may_be_billed
+        self.is_rate_limit = is_rate_limit
+        self.quotas = quotas or {}
 
 
 class RejectedError(Exception):
@@ -49,6 +56,7 @@ class Answer:
       returned_model: The model that the server says has answered.
       usage: Tokens billed; None if the server did not say.
       request_id: The server's name for the call, empty if it gave none.
+      quotas: The rate limits that the server told.
     """
 
     text: str
@@ -56,6 +64,7 @@ class Answer:
     returned_model: str
     usage: Usage | None
     request_id: str
+    quotas: Quotas = field(default_factory=dict)
 
 
 @runtime_checkable

@@ -1,15 +1,14 @@
 """What a failed HTTP call means: ask again, give this request up, or stop."""
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import aiohttp
 
 from rlaif_jax.errors import RefusedError, UsageError
 from rlaif_jax.labeling.chat import RejectedError, TransientError
+from rlaif_jax.labeling.headers import quotas, retry_after_s
 from rlaif_jax.log import redact
 from rlaif_jax.records import Usage
 
@@ -68,7 +67,7 @@ def status_failure(
     Args:
       target: The endpoint that was asked.
       status: The status code; not a success.
-      headers: The response's headers, for `retry-after`.
+      headers: The response's headers, for `retry-after` and rate limits.
       body: The response's body, decoded if it was JSON.
     """
     code, message = _described(body)
@@ -77,8 +76,12 @@ def status_failure(
     if status == 402 or code in _NO_MONEY:
         return RefusedError(f"{shown}: no credit left: {quoted}")
     if status in _RETRIED or status >= 500:
-        wait_s = retry_after_s(headers)
-        return TransientError(f"{shown}: {quoted}", retry_after_s=wait_s)
+        return TransientError(
+            f"{shown}: {quoted}",
+            retry_after_s=retry_after_s(headers),
+            is_rate_limit=status == 429,
+            quotas=quotas(headers),
+        )
     if status == 413 or any(mark in f"{code} {message}".lower() for mark in _TOO_LONG):
         return RejectedError(f"{shown}: {quoted}", finish_reason="too_long")
     if code in _UNSAFE:
@@ -112,37 +115,6 @@ def billed_tokens(prompt_tokens: object, completion_tokens: object) -> Usage | N
     return Usage.model_validate(
         {"prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens}
     )
-
-
-def retry_after_s(
-    headers: Mapping[str, str], *, clock: Callable[[], float] = time.time
-) -> float | None:
-    """Seconds that the server asks to be left alone; None if it does not say.
-
-    Args:
-      headers: The response's headers; `retry-after` is seconds or an HTTP date.
-      clock: Seconds since 1970.
-    """
-    milliseconds = _number(headers.get("retry-after-ms"))
-    if milliseconds is not None:
-        return milliseconds / 1000
-    text = headers.get("retry-after")
-    seconds = _number(text)
-    if seconds is not None or text is None:
-        return seconds
-    try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - clock())
-    except ValueError:
-        return None
-
-
-def _number(text: str | None) -> float | None:
-    """A finite number that is not negative, or None."""
-    try:
-        value = float(text or "")
-    except ValueError:
-        return None
-    return value if 0 <= value < float("inf") else None
 
 
 def _described(body: object) -> tuple[str, str]:

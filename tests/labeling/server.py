@@ -34,6 +34,8 @@ class ChatServer:
         self.headers: list[dict[str, str]] = []
         self.in_flight = self.max_in_flight = 0
         self.latency_s = 0.0
+        self.extra_headers: dict[str, str] = {}  # of every answer in JSON
+        self.rate: RateLimit | None = None
         self.port = 0
 
     @property
@@ -73,15 +75,51 @@ class ChatServer:
         self.max_in_flight = max(self.max_in_flight, self.in_flight)
         try:
             await asyncio.sleep(self.latency_s)
-            fault = self.every_fault
-            if fault is None and self.faults:
-                fault = self.faults.popleft()
-            if fault is not None:
-                return await _faulty(request, fault, body_of)
-            text = self.answer(document["messages"][-1]["content"])
-            return _json(body_of(text, "stop"))
+            return await self._answer(request, document, body_of)
         finally:
             self.in_flight -= 1
+
+    async def _answer(self, request, document, body_of):
+        if self.rate is not None:
+            is_refused = not self.rate.take()
+            self.extra_headers = self.rate.headers()
+            if is_refused:
+                return _json(_error("rate_limit", "slow"), 429, self.extra_headers)
+        fault = self.every_fault
+        if fault is None and self.faults:
+            fault = self.faults.popleft()
+        if fault:  # an empty one is an answer
+            return await _faulty(request, fault, body_of, self.extra_headers)
+        text = self.answer(document["messages"][-1]["content"])
+        return _json(body_of(text, "stop"), headers=self.extra_headers)
+
+
+class RateLimit:
+    """Requests per minute on a clock of the test's, told as OpenAI tells them."""
+
+    def __init__(self, limit, clock):
+        self.limit = self.level = limit
+        self.clock = clock
+        self.filled_at = clock()
+        self.num_refused = 0
+
+    def take(self):
+        now = self.clock()
+        risen = self.level + (now - self.filled_at) * self.limit / 60
+        self.level, self.filled_at = min(self.limit, risen), now
+        if self.level < 0.999:
+            self.num_refused += 1
+            return False
+        self.level -= 1
+        return True
+
+    def headers(self):
+        reset_s = (self.limit - self.level) * 60 / self.limit
+        return {
+            "x-ratelimit-limit-requests": str(self.limit),
+            "x-ratelimit-remaining-requests": str(int(self.level)),
+            "x-ratelimit-reset-requests": f"{reset_s:.3f}s",
+        }
 
 
 def _json(body, status=200, headers=None):
@@ -92,7 +130,7 @@ def _error(code, message):
     return {"error": {"type": code, "code": code, "message": message}}
 
 
-async def _faulty(request, fault, body_of):
+async def _faulty(request, fault, body_of, extra_headers):
     whole = json.dumps(body_of("Output (a)", "stop")).encode()
     headers = {"Content-Type": "application/json"}
     plain = {
@@ -111,7 +149,7 @@ async def _faulty(request, fault, body_of):
     }
     if fault in plain:
         status, body, extra = plain[fault]
-        return _json(body, status, extra)
+        return _json(body, status, {**(extra or {}), **extra_headers})
     if fault == "401":  # some servers repeat the key
         key = request.headers["Authorization"]
         return _json(_error("invalid_api_key", f"bad key {key}"), 401)

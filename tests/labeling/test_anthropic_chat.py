@@ -8,10 +8,16 @@ from rlaif_jax.config_parts import EndpointConfig
 from rlaif_jax.errors import RefusedError, UsageError
 from rlaif_jax.labeling.anthropic_chat import AnthropicChat
 from rlaif_jax.labeling.chat import RejectedError, TransientError
+from rlaif_jax.labeling.headers import Quota
 from rlaif_jax.records import Message, Usage
 
 pytestmark = pytest.mark.anyio
 ASK = (Message(role="system", content="Be brief."), Message(role="user", content="Hi"))
+HEADERS = {
+    "anthropic-ratelimit-requests-limit": "50",
+    "anthropic-ratelimit-requests-remaining": "49",
+    "anthropic-ratelimit-requests-reset": "1.2",
+}
 
 
 async def ask(config, key, *, temperature=None, seed=None):
@@ -116,3 +122,17 @@ async def test_nobody_there_is_free_of_charge(key):
     with pytest.raises(TransientError, match=r"127\.0\.0\.1:1") as caught:
         await ask(config, key)
     assert not caught.value.may_be_billed
+
+
+async def test_rate_limits_are_read_from_answers_and_from_refusals(
+    endpoint, server, key
+):
+    server.extra_headers = HEADERS
+    for fault in ("", "429"):
+        server.faults.append(fault)
+        try:
+            told = (await ask(endpoint("anthropic"), key)).quotas
+        except TransientError as error:
+            assert fault and error.is_rate_limit
+            told = error.quotas
+        assert told == {"requests": Quota(50.0, 49.0, 1.2)}

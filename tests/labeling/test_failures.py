@@ -9,9 +9,9 @@ from rlaif_jax.labeling.failures import (
     Target,
     billed_tokens,
     connection_failure,
-    retry_after_s,
     status_failure,
 )
+from rlaif_jax.labeling.headers import Quota
 from rlaif_jax.records import Usage
 
 TARGET = Target(host="api.example.com", model="m-1", secret="hunter2-key")
@@ -65,20 +65,15 @@ def test_a_key_that_the_server_repeats_is_blanked():
     assert len(shown) < 400
 
 
-@pytest.mark.parametrize(
-    ("headers", "seconds"),
-    [
-        ({}, None),
-        ({"retry-after": "2.5"}, 2.5),
-        ({"retry-after-ms": "1500", "retry-after": "9"}, 1.5),
-        ({"retry-after": "Thu, 01 Jan 1970 00:01:40 GMT"}, 40.0),
-        ({"retry-after": "-3"}, None),
-        ({"retry-after": "inf"}, None),
-        ({"retry-after": "soon"}, None),
-    ],
-)
-def test_retry_after_is_seconds_milliseconds_or_a_date(headers, seconds):
-    assert retry_after_s(headers, clock=lambda: 60.0) == seconds
+def test_only_429_is_a_rate_limit_and_brings_its_facts():
+    headers = {
+        "x-ratelimit-limit-requests": "60",
+        "x-ratelimit-remaining-requests": "0",
+    }
+    limited, broken = (status_failure(TARGET, s, headers, None) for s in (429, 503))
+    assert isinstance(limited, TransientError) and isinstance(broken, TransientError)
+    assert limited.is_rate_limit and not broken.is_rate_limit
+    assert limited.quotas == broken.quotas == {"requests": Quota(60.0, 0.0, None)}
 
 
 def test_only_a_refused_connection_is_surely_free():
