@@ -1,0 +1,80 @@
+"""How many calls may be under way, found out from what the server takes."""
+
+_START = 16  # calls at first; fewer if that is more than allowed
+_GROWTH = 1.05  # after a clean round
+_SHRINKAGE = 0.7  # after an episode of rate limits
+
+
+class Concurrency:
+    """A limit that grows while calls are answered, and shrinks if there are too many.
+
+    A round is as many calls as may be under way. A round that reached the limit and had
+    no fault doubles it until the first rate limit, and raises it by 5 % from then on.
+    Whatever was under way when the limit shrank was sent too fast for the same reason,
+    so those calls are one episode: however many of them meet the rate limit, it shrinks
+    once, and none of them lets it grow.
+
+    Attributes:
+      under_way: Calls that have begun and not ended.
+    """
+
+    def __init__(self, *, max_in_flight: int):
+        self.under_way = 0
+        self._max = float(max_in_flight)
+        self._limit = min(float(_START), self._max)
+        self._growth = 2.0
+        self._episode = 0
+        self._begin_round()
+
+    @property
+    def limit(self) -> int:
+        """Calls that may be under way now."""
+        return int(self._limit)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no further call may begin."""
+        return self.under_way >= self.limit
+
+    def begin(self) -> int:
+        """Counts a call in, and returns the episode that it belongs to."""
+        self.under_way += 1
+        self._most = max(self._most, self.under_way)
+        return self._episode
+
+    def end(self) -> None:
+        """Counts a call out; what came of it is told before."""
+        self.under_way -= 1
+
+    def answered(self, episode: int) -> None:
+        """Notes that a call of that episode was answered."""
+        if episode == self._episode:
+            self._count()
+
+    def failed(self, episode: int) -> None:
+        """Notes a server's error or a time-out: no reason to shrink, none to grow."""
+        if episode == self._episode:
+            self._is_clean = False
+            self._count()
+
+    def limited(self, episode: int) -> None:
+        """Notes that a call of that episode met the server's rate limit."""
+        if episode == self._episode:
+            self._limit = max(1.0, self._limit * _SHRINKAGE)
+            self._growth = _GROWTH
+            self._episode += 1
+            self._begin_round()
+
+    def _count(self) -> None:
+        """Counts the end of a call, and draws the conclusion of a round."""
+        self._num_ended += 1
+        if self._num_ended < self.limit:
+            return
+        if self._is_clean and self._most >= self.limit:
+            self._limit = min(self._limit * self._growth, self._max)
+        self._begin_round()
+
+    def _begin_round(self) -> None:
+        self._num_ended = 0
+        self._is_clean = True
+        self._most = self.under_way
