@@ -173,8 +173,11 @@ class EndpointConfig(Config):
     max_tokens: int = Field(default=512, ge=1)  # of one answer
     usd_per_million_input_tokens: float | None = Field(default=None, ge=0)
     usd_per_million_output_tokens: float | None = Field(default=None, ge=0)
-    max_in_flight: int = Field(default=32, ge=1)
+    max_in_flight: int = Field(default=32, ge=1)  # calls at most; begins with 16
+    requests_per_minute: int | None = Field(default=None, ge=1)
+    tokens_per_minute: int | None = Field(default=None, ge=1)  # in and out
     timeout_s: float = Field(default=120.0, gt=0)  # of one attempt, in all
+    question_timeout_s: float = Field(default=900.0, gt=0)  # of all its attempts
     max_attempts: int = Field(default=6, ge=1)
 
 

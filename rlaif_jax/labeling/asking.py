@@ -3,8 +3,10 @@
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from rlaif_jax import log
 from rlaif_jax.errors import PreemptedError, RefusedError, UsageError
@@ -15,6 +17,8 @@ from rlaif_jax.labeling.ledger import Ledger, question_key
 from rlaif_jax.labeling.limits import Limits
 from rlaif_jax.labeling.outcome import Outcome, State
 from rlaif_jax.labeling.stop import Stop, StoppedError
+from rlaif_jax.labeling.tokens import expected_prompt_tokens
+from rlaif_jax.labeling.watchdog import Watchdog
 from rlaif_jax.records import Message, Usage
 from rlaif_jax.typing import Json
 
@@ -31,8 +35,10 @@ class _Question:
     key: str
     item: str
     seed: int | None
+    size: Usage  # of one call, as expected
     at_most_usd: float  # of one call
     attempts: int = 0
+    busy_s: float = 0.0  # of calls, and of the delays between them
     uncertain_usd: float = 0.0
 
     def outcome(self, state: State, *, finish_reason: str, error: str) -> Outcome:
@@ -59,13 +65,17 @@ class Asker:
       ledger: Answers what was asked before, and keeps what is answered now.
       prices: Of the model.
       budget: What may be spent.
-      limits: Calls in flight.
+      limits: When a call may start.
       stop: Set when nothing more may be begun.
       backoff: When to ask again.
       max_tokens: Of one answer.
       temperature: Of the sampling; the server's default if None.
       timeout_s: Of one attempt, from sending it to the last byte of the answer.
+      question_timeout_s: Of all attempts and the delays between them; not of waiting
+        for the server's limits, which are everyone's.
+      watchdog: Watches the calls under way.
       sleep: Waits that many seconds; `stop.sleep` if None.
+      clock: Seconds from any origin.
       uniform: Draws from [0, 1).
       num_sent: Calls sent by this run.
       num_replayed: Questions that the ledger answered.
@@ -81,7 +91,10 @@ class Asker:
     max_tokens: int
     temperature: float | None = None
     timeout_s: float
+    question_timeout_s: float
+    watchdog: Watchdog
     sleep: Callable[[float], Awaitable[None]] | None = None
+    clock: Callable[[], float] = time.monotonic
     uniform: Callable[[], float] = random.random
     num_sent: int = 0
     num_replayed: int = 0
@@ -129,8 +142,17 @@ class Asker:
             self.num_replayed += 1
             return Outcome.from_json(found)
         self.stop.check()
-        at_most_usd = self.prices.at_most_usd(messages, self.max_tokens)
-        question = _Question(messages, key, item, seed, at_most_usd)
+        question = _Question(
+            messages,
+            key,
+            item,
+            seed,
+            size=Usage(
+                prompt_tokens=expected_prompt_tokens(messages),
+                completion_tokens=self.max_tokens,
+            ),
+            at_most_usd=self.prices.at_most_usd(messages, self.max_tokens),
+        )
         done = self._under_way[key] = asyncio.Event()
         try:
             outcome = await self._close(question)
@@ -153,14 +175,18 @@ class Asker:
         return outcome
 
     async def _ask(self, question: "_Question") -> Outcome:
-        """Asks until there is an answer or the attempts are used up."""
-        reason = ""
-        while question.attempts < self.backoff.max_attempts:
+        """Asks until there is an answer, or attempts or time are used up."""
+        pay = partial(self._pay, question)
+        while True:
             try:
-                answer = await self._attempt(question)
+                answer = await self.limits.within(question.size, pay)
             except TransientError as error:
-                reason = str(error)
-                await self._back_off(question.attempts, error)
+                if not await self._back_off(question, error):
+                    return question.outcome(
+                        "failed",
+                        finish_reason="failed",
+                        error=self._why_no_more(question, error),
+                    )
             except RejectedError as error:
                 is_refusal = error.finish_reason == "refusal"
                 return question.outcome(
@@ -175,61 +201,81 @@ class Asker:
                     uncertain_usd=question.uncertain_usd,
                     attempts=question.attempts,
                 )
-        return question.outcome("failed", finish_reason="failed", error=reason)
 
-    async def _attempt(self, question: "_Question") -> Answer:
+    async def _pay(self, question: "_Question") -> Answer:
         """One call, its money set aside and its intent on disk before it is sent."""
         at_most_usd = question.at_most_usd
-        async with self.limits.slot():
-            await self.budget.reserve(at_most_usd)
+        await self.budget.reserve(at_most_usd)
+        cost_usd = 0.0
+        try:
+            self.stop.check()
+            self.ledger.intend(question.key, question.item, at_most_usd)
+            self.num_sent += 1
+            question.attempts += 1
+            cost_usd = at_most_usd  # unless it is known to have cost less
+            answer = await self._call(question)
+            if answer.usage is None:
+                question.uncertain_usd += at_most_usd
+            else:
+                cost_usd = self.prices.cost_usd(answer.usage)
+            return answer
+        except TransientError as error:
+            cost_usd = at_most_usd if error.may_be_billed else 0.0
+            question.uncertain_usd += cost_usd
+            raise
+        except (RejectedError, UsageError, RefusedError):
             cost_usd = 0.0
-            try:
-                self.stop.check()
-                self.ledger.intend(question.key, question.item, at_most_usd)
-                self.num_sent += 1
-                question.attempts += 1
-                cost_usd = at_most_usd  # unless it is known to have cost less
-                answer = await self._call(question)
-                if answer.usage is None:
-                    question.uncertain_usd += at_most_usd
-                else:
-                    cost_usd = self.prices.cost_usd(answer.usage)
-                return answer
-            except TransientError as error:
-                cost_usd = at_most_usd if error.may_be_billed else 0.0
-                question.uncertain_usd += cost_usd
-                raise
-            except (RejectedError, UsageError, RefusedError):
-                cost_usd = 0.0
-                raise
-            finally:
-                self.budget.settle(at_most_usd, cost_usd)
+            raise
+        finally:
+            self.budget.settle(at_most_usd, cost_usd)
 
     async def _call(self, question: "_Question") -> Answer:
-        """One call, within its time."""
+        """One call, within its time and its question's."""
+        begun_at = self.clock()
+        timeout_s = min(self.timeout_s, self.question_timeout_s - question.busy_s)
         try:
-            async with asyncio.timeout(self.timeout_s):
-                return await self.chat.ask(
-                    question.messages,
-                    max_tokens=self.max_tokens,
-                    temperature=self.temperature,
-                    seed=question.seed,
-                )
+            with self.watchdog.watched(question.item):
+                async with asyncio.timeout(timeout_s):
+                    return await self.chat.ask(
+                        question.messages,
+                        max_tokens=self.max_tokens,
+                        temperature=self.temperature,
+                        seed=question.seed,
+                    )
         except TimeoutError:
             raise TransientError(
-                f"{self.chat.host} did not answer within {self.timeout_s:g} s",
+                f"{self.chat.host} did not answer within {timeout_s:g} s",
                 may_be_billed=True,
             ) from None
+        finally:
+            question.busy_s += self.clock() - begun_at
 
-    async def _back_off(self, attempt: int, error: TransientError) -> None:
-        """Waits before the next attempt, and makes all calls wait if asked to."""
-        _log.debug("attempt %d failed: %s", attempt, error)
+    async def _back_off(self, question: "_Question", error: TransientError) -> bool:
+        """Waits before the next attempt, if there is to be one, and says if there is.
+
+        Makes all calls wait if the server asks for it.
+        """
+        _log.debug("attempt %d failed: %s", question.attempts, error)
         if error.retry_after_s is not None:
             self.limits.pause(error.retry_after_s)
-        if attempt < self.backoff.max_attempts:
-            delay_s = self.backoff.delay_s(attempt, error.retry_after_s, self.uniform())
-            await (self.sleep or self.stop.sleep)(delay_s)
-            self.stop.check()
+        if question.attempts >= self.backoff.max_attempts:
+            return False
+        delay_s = self.backoff.delay_s(
+            question.attempts, error.retry_after_s, self.uniform()
+        )
+        if error.retry_after_s is None:
+            question.busy_s += delay_s
+        if question.busy_s >= self.question_timeout_s:
+            return False
+        await (self.sleep or self.stop.sleep)(delay_s)
+        self.stop.check()
+        return True
+
+    def _why_no_more(self, question: "_Question", error: TransientError) -> str:
+        """Why a question is given up after that error."""
+        if question.busy_s < self.question_timeout_s:
+            return str(error)
+        return f"{error}; question_timeout_s={self.question_timeout_s:g} is used up"
 
     def _watch(self, question: "_Question", outcome: Outcome) -> None:
         """Tells of failures, and stops a run that gets nothing else."""

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from rlaif_jax.config_parts import EndpointConfig
 from rlaif_jax.errors import RefusedError
 from rlaif_jax.labeling.endpoint import endpoint_host, is_loopback
+from rlaif_jax.labeling.tokens import most_prompt_tokens
 from rlaif_jax.records import Message, Usage
-
-_TOKENS_AROUND_A_TURN = 32  # what a chat template may add, generously
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,12 +26,9 @@ class Prices:
         ) * 1e-6
 
     def at_most_usd(self, messages: Sequence[Message], max_tokens: int) -> float:
-        """What a call can be billed at most: no token is shorter than a byte."""
-        num_bytes = sum(
-            len(turn.content.encode("utf-8", "surrogatepass")) + _TOKENS_AROUND_A_TURN
-            for turn in messages
-        )
-        return (num_bytes * self.input_usd + max_tokens * self.output_usd) * 1e-6
+        """What a call can be billed at most."""
+        most = most_prompt_tokens(messages)
+        return (most * self.input_usd + max_tokens * self.output_usd) * 1e-6
 
 
 def endpoint_prices(config: EndpointConfig, budget_usd: float | None) -> Prices:

@@ -8,12 +8,19 @@ from pathlib import Path
 from rlaif_jax.config_parts import EndpointConfig
 from rlaif_jax.labeling.asking import Asker
 from rlaif_jax.labeling.backoff import Backoff
+from rlaif_jax.labeling.buckets import Bucket
 from rlaif_jax.labeling.budget import Budget, endpoint_prices
 from rlaif_jax.labeling.chat import ChatModel
+from rlaif_jax.labeling.circuit import Circuit
+from rlaif_jax.labeling.concurrency import Concurrency
 from rlaif_jax.labeling.endpoint import require_key
+from rlaif_jax.labeling.headers import Kind
 from rlaif_jax.labeling.ledger import Ledger
 from rlaif_jax.labeling.limits import Limits
 from rlaif_jax.labeling.stop import Stop
+from rlaif_jax.labeling.watchdog import Watchdog
+
+_STALE = 0.5  # of a call's time: then the watchdog names it
 
 
 def open_chat(config: EndpointConfig, api_key: str | None) -> ChatModel:
@@ -71,23 +78,47 @@ async def open_asker(
     chat = open_chat(config, api_key)
     try:
         with Ledger(ledger) as entries:
-            syncing = asyncio.create_task(entries.keep_synced())
             stop = Stop()
+            watchdog = Watchdog(after_s=_STALE * config.timeout_s)
+            syncing = asyncio.create_task(entries.keep_synced())
+            watching = asyncio.create_task(watchdog.watch())
             try:
                 yield Asker(
                     chat=chat,
                     ledger=entries,
                     prices=prices,
                     budget=Budget(limit_usd=budget_usd, spent_usd=entries.spent_usd),
-                    limits=Limits(max_in_flight=config.max_in_flight, stop=stop),
+                    limits=_limits(config, stop),
                     stop=stop,
                     backoff=Backoff(max_attempts=config.max_attempts),
                     max_tokens=config.max_tokens,
                     temperature=config.temperature,
                     timeout_s=config.timeout_s,
+                    question_timeout_s=config.question_timeout_s,
+                    watchdog=watchdog,
                 )
             finally:
+                watching.cancel()
                 entries.end_sync()
+                await asyncio.wait([watching])
                 await syncing
     finally:
         await chat.close()
+
+
+def _limits(config: EndpointConfig, stop: Stop) -> Limits:
+    """The limits that a config sets; what the server sets is learnt."""
+    per_minute: dict[Kind, int | None] = {
+        "requests": config.requests_per_minute,
+        "tokens": config.tokens_per_minute,
+    }
+    return Limits(
+        concurrency=Concurrency(max_in_flight=config.max_in_flight),
+        circuit=Circuit(),
+        stop=stop,
+        buckets={
+            kind: Bucket.of_minute(amount)
+            for kind, amount in per_minute.items()
+            if amount is not None
+        },
+    )

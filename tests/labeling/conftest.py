@@ -32,6 +32,11 @@ async def server(anyio_backend):
 
 
 @pytest.fixture
+def rate_limit():
+    return _load_server().RateLimit
+
+
+@pytest.fixture
 def endpoint(server):
     """Builds a config of the server for one wire format."""
 

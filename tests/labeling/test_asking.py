@@ -10,9 +10,12 @@ from rlaif_jax.labeling.asking import Asker
 from rlaif_jax.labeling.backoff import Backoff
 from rlaif_jax.labeling.budget import Budget, Prices
 from rlaif_jax.labeling.chat import Answer, RejectedError, TransientError
+from rlaif_jax.labeling.circuit import Circuit
+from rlaif_jax.labeling.concurrency import Concurrency
 from rlaif_jax.labeling.ledger import Ledger
 from rlaif_jax.labeling.limits import Limits
 from rlaif_jax.labeling.stop import Stop, StoppedError
+from rlaif_jax.labeling.watchdog import Watchdog
 from rlaif_jax.records import Message, Usage
 
 pytestmark = pytest.mark.anyio
@@ -50,12 +53,24 @@ class ScriptedChat:
         pass
 
 
+class SlowChat(ScriptedChat):
+    """A scripted chat each of whose calls takes that long, on the clock of `sleep`."""
+
+    def __init__(self, *script, seconds):
+        super().__init__(*script)
+        self.seconds = seconds
+
+    async def ask(self, messages, **options):
+        await self.sleep(self.seconds)
+        return await super().ask(messages, **options)
+
+
 @pytest.fixture
 def build(tmp_path):
     """Builds askers on one ledger file; their sleeps are noted, not slept."""
     open_ledgers = []
 
-    def build(chat, *, limit_usd=None, timeout_s=60.0, max_attempts=3):
+    def build(chat, *, limit_usd=None, max_attempts=3, **times):
         for ledger in open_ledgers:
             ledger.__exit__(None, None, None)
         open_ledgers[:] = [Ledger(tmp_path / "ledger.jsonl")]
@@ -66,20 +81,31 @@ def build(tmp_path):
             slept.append(seconds)
             now[0] += seconds
 
+        def clock():
+            return now[0]
+
+        chat.sleep = sleep
+        times = {"timeout_s": 60.0, "question_timeout_s": 900.0} | times
         asker = Asker(
             chat=chat,
             ledger=open_ledgers[0],
             prices=Prices(input_usd=1.0, output_usd=1.0),
             budget=Budget(limit_usd=limit_usd, spent_usd=open_ledgers[0].spent_usd),
             limits=Limits(
-                max_in_flight=8, stop=stop, sleep=sleep, clock=lambda: now[0]
+                concurrency=Concurrency(max_in_flight=8),
+                circuit=Circuit(clock=clock),
+                stop=stop,
+                sleep=sleep,
+                clock=clock,
             ),
             stop=stop,
             backoff=Backoff(max_attempts=max_attempts),
             max_tokens=5,
-            timeout_s=timeout_s,
+            watchdog=Watchdog(after_s=60.0),
             sleep=sleep,
+            clock=clock,
             uniform=lambda: 0.5,
+            **times,
         )
         return asker, slept
 
@@ -232,17 +258,87 @@ async def test_nothing_is_asked_while_stopping_but_answers_are_replayed(build):
     assert chat.calls == 1
 
 
-async def test_nothing_but_failures_breaks_the_circuit(build):
-    asker, _ = build(ScriptedChat(*[TransientError("garbage")] * 99), max_attempts=1)
+async def test_all_attempts_of_a_question_share_a_deadline(build):
+    chat = SlowChat(*[TransientError("500")] * 9, seconds=40.0)
+    asker, slept = build(chat, question_timeout_s=100.0, max_attempts=9)
+    outcome = await ask(asker)
+    # 40 + 0.5 + 40 + 1 + 40: nothing is left for a fourth call
+    assert (outcome.state, outcome.attempts) == ("failed", 3)
+    assert outcome.error == "500; question_timeout_s=100 is used up"
+    assert slept == [40.0, 0.5, 40.0, 1.0, 40.0]
+
+
+async def test_the_last_attempt_gets_what_is_left_of_the_deadline(build):
+    asker, _ = build(ScriptedChat("hang"), question_timeout_s=0.01)
+    outcome = await ask(asker)
+    assert (outcome.state, outcome.attempts) == ("failed", 1)
+    assert outcome.error.startswith("h did not answer within 0.01 s; question_timeout")
+
+
+async def test_waits_that_the_server_asks_for_do_not_use_a_question_up(build):
+    later = TransientError("429", retry_after_s=500.0, is_rate_limit=True)
+    asker, slept = build(ScriptedChat(later, later), question_timeout_s=100.0)
+    assert (await ask(asker)).state == "answered"
+    assert slept == [500.0, 500.0]
+
+
+async def test_what_waits_to_be_asked_again_holds_nothing_new_back(build):
+    chat = ScriptedChat(TransientError("500"))
+    asker, _ = build(chat)
+    asker.limits.concurrency = Concurrency(max_in_flight=1)
+    ended, fresh_has_ended = [], asyncio.Event()
+
+    async def wait_for_fresh(seconds):
+        await fresh_has_ended.wait()
+
+    asker.sleep = wait_for_fresh
+
+    async def note(text):
+        await ask(asker, text)
+        ended.append(text)
+        if text == "fresh 2":
+            fresh_has_ended.set()
+
+    await asyncio.gather(*(note(text) for text in ("failing", "fresh 1", "fresh 2")))
+    assert ended == ["fresh 1", "fresh 2", "failing"]
+
+
+async def test_the_watchdog_sees_a_call_while_it_is_under_way(build):
+    seen = []
+
+    class Watched(ScriptedChat):
+        async def ask(self, messages, **options):
+            seen.append(asker.watchdog._oldest()[0])
+            return await super().ask(messages, **options)
+
+    asker, _ = build(Watched())
+    await ask(asker)
+    assert seen == ["pair:ab"] and asker.watchdog._oldest() == ("", 0.0)
+
+
+async def test_a_server_that_is_gone_is_given_up_after_a_few_calls(build):
+    asker, _ = build(chat := ScriptedChat(*[TransientError("garbage")] * 99))
+    for number in range(3):
+        assert (await ask(asker, f"q{number}")).state == "failed"
+    with pytest.raises(PreemptedError, match=r"12 calls in a row.*garbage"):
+        await ask(asker, "q3")
+    assert chat.calls == 12  # three attempts each, the tenth opens, two try again
+    again, _ = build(ScriptedChat())
+    assert (await ask(again, "q3")).state == "answered"
+
+
+async def test_nothing_but_rate_limits_stops_the_run(build):
+    limited = [TransientError("slow down", is_rate_limit=True)] * 99
+    asker, _ = build(ScriptedChat(*limited), max_attempts=1)
     for number in range(19):
         assert (await ask(asker, f"q{number}")).state == "failed"
-    with pytest.raises(PreemptedError, match=r"20 questions in a row.*garbage"):
+    with pytest.raises(PreemptedError, match=r"20 questions in a row.*slow down"):
         await ask(asker, "q19")
 
 
-async def test_one_answer_closes_the_circuit_again(build):
-    failures = [TransientError("garbage")] * 19
-    asker, _ = build(ScriptedChat(*failures, ANSWER, *failures), max_attempts=1)
+async def test_one_answer_lets_the_count_of_failed_questions_begin_again(build):
+    limited = [TransientError("slow down", is_rate_limit=True)] * 19
+    asker, _ = build(ScriptedChat(*limited, ANSWER, *limited), max_attempts=1)
     states = [(await ask(asker, f"q{number}")).state for number in range(39)]
     assert states.count("failed") == 38
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import importlib.util
 import io
 import json
@@ -15,6 +16,7 @@ import pytest
 
 from rlaif_jax.errors import InternalError, PreemptedError, RefusedError, UsageError
 from rlaif_jax.labeling.accounts import Accounts
+from rlaif_jax.labeling.circuit import Circuit
 from rlaif_jax.labeling.critic import ChatCritic
 from rlaif_jax.labeling.pipeline import complete_all, in_order, label_all
 from rlaif_jax.labeling.session import open_asker
@@ -180,7 +182,15 @@ async def test_work_refused_while_stopping_is_no_error_of_its_own():
 
 @pytest.fixture
 async def label(server, endpoint, comparison, tmp_path):
-    async def run(number, *, api="openai", budget_usd=None, max_unanswered=0, **fields):
+    async def run(
+        number,
+        *,
+        api="openai",
+        budget_usd=None,
+        max_unanswered=0,
+        time=None,
+        **fields,
+    ):
         prices = dict.fromkeys(
             ("usd_per_million_input_tokens", "usd_per_million_output_tokens"), 1.0
         )
@@ -193,6 +203,11 @@ async def label(server, endpoint, comparison, tmp_path):
             budget_usd=budget_usd,
         ) as asker:
             asker.uniform = lambda: 0.0  # retries at once
+            asker.limits.circuit = Circuit(first_wait_s=0.0)
+            if time is not None:
+                asker.limits = dataclasses.replace(
+                    asker.limits, sleep=time.sleep, clock=time.clock
+                )
             labels = [
                 one
                 async for one in label_all(
@@ -258,8 +273,40 @@ async def test_garbage_for_some_is_failure_and_for_all_stops_the_run(label, serv
     labels, accounts = await label(5, max_attempts=2, max_unanswered=5)
     assert accounts.states == {"failed": 5} and accounts.calls == 10
     assert {one.verdict for one in labels} == {Verdict.FAILED}
-    with pytest.raises(PreemptedError, match="20 questions in a row"):
-        await label(200, max_attempts=1)
+    asked = len(server.requests)
+    with pytest.raises(PreemptedError, match=r"calls in a row.*one at a time"):
+        await label(200, max_attempts=6)
+    assert len(server.requests) - asked <= 16  # ten, three beside them, two trials
+
+
+async def test_a_server_that_goes_away_for_a_while_loses_nothing(label, server):
+    server.faults.extend([""] * 5 + ["500"] * 14 + [""] * 5 + ["drop"] * 14)
+    labels, accounts = await label(20, max_attempts=30)
+    assert {one.verdict for one in labels} == {Verdict.FIRST}
+    assert accounts.calls == len(server.requests) == 40 + 28
+
+
+class Time:
+    """A clock that only waiting for a limit moves."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def clock(self):
+        return self.now
+
+    async def sleep(self, seconds):
+        self.now += seconds
+
+
+async def test_a_servers_limit_is_learnt_and_never_met(label, server, rate_limit):
+    time = Time()
+    server.rate = rate_limit(10, time.clock)
+    labels, _ = await label(15, time=time, max_in_flight=1)
+    assert {one.verdict for one in labels} == {Verdict.FIRST}
+    assert server.rate.num_refused == 0
+    # of 30 requests 10 go at once, and one every six seconds
+    assert time.now == pytest.approx(120.0, abs=1.0)
 
 
 async def test_failures_of_one_run_are_asked_again_by_the_next(label, server):

@@ -1,5 +1,7 @@
 """Tests of `rlaif_jax.labeling.session`."""
 
+import asyncio
+
 import pytest
 
 from rlaif_jax.errors import RefusedError, UsageError
@@ -45,3 +47,29 @@ async def test_what_is_refused_is_refused_before_any_file_is_made(
             async with open_asker(config, api_key=None, ledger=ledger, budget_usd=1.0):
                 raise AssertionError
     assert not ledger.parent.exists() and not server.requests
+
+
+async def test_limits_per_minute_are_kept_if_they_are_set(endpoint, tmp_path):
+    wanted = {"requests_per_minute": 60, "tokens_per_minute": 1000}
+    for fields, kinds in (({}, set()), (wanted, {"requests", "tokens"})):
+        async with open_asker(
+            endpoint(**fields), api_key=None, ledger=tmp_path / "l", budget_usd=None
+        ) as asker:
+            assert asker.limits.buckets.keys() == kinds
+            waits = {
+                kind: bucket.wait_s(1) for kind, bucket in asker.limits.buckets.items()
+            }
+            assert not any(waits.values())  # the first call goes at once
+
+
+async def test_times_reach_the_asker_and_nothing_is_left_running(endpoint, tmp_path):
+    before = asyncio.all_tasks()
+    async with open_asker(
+        endpoint(question_timeout_s=7.0, timeout_s=3.0),
+        api_key=None,
+        ledger=tmp_path / "l",
+        budget_usd=None,
+    ) as asker:
+        assert (asker.question_timeout_s, asker.timeout_s) == (7.0, 3.0)
+        assert len(asyncio.all_tasks() - before) == 2  # the ledger's, the watchdog's
+    assert asyncio.all_tasks() == before
