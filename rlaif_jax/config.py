@@ -69,6 +69,7 @@ class CompleteConfig(Config):
     seed: int = 0  # sent to OpenAI-compatible endpoints
     max_unanswered: int = Field(default=0, ge=0)  # prompts left out at most
     budget_usd: float | None = Field(default=None, ge=0)
+    dry_run: bool = False  # say what it would cost, and end
 
 
 class SampleConfig(Config):
@@ -99,6 +100,7 @@ class LabelConfig(Config):
     comparisons_per_shard: int = Field(default=512, ge=1)
     max_unanswered: int = Field(default=0, ge=0)  # comparisons left out at most
     budget_usd: float | None = Field(default=None, ge=0)
+    dry_run: bool = False  # say what it would cost, and end
 
     @model_validator(mode="after")
     def _orders_are_asked(self) -> "LabelConfig":

@@ -5,6 +5,14 @@ from contextlib import aclosing
 from pathlib import Path
 
 from rlaif_jax.commands.console import Console
+from rlaif_jax.commands.estimating import (
+    dry_result,
+    show_dry,
+    show_spent,
+    spending,
+    tell_estimate,
+    writing_estimate,
+)
 from rlaif_jax.commands.inputs import read_prompts
 from rlaif_jax.commands.judging import open_writer
 from rlaif_jax.config import CompleteConfig
@@ -23,6 +31,9 @@ def run(config: CompleteConfig, out: Path, console: Console) -> Json:
 
 async def _run(config: CompleteConfig, out: Path, console: Console) -> Json:
     prompts = read_prompts(config.prompts, config.splits)
+    estimate = writing_estimate(config.teacher, prompts, budget_usd=config.budget_usd)
+    if config.dry_run:
+        return dry_result(estimate, config.budget_usd)
     accounts = Accounts(total=len(prompts), max_unanswered=config.max_unanswered)
     async with open_writer(
         config.teacher,
@@ -32,6 +43,7 @@ async def _run(config: CompleteConfig, out: Path, console: Console) -> Json:
         budget_usd=config.budget_usd,
     ) as writer:
         claim(out, config, inputs=content_hash([p.prompt_id for p in prompts]))
+        tell_estimate(estimate, config.budget_usd, console)
         run_of_completions = complete_all(
             prompts,
             teacher=writer.teacher,
@@ -39,7 +51,7 @@ async def _run(config: CompleteConfig, out: Path, console: Console) -> Json:
             stop=writer.stop,
             accounts=accounts,
             progress=lambda now: console.update(
-                "completions", now.done, now.total, f"{now.cost_usd:.2f} USD"
+                "completions", now.done, now.total, spending(writer.budget, estimate)
             ),
         )
         async with aclosing(run_of_completions):
@@ -51,6 +63,7 @@ async def _run(config: CompleteConfig, out: Path, console: Console) -> Json:
         "completions": accounts.done,
         "finish_reasons": dict(sorted(accounts.states.items())),
         **accounts.spent(),
+        "estimate": estimate.to_json(),
         "file": str(out / "completions.jsonl"),
     }
     write_json(out / "completions.json", result)
@@ -58,8 +71,11 @@ async def _run(config: CompleteConfig, out: Path, console: Console) -> Json:
 
 
 def show(result: Json, out: Path) -> None:
-    """Prints the counts and the price."""
+    """Prints the counts and the price, or the estimate of a dry run."""
     del out
+    if "dry_run" in result:
+        show_dry(result)
+        return
     ends = ", ".join(f"{k} {v}" for k, v in result["finish_reasons"].items())
     print(f"{result['completions']} completions ({ends}): {result['file']}")
-    print(f"cost: {result['cost_usd']:.4f} USD")
+    show_spent(result)

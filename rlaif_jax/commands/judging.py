@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rlaif_jax.config_parts import EndpointConfig, Orders, RecordedConfig
 from rlaif_jax.labeling.asking import Asker
+from rlaif_jax.labeling.budget import Budget
 from rlaif_jax.labeling.critic import ChatCritic, Critic
 from rlaif_jax.labeling.ledger import Ledger
 from rlaif_jax.labeling.recorded import RecordedCritic, RecordedTeacher, read_judgments
@@ -16,24 +17,27 @@ from rlaif_jax.labeling.stop import Stop
 from rlaif_jax.labeling.teacher import ChatTeacher, Teacher
 
 _RECORDED_WORKERS = 16
+_WORKERS_PER_CALL = 2  # what waits before it is asked again holds nothing new back
 
 
 @dataclass(frozen=True)
 class Judge:
-    """A critic, how many may ask it at a time, and what stops it."""
+    """A critic, how many may ask it at a time, what stops it, and its budget."""
 
     critic: Critic
     workers: int
     stop: Stop
+    budget: Budget
 
 
 @dataclass(frozen=True)
 class Writer:
-    """A teacher, how many may ask it at a time, what stops it, and its ledger."""
+    """A teacher, with what a `Judge` has, and its ledger."""
 
     teacher: Teacher
     workers: int
     stop: Stop
+    budget: Budget
     ledger: Ledger | None = None  # none of a recorded teacher
 
 
@@ -47,11 +51,12 @@ async def open_judge(
 ) -> AsyncIterator[Judge]:
     """The critic that a config names; its ledger is in the run folder."""
     if isinstance(config, RecordedConfig):
-        yield Judge(RecordedCritic.from_file(config.file), _RECORDED_WORKERS, Stop())
+        recorded = RecordedCritic.from_file(config.file)
+        yield Judge(recorded, _RECORDED_WORKERS, Stop(), Budget(limit_usd=None))
         return
     async with _open_asker(config, out, budget_usd) as asker:
         critic = ChatCritic(asker=asker, orders=orders)
-        yield Judge(critic, config.max_in_flight, asker.stop)
+        yield Judge(critic, _workers(config), asker.stop, asker.budget)
 
 
 @asynccontextmanager
@@ -71,11 +76,17 @@ async def open_writer(
             source=str(config.file),
             generator=generator,
         )
-        yield Writer(teacher, _RECORDED_WORKERS, Stop())
+        yield Writer(teacher, _RECORDED_WORKERS, Stop(), Budget(limit_usd=None))
         return
     async with _open_asker(config, out, budget_usd) as asker:
         chat = ChatTeacher(asker=asker, generator=generator, seed=seed)
-        yield Writer(chat, config.max_in_flight, asker.stop, asker.ledger)
+        workers = _workers(config)
+        yield Writer(chat, workers, asker.stop, asker.budget, asker.ledger)
+
+
+def _workers(config: EndpointConfig) -> int:
+    """Items under way at a time: more than calls."""
+    return _WORKERS_PER_CALL * config.max_in_flight
 
 
 def _open_asker(

@@ -6,6 +6,14 @@ from contextlib import aclosing
 from pathlib import Path
 
 from rlaif_jax.commands.console import Console
+from rlaif_jax.commands.estimating import (
+    dry_result,
+    judging_estimate,
+    show_dry,
+    show_spent,
+    spending,
+    tell_estimate,
+)
 from rlaif_jax.commands.inputs import (
     build_comparisons,
     comparisons_hash,
@@ -14,9 +22,11 @@ from rlaif_jax.commands.inputs import (
 )
 from rlaif_jax.commands.judging import open_judge
 from rlaif_jax.config import LabelConfig
+from rlaif_jax.data.manifest import Manifest
 from rlaif_jax.data.shards import ShardWriter
 from rlaif_jax.files import read_records, write_json, write_records
 from rlaif_jax.labeling.accounts import Accounts
+from rlaif_jax.labeling.estimate import Estimate
 from rlaif_jax.labeling.pipeline import label_all
 from rlaif_jax.records import (
     Comparison,
@@ -41,11 +51,17 @@ async def _run(config: LabelConfig, out: Path, console: Console) -> Json:
     comparisons = [
         one for one in compared if is_usable(one.first) and is_usable(one.second)
     ]
+    estimate = judging_estimate(
+        config.critic, comparisons, orders=config.orders, budget_usd=config.budget_usd
+    )
+    if config.dry_run:
+        return dry_result(estimate, config.budget_usd)
     accounts = Accounts(total=len(comparisons), max_unanswered=config.max_unanswered)
     async with open_judge(
         config.critic, orders=config.orders, out=out, budget_usd=config.budget_usd
     ) as judge:
         claim(out, config, inputs=comparisons_hash(comparisons))
+        tell_estimate(estimate, config.budget_usd, console)
         with ShardWriter(out) as shards:
             splits = {prompt.prompt_id: prompt.split for prompt in prompts}
             sealer = _Sealer(shards, config.comparisons_per_shard, splits)
@@ -59,7 +75,10 @@ async def _run(config: LabelConfig, out: Path, console: Console) -> Json:
                 stop=judge.stop,
                 accounts=accounts,
                 progress=lambda now: console.update(
-                    "labels", now.done, now.total, _note(now, watch=console.watch)
+                    "labels",
+                    now.done,
+                    now.total,
+                    spending(judge.budget, estimate) + _counts(now, console.watch),
                 ),
             )
             async with aclosing(run_of_labels):
@@ -69,7 +88,7 @@ async def _run(config: LabelConfig, out: Path, console: Console) -> Json:
                     labels.append(label)
             sealer.finish()
             manifest = shards.manifest
-    result = _result(accounts, pairs=manifest.num_rows, shards=len(manifest.entries))
+    result = _result(accounts, estimate, manifest)
     result["unusable"] = len(compared) - len(comparisons)
     write_json(out / "label.json", result)
     return result
@@ -163,29 +182,30 @@ def _turn(completion: Completion) -> tuple[Message, ...]:
     return (Message(role="assistant", content=completion.text),)
 
 
-def _note(accounts: Accounts, *, watch: bool) -> str:
-    """What stands beside the bar: the price, and with --watch every count."""
-    note = f"{accounts.cost_usd:.2f} USD"
-    if watch:
-        counts = {**accounts.verdicts, **accounts.states}
-        note += "".join(f" {name}={count}" for name, count in sorted(counts.items()))
-    return note
+def _counts(accounts: Accounts, watch: bool) -> str:
+    """What stands beside the price: with --watch every count."""
+    counts = {**accounts.verdicts, **accounts.states} if watch else {}
+    return "".join(f" {name}={count}" for name, count in sorted(counts.items()))
 
 
-def _result(accounts: Accounts, *, pairs: int, shards: int) -> Json:
+def _result(accounts: Accounts, estimate: Estimate, manifest: Manifest) -> Json:
     return {
         "comparisons": accounts.done,
         "labels": {v.value: accounts.verdicts[v.value] for v in Verdict},
         "states": dict(sorted(accounts.states.items())),
-        "pairs": pairs,
-        "shards": shards,
+        "pairs": manifest.num_rows,
+        "shards": len(manifest.entries),
         **accounts.spent(),
+        "estimate": estimate.to_json(),
     }
 
 
 def show(result: Json, out: Path) -> None:
-    """Prints the verdicts, the pairs and the price."""
+    """Prints the verdicts, the pairs and the price, or the estimate of a dry run."""
+    if "dry_run" in result:
+        show_dry(result)
+        return
     counts = ", ".join(f"{name} {count}" for name, count in result["labels"].items())
     print(f"{result['comparisons']} comparisons: {counts}")
     print(f"{result['pairs']} pairs in {result['shards']} shards: {out}")
-    print(f"{result['calls']} calls, {result['cost_usd']:.4f} USD")
+    show_spent(result)

@@ -6,7 +6,9 @@ import json
 import pytest
 
 from rlaif_jax.commands import complete, evaluate, label, prompts
+from rlaif_jax.commands.console import Console
 from rlaif_jax.config import CompleteConfig, EvaluateConfig, LabelConfig, PromptsConfig
+from rlaif_jax.config_file import validate
 from rlaif_jax.data.manifest import read_manifest
 from rlaif_jax.data.shards import read_shard
 from rlaif_jax.errors import PreemptedError, RefusedError, UsageError
@@ -143,6 +145,109 @@ def test_a_budget_stops_the_run_and_more_money_continues_it(
     assert run(complete, CompleteConfig, document, tmp_path / "x")["completions"] == 70
     results = (tmp_path / "x" / "ledger.jsonl").read_text().count('"result"')
     assert 0 < before < results == 70
+
+
+NOBODY = "http://127.0.0.1:1/v1"  # a call there would fail the run
+
+
+class Said(Console):
+    """A console that keeps what is said."""
+
+    def __init__(self):
+        super().__init__(quiet=True)
+        self.lines = []
+        self.notes = []
+
+    def say(self, text):
+        self.lines.append(text)
+
+    def update(self, name, done, total=None, note=""):
+        self.notes.append(note)
+
+
+def test_a_dry_run_of_labels_asks_nothing_and_writes_nothing(
+    drawn, written, tmp_path, run, endpoint, capsys
+):
+    document = label_document(drawn, written, endpoint("lab-critic-strong"))
+    dry = endpoint("lab-critic-strong", base_url=NOBODY)
+    dry = run(
+        label, LabelConfig, document | {"critic": dry, "dry_run": True}, tmp_path / "d"
+    )
+    assert dry.keys() == {"dry_run", "estimate", "budget_usd"}
+    assert not (tmp_path / "d").exists()
+    label.show(dry, tmp_path / "d")
+    told = capsys.readouterr().out
+    assert told.startswith("estimate: ") and "nothing was asked" in told
+
+    result = run(label, LabelConfig, document, tmp_path / "labels")
+    estimate = dry["estimate"]
+    assert result["estimate"] == estimate
+    assert result["calls"] == estimate["calls"]  # no call failed
+    # 30 comparisons in both orders, but for those of equal texts
+    assert estimate["calls"] == 60 - 2 * result["states"].get("skipped_identical", 0)
+    assert 0 < result["cost_usd"] <= estimate["at_most_usd"]
+    label.show(result, tmp_path / "labels")
+    assert f"estimated: {estimate['calls']} calls, " in capsys.readouterr().out
+
+
+def test_a_dry_run_of_completions_asks_nothing_and_writes_nothing(
+    drawn, tmp_path, run, endpoint, capsys
+):
+    teacher = endpoint("lab-teacher-weak", base_url=NOBODY)
+    document = {"prompts": str(drawn), "teacher": teacher, "dry_run": True}
+    result = run(complete, CompleteConfig, document, tmp_path / "x")
+    assert not (tmp_path / "x").exists()
+    estimate = result["estimate"]
+    assert (estimate["calls"], estimate["completion_tokens"]) == (70, 70 * 16)
+    messages = [one.messages for one in read_records(drawn, Prompt)]
+    num_bytes = sum(len(turn.content.encode()) for one in messages for turn in one)
+    # half of 32 tokens an answer; a prompt of one turn has at most 32 tokens besides
+    most = num_bytes + 70 * 32
+    assert estimate["at_most_usd"] == pytest.approx((most + 70 * 32 * 2) * 1e-6)
+    complete.show(result, tmp_path / "x")
+    assert "nothing was asked" in capsys.readouterr().out
+
+
+def test_a_dry_run_needs_a_price_too(drawn, tmp_path, run, endpoint):
+    teacher = endpoint("m", usd_per_million_input_tokens=None)
+    teacher |= {"base_url": "https://api.openai.com/v1"}
+    document = {"prompts": str(drawn), "teacher": teacher, "dry_run": True}
+    with pytest.raises(RefusedError, match="price"):
+        run(complete, CompleteConfig, document, tmp_path / "x")
+
+
+def test_what_is_recorded_costs_nothing_to_replay(drawn, tmp_path, run):
+    file = tmp_path / "none.json"
+    teacher = {"api": "recorded", "file": str(file)}
+    document = {"prompts": str(drawn), "teacher": teacher, "dry_run": True}
+    estimate = run(complete, CompleteConfig, document, tmp_path / "x")["estimate"]
+    assert set(estimate.values()) == {0}
+
+
+def test_the_estimate_is_said_before_the_first_call(drawn, tmp_path, endpoint):
+    teacher = endpoint("lab-teacher-weak")
+    document = {"prompts": str(drawn), "teacher": teacher, "budget_usd": 0}
+    said = Said()
+    with pytest.raises(RefusedError, match="budget reached"):
+        complete.run(validate(CompleteConfig, document), tmp_path / "x", said)
+    assert said.lines[0].startswith("estimate: 70 calls, ")
+    assert said.lines[1].startswith("budget_usd=0 is less than that")
+
+
+def test_the_progress_tells_what_was_spent_beside_the_estimate(
+    drawn, tmp_path, endpoint
+):
+    prices = dict.fromkeys(
+        ("usd_per_million_input_tokens", "usd_per_million_output_tokens"), 10000
+    )
+    teacher = endpoint("lab-teacher-weak", max_in_flight=1, **prices)
+    config = validate(CompleteConfig, {"prompts": str(drawn), "teacher": teacher})
+    said = Said()
+    result = complete.run(config, tmp_path / "x", said)
+    expected = f"of about {result['estimate']['cost_usd']:.2f} USD"
+    assert said.notes[-1] == f"{result['cost_usd']:.2f} {expected}"
+    spent = [float(note.split()[0]) for note in said.notes]
+    assert spent == sorted(spent) and 0 < spent[0] < spent[-1]
 
 
 def test_the_strong_teacher_beats_the_weak_one(drawn, written, tmp_path, run, endpoint):

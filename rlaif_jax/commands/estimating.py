@@ -1,0 +1,113 @@
+"""What `label` and `complete` will cost, said before the first call and after the last.
+
+The whole input is estimated, whatever earlier runs have answered of it, so that a run
+that is taken up again tells the same.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from rlaif_jax.commands.console import Console
+from rlaif_jax.config_parts import EndpointConfig, Orders, RecordedConfig
+from rlaif_jax.labeling.budget import Budget, Prices, endpoint_prices
+from rlaif_jax.labeling.estimate import Estimate
+from rlaif_jax.labeling.order import shown_orders
+from rlaif_jax.labeling.prompts import instruction_text, judge_messages
+from rlaif_jax.records import Comparison, Message, Prompt
+from rlaif_jax.typing import Json
+
+_FREE = Prices(input_usd=0.0, output_usd=0.0)
+
+
+def judging_estimate(
+    config: EndpointConfig | RecordedConfig,
+    comparisons: Sequence[Comparison],
+    *,
+    orders: Orders,
+    budget_usd: float | None,
+) -> Estimate:
+    """What judging these comparisons will take.
+
+    Raises:
+      RefusedError: If a price is unknown.
+    """
+    return _estimate(config, _judge_questions(comparisons, orders), budget_usd)
+
+
+def writing_estimate(
+    config: EndpointConfig | RecordedConfig,
+    prompts: Sequence[Prompt],
+    *,
+    budget_usd: float | None,
+) -> Estimate:
+    """What completing these prompts will take; see `judging_estimate`."""
+    return _estimate(config, (prompt.messages for prompt in prompts), budget_usd)
+
+
+def tell_estimate(
+    estimate: Estimate, budget_usd: float | None, console: Console
+) -> None:
+    """Says what a run will cost, and if its budget will not last."""
+    for line in _lines(estimate, budget_usd):
+        console.say(line)
+
+
+def spending(budget: Budget, estimate: Estimate) -> str:
+    """What was spent so far, by all runs on the ledger, beside the estimate."""
+    return f"{budget.spent_usd:.2f} of about {estimate.cost_usd:.2f} USD"
+
+
+def dry_result(estimate: Estimate, budget_usd: float | None) -> Json:
+    """The result of a run that asks nothing."""
+    return {
+        "dry_run": True,
+        "estimate": estimate.to_json(),
+        "budget_usd": budget_usd,
+    }
+
+
+def show_dry(result: Json) -> None:
+    """Prints the result of a run that asked nothing."""
+    for line in _lines(Estimate(**result["estimate"]), result["budget_usd"]):
+        print(line)
+    print("dry run: nothing was asked")
+
+
+def show_spent(result: Json) -> None:
+    """Prints what was asked and spent, and what was estimated."""
+    estimate = result["estimate"]
+    print(
+        f"{result['calls']} calls, {result['cost_usd']:.4f} USD; estimated:"
+        f" {estimate['calls']} calls, {estimate['cost_usd']:.4f} USD, at most"
+        f" {estimate['at_most_usd']:.4f}"
+    )
+
+
+def _lines(estimate: Estimate, budget_usd: float | None) -> Iterator[str]:
+    yield estimate.told()
+    if budget_usd is not None and estimate.cost_usd > budget_usd:
+        yield (
+            f"budget_usd={budget_usd:g} is less than that: the run will stop there, and"
+            " go on when it is raised"
+        )
+
+
+def _judge_questions(
+    comparisons: Iterable[Comparison], orders: Orders
+) -> Iterator[Sequence[Message]]:
+    """All that a `ChatCritic` asks if each answer is a verdict."""
+    for one in comparisons:
+        if one.first.text != one.second.text:
+            for swapped in shown_orders(orders, instruction_text(one.messages)):
+                yield judge_messages(one, swapped=swapped)
+
+
+def _estimate(
+    config: EndpointConfig | RecordedConfig,
+    questions: Iterable[Sequence[Message]],
+    budget_usd: float | None,
+) -> Estimate:
+    """The estimate of these questions; what is recorded is not asked."""
+    if isinstance(config, RecordedConfig):
+        return Estimate.of((), max_tokens=0, prices=_FREE)
+    prices = endpoint_prices(config, budget_usd)
+    return Estimate.of(questions, max_tokens=config.max_tokens, prices=prices)
