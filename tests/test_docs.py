@@ -15,7 +15,8 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 def test_every_test_that_a_document_names_is_there(path):
     for file, name in re.findall(r"`([\w/]+\.py)::(\w+)`", path.read_text()):
         text = (ROOT / "tests" / file).read_text()
-        assert f"\ndef {name}(" in text, f"{path.name} names {file}::{name}"
+        found = re.search(rf"^(async )?def {name}\(", text, re.MULTILINE)
+        assert found, f"{path.name} names {file}::{name}"
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
