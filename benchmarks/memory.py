@@ -37,6 +37,7 @@ from rlaif_jax import figures
 from rlaif_jax.config_losses import DpoLossConfig
 from rlaif_jax.config_parts import AdamWConfig, GuardConfig, MeshConfig
 from rlaif_jax.data.packing import Example, Pair, pack, pad
+from rlaif_jax.losses.head import Head
 from rlaif_jax.models import TransformerConfig, hidden_states, init_params
 from rlaif_jax.models.registry import preset
 from rlaif_jax.models.remat import REMATS
@@ -172,8 +173,29 @@ def all_logits(hidden, kernel, targets, head):
 # --- parts ------------------------------------------------------------------------
 
 
+def head_bytes(config: TransformerConfig, *, is_full: bool) -> int:
+    """Temporaries of both gradients of the head alone, for the slots of the DPO step.
+
+    The gradients themselves are results, and are not counted.
+    """
+    shape = pack(items(Pair), length=ROW).sources.shape
+    head = Head(None, scoring._chunk(config, shape))
+
+    def total(states, kernel, targets):
+        find = all_logits if is_full else scoring.slot_logps
+        return jnp.sum(find(states, kernel, targets, head))
+
+    arguments = (
+        jax.ShapeDtypeStruct((*shape, config.embed), jnp.float32),
+        jax.ShapeDtypeStruct((config.embed, config.vocab_size), jnp.float32),
+        jax.ShapeDtypeStruct(shape, jnp.int32),
+    )
+    gradient = jax.jit(jax.grad(total, argnums=(0, 1)))
+    return gradient.lower(*arguments).compile().memory_analysis().temp_size_in_bytes
+
+
 def vocabulary() -> list[dict[str, object]]:
-    """Temporaries of both steps with both heads."""
+    """Temporaries of both steps and of the head alone, with both heads."""
     rows = []
     for size in VOCABULARIES:
         config = MODEL.replace(vocab_size=size, remat="full")
@@ -182,6 +204,7 @@ def vocabulary() -> list[dict[str, object]]:
             for name, is_full in (("chunks", False), ("all_logits", True)):
                 found = step_bytes(config, task, has_all_logits=is_full)
                 row[f"{task}_{name}"] = found["temporaries"]
+                row[f"head_{name}"] = head_bytes(config, is_full=is_full)
         print(row, flush=True)
         rows.append(row)
     return rows
