@@ -9,8 +9,9 @@ from matplotlib.lines import Line2D
 
 from rlaif_jax.figures import INK, PALETTE, new_figure
 from rlaif_jax.study.results import Curve, StudyResults
-from rlaif_jax.study.wording import points, visible
+from rlaif_jax.study.wording import points
 from rlaif_jax.typing import Number
+from rlaif_jax.visible import visible
 
 WIDE = 7.6  # inches: a page of text
 NARROW = 3.9  # inches: a phone

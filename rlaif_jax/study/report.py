@@ -11,6 +11,7 @@ from rlaif_jax.study.page import ROLES, StudyPage, study_page
 from rlaif_jax.study.results import StudyResults
 from rlaif_jax.study.results_file import write_results
 from rlaif_jax.study.summary import FEW_SEEDS
+from rlaif_jax.visible import visible
 
 
 def write_report(results: StudyResults, folder: Path) -> Path:
@@ -76,4 +77,4 @@ def _environment() -> jinja2.Environment:
 
 def _visible(value: object) -> object:
     """Spells out hidden characters of plain text; markup was made by the template."""
-    return wording.visible(value) if type(value) is str else value
+    return visible(value) if type(value) is str else value

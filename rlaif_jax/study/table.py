@@ -13,8 +13,8 @@ from rlaif_jax.study.wording import (
     measure_value,
     points,
     usd,
-    visible,
 )
+from rlaif_jax.visible import visible
 
 _ARMS_IN_A_ROW = 4  # fit 80 columns
 

@@ -1,13 +1,9 @@
-"""How figures and foreign text are written for people."""
-
-import unicodedata
+"""How figures are written for people."""
 
 from rlaif_jax.typing import Number
 
 MINUS = "\N{MINUS SIGN}"
 _SPACE = "\N{NO-BREAK SPACE}"
-_JOINERS = "\n\t\N{ZERO WIDTH JOINER}\N{ZERO WIDTH NON-JOINER}"  # harmless, and needed
-_INVISIBLE = {"Cc", "Cf", "Cs"}  # control, format (also bidirectional), surrogate
 
 _FRACTIONS = ("accuracy", "_rate")  # endings of measures between 0 and 1
 
@@ -61,17 +57,3 @@ def measure_value(name: str, value: Number) -> str:
     if name.endswith(_FRACTIONS):
         return percent(100 * value)
     return f"{value:,.3g}".replace("-", MINUS)
-
-
-def visible(text: str) -> str:
-    """The text with every character that hides or reorders others spelled out.
-
-    Model output may hold terminal escapes, or controls that make the eye read
-    another text than the one that was judged.
-    """
-    return "".join(
-        f"[U+{ord(character):04X}]"
-        if character not in _JOINERS and unicodedata.category(character) in _INVISIBLE
-        else character
-        for character in text
-    )
