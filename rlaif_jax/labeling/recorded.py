@@ -85,6 +85,15 @@ def recorded_preference(path: Path, number: int, row: Json) -> float | None:
     )
 
 
+def verdict_of(p_first: float | None) -> Verdict:
+    """The verdict that a probability amounts to."""
+    if p_first is None:
+        return Verdict.FAILED
+    if p_first == 0.5:
+        return Verdict.TIE
+    return Verdict.FIRST if p_first > 0.5 else Verdict.SECOND
+
+
 class RecordedCritic:
     """Answers from an annotation file, in whichever order the texts come."""
 
@@ -126,7 +135,7 @@ class RecordedCritic:
                 f" {_quoted(instruction)}: use the file that they came from"
             )
         judgment, p_first = found
-        verdict = _verdict(p_first)
+        verdict = verdict_of(p_first)
         return Label(
             pair_id=comparison.pair_id,
             verdict=verdict,
@@ -222,15 +231,6 @@ def _judgment(path: Path, number: int, row: Json) -> Judgment:
         preference=recorded_preference(path, number, row),
         cost_usd=price if isinstance(price, float) and price >= 0 else 0.0,
     )
-
-
-def _verdict(p_first: float | None) -> Verdict:
-    """The verdict that a probability amounts to."""
-    if p_first is None:
-        return Verdict.FAILED
-    if p_first == 0.5:
-        return Verdict.TIE
-    return Verdict.FIRST if p_first > 0.5 else Verdict.SECOND
 
 
 def _quoted(instruction: str) -> str:

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from rlaif_jax.config_parts import EndpointConfig
-from rlaif_jax.records import Comparison, Completion, Message, Prompt
+from rlaif_jax.labeling.judged import Call, Judged
+from rlaif_jax.labeling.recorded import verdict_of
+from rlaif_jax.records import Comparison, Completion, Label, Message, Prompt, Verdict
 
 KEY = "planted-key-9f8e7d"
 
@@ -52,6 +54,54 @@ def endpoint(server):
 
 def make_prompt(text="What is 2+2?"):
     return Prompt.create((Message(role="user", content=text),), source="test")
+
+
+def make_judged(number=0, *, p_first=1.0, texts=("good", "bad"), **fields):
+    """A comparison of question `number` with its label.
+
+    fields: writers, calls ((swapped, verdict), ...), state, critic, cost_usd,
+    num_calls, place, is_cut_known, finish_reasons.
+    """
+    prompt = make_prompt(f"question {number}")
+    writers = fields.get("writers", ("one", "two"))
+    reasons = fields.get("finish_reasons", ("stop", "stop"))
+    comparison = Comparison.create(
+        prompt,
+        *(
+            Completion.create(prompt.prompt_id, text, generator=writer, finish_reason=r)
+            for text, writer, r in zip(texts, writers, reasons, strict=True)
+        ),
+    )
+    calls = fields.get("calls", ())
+    verdict = verdict_of(p_first)
+    usual = "unparsable" if verdict is Verdict.FAILED else "labeled"
+    label = Label(
+        pair_id=comparison.pair_id,
+        verdict=verdict,
+        p_first=p_first,
+        verdict_both_orders=",".join(verdict for _, verdict in calls),
+        state=fields.get("state", usual),
+        critic=fields.get("critic", "judge"),
+        critic_returned_model="",
+        template_hash="",
+        cost_usd=fields.get("cost_usd", 0.0),
+        calls=fields.get("num_calls", 0),
+    )
+    return Judged(
+        comparison=comparison,
+        label=label,
+        calls=tuple(
+            Call(swapped=swapped, verdict=Verdict(verdict))
+            for swapped, verdict in calls
+        ),
+        place=fields.get("place", 0.0),
+        is_cut_known=fields.get("is_cut_known", False),
+    )
+
+
+@pytest.fixture
+def judged():
+    return make_judged
 
 
 def make_comparison(number=0, first="good", second="bad"):
