@@ -48,6 +48,7 @@ VERBS = {
         "A critic judges comparisons: sealed preference shards.",
         is_watchable=True,
     ),
+    "audit": Verb("config:AuditConfig", "What a critic's labels say about the critic."),
     "dpo": Verb(
         "config_training:DpoConfig",
         "DPO on preference shards, finished or still growing.",

@@ -108,6 +108,14 @@ class LabelConfig(Config):
         return self
 
 
+class AuditConfig(Config):
+    """`audit`: what a critic's labels say about the critic."""
+
+    labels: Path  # run folder of label, AlpacaEval annotation file, or folder of these
+    against: Path | None = None  # another judge's, of the same comparisons: agreement
+    own: tuple[str, ...] = ()  # generators of the critic's family; its name else
+
+
 def _require_orders(critic: EndpointConfig | RecordedConfig, orders: Orders) -> None:
     """Refuses to promise an order that recorded judgments do not have."""
     if isinstance(critic, RecordedConfig) and orders != "both":
