@@ -377,6 +377,7 @@ def drawn(document: dict) -> object:
         "sft_all_logits": ("SFT, all logits", figures.ORANGE, "-"),
         "dpo_chunks": ("DPO, in chunks", figures.BLUE, "-"),
         "sft_chunks": ("SFT, in chunks", figures.SKY, "-"),
+        "head_chunks": ("head alone, in chunks", figures.GREEN, "-"),
         "head_and_embedding": ("gradients of head and embedding", figures.INK, ":"),
     }
     for key, (label, color, style) in lines.items():

@@ -17,15 +17,13 @@ from rlaif_jax.config_losses import (
     LossConfig,
     SftTermConfig,
 )
-from rlaif_jax.config_parts import AdamWConfig, RowsConfig, TokensConfig
+from rlaif_jax.config_parts import AdamWConfig, RowsConfig
 from rlaif_jax.config_validation import ValidationConfig
 from rlaif_jax.data.layout import build_layout
 from rlaif_jax.data.packing import Pair, pack
 from rlaif_jax.data.row_sources import ManifestSource
 from rlaif_jax.data.shards import ShardWriter
-from rlaif_jax.data.tokenizer import load_tokenizer
 from rlaif_jax.errors import InternalError, PreemptedError
-from rlaif_jax.lab.vocabulary import write_tokenizer
 from rlaif_jax.records import Message, Preference
 from rlaif_jax.sharding.mesh import batch_divisor
 from rlaif_jax.training import reference
@@ -36,7 +34,6 @@ from rlaif_jax.training.dpo import (
     train_dpo,
 )
 from rlaif_jax.training.logp_store import LogpStore
-from rlaif_jax.training.pairs import PairEncoder
 from rlaif_jax.training.plan import ValidationSet
 from rlaif_jax.training.preference_loss import PreferenceLoss
 
@@ -377,22 +374,3 @@ def test_a_reference_that_is_not_the_start_is_refused_at_once(
     with pytest.raises(InternalError, match="policy and reference disagree"):
         run(where, loss=loss)
     assert not (where.out / "checkpoints").exists()
-
-
-def test_preferences_become_ids_with_the_end_of_what_ended(tmp_path):
-    write_tokenizer(tmp_path)
-    tokenizer = load_tokenizer(tmp_path)
-    tokens = TokensConfig(max_prompt_tokens=30, max_completion_tokens=9)
-    encode = PairEncoder(tokenizer, tokens)
-    whole = preference(1)
-    cut = whole.model_copy(
-        update={"rejected_finish_reason": "length", "pair_id": "cut"}
-    )
-    sides = [encode(whole).rejected, encode(cut).rejected]
-    assert encode(whole).chosen == encode(cut).chosen
-    assert sides[0] == [*sides[1], tokenizer.eos_token_id]
-    assert encode(whole).chosen[-1] == tokenizer.eos_token_id
-    assert max(map(len, [*sides, encode(whole).chosen])) <= 9
-    assert len(encode(whole).prompt) <= 30
-    assert encode(whole).fate.ended == (True, True)
-    assert encode(cut).fate.ended == (True, False)
