@@ -4,7 +4,7 @@ Imports no JAX, as `config` does not.
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -53,7 +53,7 @@ class TrainingConfig(Config):
 
     @model_validator(mode="before")
     @classmethod
-    def _swept(cls, document: object) -> object:
+    def _swept(cls, document: Any) -> Any:
         """A sweep's rates stand for the optimizer's, which may be left out."""
         match document:
             case {
