@@ -34,7 +34,15 @@ from rlaif_jax.training.step import Batch, LossFn, Metrics, TrainState, train_st
 def free(params: Params) -> None:
     """Gives the devices' memory back, whoever still refers to the arrays."""
     for leaf in jax.tree.leaves(params):
-        leaf.delete()  # nothing, if it was donated
+        if isinstance(leaf, jax.Array):  # a new head is still the host's
+            leaf.delete()  # nothing, if it was donated
+
+
+def _on_devices(leaf: Any, like: jax.ShapeDtypeStruct) -> jax.Array:
+    """A parameter where it belongs, if it is still the host's."""
+    if isinstance(leaf, jax.Array):
+        return leaf
+    return jax.device_put(leaf.astype(like.dtype), like.sharding)
 
 
 class StateLayout(NamedTuple):
@@ -111,12 +119,15 @@ class StateLayout(NamedTuple):
             step = jnp.zeros((), jnp.int32)
             return TrainState(step, own, self.optimizer.init(own), GuardState.fresh())
 
+        given = params
+        if is_spare:
+            given = jax.tree.map(_on_devices, params, self.abstract.params)
         same = jax.tree.map(
-            lambda leaf, like: leaf.dtype == like.dtype, params, self.abstract.params
+            lambda leaf, like: leaf.dtype == like.dtype, given, self.abstract.params
         )
         donated = 0 if is_spare and all(jax.tree.leaves(same)) else ()
         make = jax.jit(init, out_shardings=self.shardings, donate_argnums=donated)
-        state = make(params)
+        state = make(given)
         if is_spare:
             free(params)
         return state
