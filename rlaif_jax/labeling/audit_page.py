@@ -22,9 +22,9 @@ from rlaif_jax.labeling.judged import Call, Judged, judged_key
 from rlaif_jax.labeling.meanings import MEANINGS, written
 from rlaif_jax.labeling.order_bias import NUM_BLOCKS, is_flip
 from rlaif_jax.labeling.recorded import verdict_of
+from rlaif_jax.pages import page_environment
 from rlaif_jax.records import Verdict, content_hash
 from rlaif_jax.typing import Json
-from rlaif_jax.visible import visible
 
 VERDICTS = [verdict.value for verdict in Verdict]
 FLAGS = (  # of a comparison; the page can show those alone that have one
@@ -153,23 +153,11 @@ def _script_json(document: Json) -> str:
 
 
 def _environment() -> jinja2.Environment:
-    """Templates in which every value is escaped, and nothing is invisible."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        finalize=_visible,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    """The template, with what it writes figures with."""
+    environment = page_environment(Path(__file__).parent)
     environment.filters["percent"] = _percent
     environment.globals |= {"written": written, "interval": _interval}
     return environment
-
-
-def _visible(value: object) -> object:
-    """Spells out hidden characters of plain text; markup was made by the template."""
-    return visible(value) if type(value) is str else value
 
 
 def _percent(value: float) -> str:

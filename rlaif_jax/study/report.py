@@ -6,12 +6,12 @@ from pathlib import Path
 import jinja2
 
 from rlaif_jax.files import write_atomic
+from rlaif_jax.pages import page_environment
 from rlaif_jax.study import wording
 from rlaif_jax.study.page import ROLES, StudyPage, study_page
 from rlaif_jax.study.results import StudyResults
 from rlaif_jax.study.results_file import write_results
 from rlaif_jax.study.summary import FEW_SEEDS
-from rlaif_jax.visible import visible
 
 
 def write_report(results: StudyResults, folder: Path) -> Path:
@@ -51,15 +51,8 @@ def _write_html(pages: list[StudyPage], title: str, folder: Path) -> Path:
 
 
 def _environment() -> jinja2.Environment:
-    """Templates in which every value is escaped, and nothing is invisible."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        finalize=_visible,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    """The template, with what it writes figures with."""
+    environment = page_environment(Path(__file__).parent)
     environment.filters |= {
         "points": wording.points,
         "usd": wording.usd,
@@ -73,8 +66,3 @@ def _environment() -> jinja2.Environment:
         "roles": ROLES,
     }
     return environment
-
-
-def _visible(value: object) -> object:
-    """Spells out hidden characters of plain text; markup was made by the template."""
-    return visible(value) if type(value) is str else value
