@@ -14,6 +14,7 @@ from rlaif_jax.config_validation import require_one_rhythm
 # --- what may be chosen in several places -------------------------------------
 
 Orders = Literal["both", "hashed"]  # of a comparison; hashed: one, as in the paper
+Verdicts = Literal["hard", "soft"]  # soft: the probability of the two verdict tokens
 LabVariant = Literal[
     "default", "poorer_strong_teacher", "weak_critic", "undertrained", "no_style"
 ]
@@ -190,3 +191,45 @@ class RecordedConfig(Config):
 
 
 ChatConfig = Annotated[EndpointConfig | RecordedConfig, Field(discriminator="api")]
+
+
+class CriticConfig(EndpointConfig):
+    """A chat model that judges, and how it is asked."""
+
+    template: str = "verdict"  # or rationale, alpaca_eval:NAME, a YAML file's ./path
+    verdicts: Verdicts = "hard"  # soft: how likely each is, by token probabilities
+    votes: int = Field(default=1, ge=1)  # times that each order is asked
+
+    @model_validator(mode="after")
+    def _has_probabilities(self) -> "CriticConfig":
+        if self.verdicts == "soft" and self.api == "anthropic":
+            raise ValueError(
+                "verdicts=soft needs token log-probabilities, which api=anthropic does"
+                " not have: use votes, or another critic"
+            )
+        return self
+
+
+SeatConfig = Annotated[CriticConfig | RecordedConfig, Field(discriminator="api")]
+
+
+class JuryConfig(Config):
+    """Several critics that judge every comparison; the majority decides."""
+
+    api: Literal["jury"] = "jury"
+    critics: tuple[SeatConfig, ...] = Field(min_length=2)
+
+    @model_validator(mode="after")
+    def _different(self) -> "JuryConfig":
+        for number, critic in enumerate(self.critics):
+            if critic in self.critics[:number]:
+                raise ValueError(
+                    f"critics.{number} is in the jury already: to ask one critic"
+                    " several times, set its votes"
+                )
+        return self
+
+
+JudgeConfig = Annotated[
+    CriticConfig | RecordedConfig | JuryConfig, Field(discriminator="api")
+]

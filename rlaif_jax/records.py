@@ -134,6 +134,8 @@ class Label(Record):
     usage: Usage = Usage()
     cost_usd: float = 0.0
     calls: int = 0
+    verdict_mass: float | None = None  # soft: mean probability of either verdict token
+    jurors: tuple["Label", ...] = ()  # of a jury: what each critic, or vote, said
 
 
 class JudgedCompletion(Record):

@@ -11,7 +11,8 @@ from rlaif_jax.config_parts import EndpointConfig, Orders, RecordedConfig
 from rlaif_jax.labeling.budget import Budget, Prices, endpoint_prices
 from rlaif_jax.labeling.estimate import Estimate
 from rlaif_jax.labeling.order import shown_orders
-from rlaif_jax.labeling.prompts import instruction_text, judge_messages
+from rlaif_jax.labeling.prompts import instruction_text
+from rlaif_jax.labeling.wording import VERDICT
 from rlaif_jax.records import Comparison, Message, Prompt
 from rlaif_jax.typing import Json
 
@@ -98,7 +99,7 @@ def _judge_questions(
     for one in comparisons:
         if one.first.text != one.second.text:
             for swapped in shown_orders(orders, instruction_text(one.messages)):
-                yield judge_messages(one, swapped=swapped)
+                yield VERDICT.messages(one, swapped=swapped)
 
 
 def _estimate(

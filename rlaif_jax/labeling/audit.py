@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from rlaif_jax.errors import UsageError
 from rlaif_jax.labeling.agreement import Agreement, agreement
 from rlaif_jax.labeling.canaries import canary_measures
+from rlaif_jax.labeling.critic import verdict_of
 from rlaif_jax.labeling.generators import (
     GeneratorFigures,
     generator_figures,
@@ -20,7 +21,6 @@ from rlaif_jax.labeling.judged import Judged, judged_key
 from rlaif_jax.labeling.length_bias import length_slope, longer_wins
 from rlaif_jax.labeling.meanings import MEANINGS, STATES, Unit
 from rlaif_jax.labeling.order_bias import first_shown_blocks, order_measures
-from rlaif_jax.labeling.recorded import verdict_of
 from rlaif_jax.records import Record, Verdict
 
 _PERCENTILES = (50, 95, 99)

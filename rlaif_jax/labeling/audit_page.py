@@ -17,11 +17,11 @@ from markupsafe import Markup
 from rlaif_jax.files import write_atomic
 from rlaif_jax.labeling.audit import Audit, lines
 from rlaif_jax.labeling.canaries import is_half_empty, is_identical
+from rlaif_jax.labeling.critic import verdict_of
 from rlaif_jax.labeling.intervals import Measure
 from rlaif_jax.labeling.judged import Call, Judged, judged_key
 from rlaif_jax.labeling.meanings import MEANINGS, written
 from rlaif_jax.labeling.order_bias import NUM_BLOCKS, is_flip
-from rlaif_jax.labeling.recorded import verdict_of
 from rlaif_jax.pages import page_environment
 from rlaif_jax.records import Verdict, content_hash
 from rlaif_jax.typing import Json

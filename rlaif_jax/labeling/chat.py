@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from rlaif_jax.labeling.headers import Quotas
 from rlaif_jax.records import Message, Usage
@@ -46,6 +46,20 @@ class RejectedError(Exception):
         self.finish_reason = finish_reason
 
 
+class Token(NamedTuple):
+    """One token of an answer, and what could have stood in its place.
+
+    Attributes:
+      text: What it spells; bytes that are no character are lone surrogates.
+      logp: Its log-probability, in nats.
+      top: The likeliest tokens there, itself usually among them, and theirs.
+    """
+
+    text: str
+    logp: float
+    top: tuple[tuple[str, float], ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """What came back from one call.
@@ -57,6 +71,7 @@ class Answer:
       usage: Tokens billed; None if the server did not say.
       request_id: The server's name for the call, empty if it gave none.
       quotas: The rate limits that the server told.
+      tokens: The first tokens, of an endpoint that was opened to tell them.
     """
 
     text: str
@@ -65,6 +80,7 @@ class Answer:
     usage: Usage | None
     request_id: str
     quotas: Quotas = field(default_factory=dict)
+    tokens: tuple[Token, ...] = ()
 
 
 @runtime_checkable

@@ -2,21 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
-from rlaif_jax.config_parts import Orders
-from rlaif_jax.errors import RefusedError
+from rlaif_jax.config_parts import Orders, Verdicts
+from rlaif_jax.errors import RefusedError, UsageError
 from rlaif_jax.labeling.asking import Asker
 from rlaif_jax.labeling.order import shown_orders
 from rlaif_jax.labeling.outcome import Outcome
-from rlaif_jax.labeling.prompts import TEMPLATE_HASH, instruction_text, judge_messages
-from rlaif_jax.labeling.verdicts import parse_choice
-from rlaif_jax.records import Comparison, Label, Usage, Verdict
+from rlaif_jax.labeling.prompts import Template, instruction_text
+from rlaif_jax.labeling.verdict_tokens import verdict_odds
+from rlaif_jax.labeling.verdicts import Grammar
+from rlaif_jax.labeling.wording import VERDICT
+from rlaif_jax.records import Comparison, Label, Usage, Verdict, content_hash
 
 _MAX_UNPARSABLE_IN_A_ROW = 20  # comparisons, before the run is stopped
 _LONGEST_QUOTE = 80  # characters of an answer that a message shows
-
-_P_FIRST = {Verdict.FIRST: 1.0, Verdict.SECOND: 0.0}
 
 
 @runtime_checkable
@@ -52,18 +52,46 @@ def identical_label(comparison: Comparison, *, critic: Critic) -> Label:
     )
 
 
+def verdict_of(p_first: float | None) -> Verdict:
+    """The verdict that a probability of the first being better amounts to."""
+    if p_first is None:
+        return Verdict.FAILED
+    if p_first == 0.5:
+        return Verdict.TIE
+    return Verdict.FIRST if p_first > 0.5 else Verdict.SECOND
+
+
+class Reading(NamedTuple):
+    """What one answer says.
+
+    Attributes:
+      p_first: Probability that the first completion is better; None if no verdict.
+      mass: Of both verdict tokens together; None of a hard verdict.
+    """
+
+    p_first: float | None
+    mass: float | None = None
+
+
 @dataclass(kw_only=True)
 class ChatCritic:
     """A chat model that judges, in one order or in both.
 
     Attributes:
       asker: Asks the model.
-      orders: `both`: a verdict counts if it does not change when the completions
-        change places, else it is a tie; `hashed`: one order, as in the paper.
+      orders: `both`: the mean of both orders counts, so that verdicts which change
+        when the completions change places are a tie; `hashed`: one order, as in the
+        paper.
+      template: The question, and how its answer is read.
+      verdicts: `hard`: what the model said; `soft`: how likely it was to say either.
+      vote: Tells apart critics that ask the same several times.
     """
 
     asker: Asker
     orders: Orders = "both"
+    template: Template = VERDICT
+    verdicts: Verdicts = "hard"
+    vote: int = 0
     _unparsable_in_a_row: int = field(default=0, init=False)
 
     @property
@@ -73,8 +101,10 @@ class ChatCritic:
 
     @property
     def template_hash(self) -> str:
-        """Of the question put to the model."""
-        return TEMPLATE_HASH
+        """Of the question put to the model, and of asking for its tokens."""
+        if self.verdicts == "hard":
+            return self.template.hash
+        return content_hash(self.verdicts, self.template.hash)
 
     async def judge(self, comparison: Comparison) -> Label:
         """Returns the label of a comparison.
@@ -89,23 +119,35 @@ class ChatCritic:
         if comparison.first.text == comparison.second.text:
             return identical_label(comparison, critic=self)
         outcomes: list[Outcome] = []
-        verdicts: list[Verdict] = []
+        readings: list[Reading] = []
         state = "labeled"
         instruction = instruction_text(comparison.messages)
         for swapped in shown_orders(self.orders, instruction):
             outcome = await self.asker.ask_once(
-                judge_messages(comparison, swapped=swapped),
+                self.template.messages(comparison, swapped=swapped),
                 item=f"{comparison.pair_id}:{'ba' if swapped else 'ab'}",
-                template_hash=TEMPLATE_HASH,
+                template_hash=self.template_hash,
+                vote=self.vote,
             )
             outcomes.append(outcome)
-            verdicts.append(_verdict(outcome, swapped=swapped))
-            if verdicts[-1] is Verdict.FAILED:
+            readings.append(self._reading(outcome, swapped=swapped))
+            if readings[-1].p_first is None:
                 answered = outcome.state == "answered"
                 state = "unparsable" if answered else outcome.state
                 break
         self._watch(state, outcomes[-1])
-        return self._label(comparison, state, verdicts, outcomes)
+        return self._label(comparison, state, readings, outcomes)
+
+    def _reading(self, outcome: Outcome, *, swapped: bool) -> Reading:
+        """What an answer says about the comparison as it is stored."""
+        grammar = self.template.grammar
+        is_cut = grammar.needs_end and outcome.finish_reason == "length"
+        if outcome.state != "answered" or is_cut:
+            return Reading(None)
+        reading = _READERS[self.verdicts](outcome, grammar)
+        if reading.p_first is None or not swapped:
+            return reading
+        return reading._replace(p_first=1.0 - reading.p_first)
 
     def _watch(self, state: str, outcome: Outcome) -> None:
         """Stops a run whose model answers, but gives no verdicts."""
@@ -125,16 +167,18 @@ class ChatCritic:
         self,
         comparison: Comparison,
         state: str,
-        verdicts: Sequence[Verdict],
+        readings: Sequence[Reading],
         outcomes: Sequence[Outcome],
     ) -> Label:
         """The label that the calls add up to."""
-        verdict, p_first = _decided(verdicts)
+        p_first = _mean([one.p_first for one in readings])
         return Label(
             pair_id=comparison.pair_id,
-            verdict=verdict,
+            verdict=verdict_of(p_first),
             p_first=p_first,
-            verdict_both_orders=",".join(verdict.value for verdict in verdicts),
+            verdict_both_orders=",".join(
+                verdict_of(one.p_first).value for one in readings
+            ),
             state=state,
             critic=self.name,
             critic_returned_model=outcomes[0].returned_model,
@@ -145,21 +189,38 @@ class ChatCritic:
             ),
             cost_usd=sum(one.cost_usd for one in outcomes),
             calls=sum(one.attempts for one in outcomes),
+            verdict_mass=_mean([one.mass for one in readings]),
         )
 
 
-def _verdict(outcome: Outcome, *, swapped: bool) -> Verdict:
-    """One call's verdict, about the comparison as it is stored."""
-    choice = parse_choice(outcome.text) if outcome.state == "answered" else None
-    if choice is None:
-        return Verdict.FAILED
-    return Verdict.FIRST if (choice == "a") != swapped else Verdict.SECOND
+def _hard_reading(outcome: Outcome, grammar: Grammar) -> Reading:
+    """What the model said."""
+    choice = grammar.choice(outcome.text)
+    return Reading(None if choice is None else float(choice == "a"))
 
 
-def _decided(verdicts: Sequence[Verdict]) -> tuple[Verdict, float | None]:
-    """The verdict of all orders, and the probability that the first is better."""
-    if Verdict.FAILED in verdicts:
-        return Verdict.FAILED, None
-    p_first = sum(_P_FIRST[verdict] for verdict in verdicts) / len(verdicts)
-    agreed = verdicts[0] if len(set(verdicts)) == 1 else Verdict.TIE
-    return agreed, p_first
+def _soft_reading(outcome: Outcome, grammar: Grammar) -> Reading:
+    """How likely the model was to say either."""
+    if outcome.text.strip() and not outcome.tokens:
+        raise UsageError(
+            f"{outcome.returned_model or 'the server'} sent no token log-probabilities,"
+            " which verdicts=soft needs: use verdicts=hard, or a server that sends"
+            " them (of a reasoning model, only without reasoning)"
+        )
+    try:
+        odds = verdict_odds(outcome.text, outcome.tokens, grammar)
+    except ValueError as error:
+        raise UsageError(
+            f"cannot read a soft verdict from an answer of {outcome.returned_model}:"
+            f" {error}: use verdicts=hard, or a model that answers without reasoning"
+        ) from error
+    return Reading(None) if odds is None else Reading(odds.p_a, odds.mass)
+
+
+_READERS = {"hard": _hard_reading, "soft": _soft_reading}
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    """The mean, or None if one of them is missing."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(values) if len(known) == len(values) else None

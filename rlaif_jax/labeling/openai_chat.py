@@ -1,14 +1,15 @@
 """Chat models behind OpenAI's wire format, hosted or local."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 
 import aiohttp
 import httpx2
 import openai
 
-from rlaif_jax.config_parts import EndpointConfig
-from rlaif_jax.labeling.chat import Answer
+from rlaif_jax.config_parts import CriticConfig, EndpointConfig
+from rlaif_jax.labeling.chat import Answer, Token
 from rlaif_jax.labeling.endpoint import endpoint_host
 from rlaif_jax.labeling.failures import (
     UNUSABLE,
@@ -21,6 +22,9 @@ from rlaif_jax.labeling.headers import quotas
 from rlaif_jax.records import Message, Usage
 from rlaif_jax.typing import Json
 
+_NUM_ALTERNATIVES = 20  # of a token; the most that OpenAI and vLLM tell
+_NUM_TOKENS_KEPT = 32  # of an answer: a verdict stands at its beginning
+_MAX_LOGP = 0.01  # rounding may lift a certain token's above 0
 _RENAMED_LIMIT_HOSTS = ("api.openai.com", ".openai.azure.com")  # reject max_tokens
 
 
@@ -36,6 +40,9 @@ class OpenAIChat:
         self._target = Target(host=self.host, model=config.model, secret=api_key)
         renamed = self.host.partition(":")[0].endswith(_RENAMED_LIMIT_HOSTS)
         self._limit_name = "max_completion_tokens" if renamed else "max_tokens"
+        self._tells_tokens = (
+            isinstance(config, CriticConfig) and config.verdicts == "soft"
+        )
         self._client = openai.AsyncOpenAI(
             api_key=api_key,
             base_url=config.base_url,
@@ -72,6 +79,8 @@ class OpenAIChat:
             body["temperature"] = temperature
         if seed is not None:
             body["seed"] = seed
+        if self._tells_tokens:
+            body |= {"logprobs": True, "top_logprobs": _NUM_ALTERNATIVES}
         try:
             # what `chat.completions.create` calls, without the 0.4 ms of typed models
             response = await self._client.post(
@@ -108,12 +117,36 @@ class OpenAIChat:
                 usage=_usage(body.get("usage")),
                 request_id=headers.get("x-request-id") or str(body.get("id") or ""),
                 quotas=quotas(headers),
+                tokens=_tokens(choice.get("logprobs")) if self._tells_tokens else (),
             )
         except UNUSABLE:
             garbage = self._target.garbage(content)
         else:
             return answer
         raise garbage  # out here: what broke is no news, what was sent is told
+
+
+def _tokens(logprobs: Json | None) -> tuple[Token, ...]:
+    """The first tokens of an answer; none if the server did not tell them."""
+    told = (logprobs or {}).get("content") or []
+    return tuple(
+        Token(
+            *_spelled(token), tuple(_spelled(other) for other in token["top_logprobs"])
+        )
+        for token in told[:_NUM_TOKENS_KEPT]
+    )
+
+
+def _spelled(token: Json) -> tuple[str, float]:
+    """A token's text and log-probability."""
+    text, raw, logp = token["token"], token.get("bytes"), token["logprob"]
+    if isinstance(raw, list):  # the text may stand for a part of a character
+        text = bytes(raw).decode("utf-8", "surrogateescape")
+    if not isinstance(text, str) or isinstance(logp, bool):
+        raise TypeError(f"token {text!r} with log-probability {logp!r}")
+    if math.isnan(logp) or logp > _MAX_LOGP:
+        raise ValueError(f"log-probability {logp}")
+    return text, min(0.0, float(logp))
 
 
 def _usage(usage: object) -> Usage | None:

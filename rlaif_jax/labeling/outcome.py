@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from rlaif_jax.labeling.chat import Answer
+from rlaif_jax.labeling.chat import Answer, Token
 from rlaif_jax.records import Usage
 from rlaif_jax.typing import Json
 
@@ -11,6 +11,7 @@ State = Literal["answered", "refused", "too_long", "failed"]
 
 _NO_USAGE = Usage()
 _REFUSALS = {"refusal", "content_filter"}
+_NESTED = {"usage", "tokens"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +30,7 @@ class Outcome:
       uncertain_usd: What calls without a usable answer may have cost besides, at most.
       attempts: Calls sent.
       error: What went wrong last, if it never answered.
+      tokens: As in `Answer`.
     """
 
     state: State
@@ -41,6 +43,7 @@ class Outcome:
     uncertain_usd: float = 0.0
     attempts: int
     error: str = ""
+    tokens: tuple[Token, ...] = ()
 
     @classmethod
     def of_answer(
@@ -57,21 +60,28 @@ class Outcome:
             cost_usd=cost_usd,
             uncertain_usd=uncertain_usd,
             attempts=attempts,
+            tokens=answer.tokens,
         )
 
     @classmethod
     def from_json(cls, record: Json) -> "Outcome":
         """The outcome in a ledger's record."""
-        fields = {name: record[name] for name in cls.__slots__ if name != "usage"}
-        return cls(usage=Usage(**record["usage"]), **fields)
+        fields = {name: record[name] for name in cls.__slots__ if name not in _NESTED}
+        tokens = tuple(
+            Token(text, logp, tuple((other, value) for other, value in top))
+            for text, logp, top in record.get("tokens", ())
+        )
+        return cls(usage=Usage(**record["usage"]), tokens=tokens, **fields)
 
     def to_json(self) -> Json:
         """The fields of a ledger's record."""
         record: Json = {
-            name: getattr(self, name) for name in self.__slots__ if name != "usage"
+            name: getattr(self, name) for name in self.__slots__ if name not in _NESTED
         }
         record["usage"] = {
             "prompt_tokens": self.usage.prompt_tokens,
             "completion_tokens": self.usage.completion_tokens,
         }
+        if self.tokens:
+            record["tokens"] = self.tokens
         return record

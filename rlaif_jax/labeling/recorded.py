@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from rlaif_jax.errors import CorruptDataError, UsageError
 from rlaif_jax.files import read_json_list
-from rlaif_jax.labeling.critic import identical_label
+from rlaif_jax.labeling.critic import identical_label, verdict_of
 from rlaif_jax.labeling.prompts import instruction_text
 from rlaif_jax.records import (
     Comparison,
@@ -83,15 +83,6 @@ def recorded_preference(path: Path, number: int, row: Json) -> float | None:
     raise CorruptDataError(
         f"{path} row {number}: preference is {value!r}, not 0, 1 to 2 or null"
     )
-
-
-def verdict_of(p_first: float | None) -> Verdict:
-    """The verdict that a probability amounts to."""
-    if p_first is None:
-        return Verdict.FAILED
-    if p_first == 0.5:
-        return Verdict.TIE
-    return Verdict.FIRST if p_first > 0.5 else Verdict.SECOND
 
 
 class RecordedCritic:

@@ -1,8 +1,8 @@
 """From an endpoint's config to something that asks it."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from rlaif_jax.config_parts import EndpointConfig
@@ -74,36 +74,77 @@ async def open_asker(
       RefusedError: If a price is unknown, or the key would not be safe.
       CorruptDataError: If the ledger is damaged.
     """
-    prices = endpoint_prices(config, budget_usd)
-    chat = open_chat(config, api_key)
+    async with open_askers(
+        [(config, api_key)], ledger=ledger, budget_usd=budget_usd
+    ) as askers:
+        yield askers[0]
+
+
+@asynccontextmanager
+async def open_askers(
+    endpoints: Sequence[tuple[EndpointConfig, str | None]],
+    *,
+    ledger: Path,
+    budget_usd: float | None,
+) -> AsyncIterator[list[Asker]]:
+    """Askers of several endpoints, with one ledger, one budget and one stop.
+
+    Limits and watchdogs are each endpoint's own: what one server refuses holds back
+    nothing from another.
+
+    Args:
+      endpoints: At least one, each with what the variable named by `api_key_env` holds.
+      ledger: The file that keeps every call; one for each run folder.
+      budget_usd: What this ledger's runs may spend together; None: no limit.
+
+    Raises:
+      CommandError: As `open_asker`.
+    """
+    prices = [endpoint_prices(config, budget_usd) for config, _ in endpoints]
+    async with AsyncExitStack() as stack:
+        chats: list[ChatModel] = []
+        for config, api_key in endpoints:
+            chats.append(open_chat(config, api_key))
+            stack.push_async_callback(chats[-1].close)
+        entries = stack.enter_context(Ledger(ledger))
+        stop = Stop()
+        budget = Budget(limit_usd=budget_usd, spent_usd=entries.spent_usd)
+        askers = [
+            Asker(
+                chat=chat,
+                ledger=entries,
+                prices=price,
+                budget=budget,
+                limits=_limits(config, stop),
+                stop=stop,
+                backoff=Backoff(max_attempts=config.max_attempts),
+                max_tokens=config.max_tokens,
+                temperature=config.temperature,
+                timeout_s=config.timeout_s,
+                question_timeout_s=config.question_timeout_s,
+                watchdog=Watchdog(
+                    f"{chat.model} at {chat.host}", after_s=_STALE * config.timeout_s
+                ),
+            )
+            for chat, price, (config, _) in zip(chats, prices, endpoints, strict=True)
+        ]
+        async with _attended(entries, askers):
+            yield askers
+
+
+@asynccontextmanager
+async def _attended(ledger: Ledger, askers: Sequence[Asker]) -> AsyncIterator[None]:
+    """Syncs the ledger and watches every asker's calls until it is closed."""
+    syncing = asyncio.create_task(ledger.keep_synced())
+    watching = [asyncio.create_task(asker.watchdog.watch()) for asker in askers]
     try:
-        with Ledger(ledger) as entries:
-            stop = Stop()
-            watchdog = Watchdog(after_s=_STALE * config.timeout_s)
-            syncing = asyncio.create_task(entries.keep_synced())
-            watching = asyncio.create_task(watchdog.watch())
-            try:
-                yield Asker(
-                    chat=chat,
-                    ledger=entries,
-                    prices=prices,
-                    budget=Budget(limit_usd=budget_usd, spent_usd=entries.spent_usd),
-                    limits=_limits(config, stop),
-                    stop=stop,
-                    backoff=Backoff(max_attempts=config.max_attempts),
-                    max_tokens=config.max_tokens,
-                    temperature=config.temperature,
-                    timeout_s=config.timeout_s,
-                    question_timeout_s=config.question_timeout_s,
-                    watchdog=watchdog,
-                )
-            finally:
-                watching.cancel()
-                entries.end_sync()
-                await asyncio.wait([watching])
-                await syncing
+        yield
     finally:
-        await chat.close()
+        for task in watching:
+            task.cancel()
+        ledger.end_sync()
+        await asyncio.wait(watching)
+        await syncing
 
 
 def _limits(config: EndpointConfig, stop: Stop) -> Limits:

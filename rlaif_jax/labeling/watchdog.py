@@ -15,6 +15,7 @@ class Watchdog:
 
     def __init__(
         self,
+        endpoint: str,
         *,
         after_s: float,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -23,10 +24,12 @@ class Watchdog:
         """A watchdog that sees nothing yet.
 
         Args:
+          endpoint: Who is called, for the log.
           after_s: Age of a call at which it is named.
           sleep: Waits that many seconds.
           clock: Seconds from any origin.
         """
+        self._endpoint = endpoint
         self._after_s = after_s
         self._sleep = sleep
         self._clock = clock
@@ -57,7 +60,8 @@ class Watchdog:
                 wait_s = self._after_s - age_s
                 continue
             _log.info(
-                "calls under way: %d; the oldest, about %s, for %.0f s",
+                "calls to %s under way: %d; the oldest, about %s, for %.0f s",
+                self._endpoint,
                 len(self._under_way),
                 name,
                 age_s,

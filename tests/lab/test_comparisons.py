@@ -4,8 +4,7 @@ import pytest
 
 from rlaif_jax.lab.comparisons import Shown, judge, read_comparison
 from rlaif_jax.lab.critics import Critic
-from rlaif_jax.labeling.prompts import judge_messages
-from rlaif_jax.labeling.verdicts import parse_choice
+from rlaif_jax.labeling.wording import VERDICT
 from rlaif_jax.records import Comparison, Completion, Message, Prompt
 
 # the layout of AlpacaEval's basic templates, in other words
@@ -47,7 +46,7 @@ def _judge_prompt(instruction, first, second, *, swapped=False):
         for text in (first, second)
     ]
     comparison = Comparison.create(prompt, *completions)
-    return judge_messages(comparison, swapped=swapped)[-1].content
+    return VERDICT.messages(comparison, swapped=swapped)[-1].content
 
 
 TRICKY = [
@@ -84,4 +83,4 @@ def test_the_reply_names_the_better_output_as_it_was_shown(swapped, choice):
     text = _judge_prompt("Reverse bado", "odab", "bado", swapped=swapped)
     reply = judge(CRITIC, text)
     assert reply == f"Output ({choice})"
-    assert parse_choice(reply) == choice
+    assert VERDICT.grammar.choice(reply) == choice

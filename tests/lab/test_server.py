@@ -15,7 +15,7 @@ from rlaif_jax.errors import UsageError
 from rlaif_jax.lab.faults import Faults
 from rlaif_jax.lab.server import run_in_thread, serve
 from rlaif_jax.lab.variants import VARIANTS, teachers
-from rlaif_jax.labeling.prompts import judge_messages
+from rlaif_jax.labeling.wording import VERDICT
 from rlaif_jax.records import Comparison, Completion, Message, Prompt
 
 INSTRUCTION = "Reverse bado"
@@ -88,7 +88,7 @@ def test_a_critic_judges_the_projects_own_prompt(url):
     comparison = Comparison.create(prompt, wrong, right)
     replies = []
     for swapped in (False, True):
-        text = judge_messages(comparison, swapped=swapped)[-1].content
+        text = VERDICT.messages(comparison, swapped=swapped)[-1].content
         reply = _ask_openai(url, text=text, model="lab-evaluator")
         replies.append(reply.choices[0].message.content)
         by_anthropic = _ask_anthropic(url, text=text, model="lab-evaluator")

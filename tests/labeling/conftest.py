@@ -5,17 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from rlaif_jax.config_parts import EndpointConfig
+from rlaif_jax.config_parts import CriticConfig
+from rlaif_jax.labeling.critic import verdict_of
 from rlaif_jax.labeling.judged import Call, Judged
-from rlaif_jax.labeling.recorded import verdict_of
 from rlaif_jax.records import Comparison, Completion, Label, Message, Prompt, Verdict
 
 KEY = "planted-key-9f8e7d"
 
 
-def _load_server():
+def _load(name):
     spec = importlib.util.spec_from_file_location(
-        "labeling_server", Path(__file__).with_name("server.py")
+        f"labeling_{name}", Path(__file__).with_name(f"{name}.py")
     )
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -29,13 +29,13 @@ def anyio_backend():
 
 @pytest.fixture
 async def server(anyio_backend):
-    async with _load_server().ChatServer().running() as running:
+    async with _load("server").ChatServer().running() as running:
         yield running
 
 
 @pytest.fixture
 def rate_limit():
-    return _load_server().RateLimit
+    return _load("server").RateLimit
 
 
 @pytest.fixture
@@ -45,8 +45,8 @@ def endpoint(server):
     def build(api="openai", **fields):
         base_url = server.openai_url if api == "openai" else server.anthropic_url
         defaults = {"max_in_flight": 4, "timeout_s": 5.0, "max_attempts": 3}
-        return EndpointConfig(
-            api=api, base_url=base_url, model="judge-1", **(defaults | fields)
+        return CriticConfig(
+            api=api, base_url=base_url, **({"model": "judge-1"} | defaults | fields)
         )
 
     return build
@@ -111,6 +111,11 @@ def make_comparison(number=0, first="good", second="bad"):
         Completion.create(prompt.prompt_id, first, generator="one"),
         Completion.create(prompt.prompt_id, second, generator="two"),
     )
+
+
+@pytest.fixture(scope="session")
+def hostile():
+    return _load("hostile")
 
 
 @pytest.fixture

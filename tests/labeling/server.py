@@ -30,12 +30,14 @@ class ChatServer:
         self.answer = answer
         self.faults: deque[str] = deque()
         self.every_fault: str | None = None  # for every request
+        self.finish_reason = "stop"
         self.requests: list[dict] = []
         self.headers: list[dict[str, str]] = []
         self.in_flight = self.max_in_flight = 0
         self.latency_s = 0.0
         self.extra_headers: dict[str, str] = {}  # of every answer in JSON
         self.rate: RateLimit | None = None
+        self.tokens: Callable[[str, str], object] | None = None  # of question, answer
         self.port = 0
 
     @property
@@ -90,8 +92,13 @@ class ChatServer:
             fault = self.faults.popleft()
         if fault:  # an empty one is an answer
             return await _faulty(request, fault, body_of, self.extra_headers)
-        text = self.answer(document["messages"][-1]["content"])
-        return _json(body_of(text, "stop"), headers=self.extra_headers)
+        question = document["messages"][-1]["content"]
+        text = self.answer(question)
+        body = body_of(text, self.finish_reason)
+        if self.tokens is not None and document.get("logprobs"):
+            content = self.tokens(question, text)
+            body["choices"][0]["logprobs"] = {"content": content}
+        return _json(body, headers=self.extra_headers)
 
 
 class RateLimit:

@@ -101,7 +101,7 @@ def build(tmp_path):
             stop=stop,
             backoff=Backoff(max_attempts=max_attempts),
             max_tokens=5,
-            watchdog=Watchdog(after_s=60.0),
+            watchdog=Watchdog("judge", after_s=60.0),
             sleep=sleep,
             clock=clock,
             uniform=lambda: 0.5,

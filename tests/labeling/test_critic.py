@@ -1,11 +1,13 @@
 """Tests of `rlaif_jax.labeling.critic`, against a real local server."""
 
+import math
+
 import pytest
 
-from rlaif_jax.errors import RefusedError
-from rlaif_jax.labeling.critic import ChatCritic
-from rlaif_jax.labeling.prompts import TEMPLATE_HASH
+from rlaif_jax.errors import RefusedError, UsageError
+from rlaif_jax.labeling.critic import ChatCritic, verdict_of
 from rlaif_jax.labeling.session import open_asker
+from rlaif_jax.labeling.wording import RATIONALE, VERDICT
 from rlaif_jax.records import Usage, Verdict
 
 pytestmark = pytest.mark.anyio
@@ -13,14 +15,17 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 async def judged(server, endpoint, tmp_path):
-    async def judge(one, *, api="openai", orders="both"):
+    async def judge(one, *, api="openai", **how):
         config = endpoint(
-            api, usd_per_million_input_tokens=1.0, usd_per_million_output_tokens=10.0
+            api,
+            verdicts=how.get("verdicts", "hard"),
+            usd_per_million_input_tokens=1.0,
+            usd_per_million_output_tokens=10.0,
         )
         async with open_asker(
             config, api_key=None, ledger=tmp_path / "l.jsonl", budget_usd=None
         ) as asker:
-            return await ChatCritic(asker=asker, orders=orders).judge(one)
+            return await ChatCritic(asker=asker, **how).judge(one)
 
     return judge
 
@@ -32,7 +37,7 @@ async def test_two_orders_that_agree_make_a_verdict(judged, comparison, server, 
     assert label.verdict_both_orders == "second,second"
     assert (label.state, label.calls) == ("labeled", 2)
     assert label.critic == "judge-1" and label.critic_returned_model == "model-2026"
-    assert label.template_hash == TEMPLATE_HASH
+    assert label.template_hash == VERDICT.hash
     assert label.usage == Usage(prompt_tokens=200, completion_tokens=8)
     assert label.cost_usd == pytest.approx(280e-6)
     assert len(server.requests) == 2
@@ -127,3 +132,112 @@ async def test_a_model_that_only_talks_is_given_up(
         await critic.judge(comparison(20))
         server.answer = lambda text: "Both have their merits."
         assert (await critic.judge(comparison(21))).state == "unparsable"
+
+
+async def test_another_template_asks_with_its_words_and_reads_with_its_grammar(
+    judged, comparison, server
+):
+    server.answer = lambda text: "Output (a) says hello.\nVerdict: Output (b)."
+    label = await judged(comparison(), template=RATIONALE, orders="hashed")
+    assert label.state == "labeled" and label.verdict is not Verdict.TIE
+    assert label.template_hash == RATIONALE.hash != VERDICT.hash
+    assert "at most five sentences" in server.requests[0]["messages"][1]["content"]
+
+
+async def test_a_rationale_that_was_cut_is_no_verdict(judged, comparison, server):
+    server.answer = lambda text: "The text says:\nOutput (a)"
+    server.finish_reason = "length"
+    label = await judged(comparison(), template=RATIONALE)
+    assert (label.verdict, label.state) == (Verdict.FAILED, "unparsable")
+    server.answer = lambda text: "Output (a)\nbecause"
+    assert (await judged(comparison(1))).state == "labeled"  # the verdict came first
+
+
+def spelled(p_a, mass=1.0):
+    """Tokens of any `Output (x)` whose letter has these probabilities."""
+
+    def tokens(question, answer):
+        def one(text, likely):
+            logps = [
+                {"token": name, "logprob": math.log(p), "bytes": list(name.encode())}
+                for name, p in likely.items()
+            ]
+            return {**logps[0], "token": text, "top_logprobs": logps}
+
+        letter = answer[len("Output (")]
+        p = p_a(question)
+        likely = {"a": p * mass, "b": (1 - p) * mass, "x": 1.0 - mass + 1e-9}
+        likely = {letter: likely.pop(letter), **likely}
+        head, tail = one("Output (", {"Output (": 1.0}), one(")", {")": 1.0})
+        return [head, one(letter, likely), tail]
+
+    return tokens
+
+
+async def test_soft_verdicts_are_the_mean_of_both_orders(judged, comparison, server):
+    # shown first, `good` has .9; shown second, .6: (.9 + .6) / 2
+    server.tokens = spelled(
+        lambda text: 0.9 if text.index("\ngood\n") < text.index("\nbad\n") else 0.4,
+        mass=0.8,
+    )
+    label = await judged(comparison(0, "good", "bad"), verdicts="soft")
+    assert label.p_first == pytest.approx(0.75)
+    assert label.verdict is Verdict.FIRST
+    assert label.verdict_both_orders == "first,first"
+    assert label.verdict_mass == pytest.approx(0.8)
+    other = await judged(comparison(0, "bad", "good"), verdicts="soft")
+    assert other.p_first == pytest.approx(0.25)
+    assert all(one["top_logprobs"] == 20 for one in server.requests)
+
+
+async def test_soft_verdicts_of_a_critic_that_looks_at_places_only_are_ties(
+    judged, comparison, server
+):
+    server.tokens = spelled(lambda text: 0.9)
+    label = await judged(comparison(), verdicts="soft")
+    assert label.p_first == pytest.approx(0.5)
+    assert label.verdict_both_orders == "first,second"
+
+
+async def test_soft_verdicts_are_replayed_and_kept_apart_from_hard_ones(
+    judged, comparison, server
+):
+    server.tokens = spelled(lambda text: 0.7)
+    soft = await judged(comparison(), verdicts="soft", orders="hashed")
+    assert await judged(comparison(), verdicts="soft", orders="hashed") == soft
+    assert len(server.requests) == 1
+    hard = await judged(comparison(), orders="hashed")
+    assert len(server.requests) == 2 and "logprobs" not in server.requests[1]
+    assert hard.template_hash == VERDICT.hash != soft.template_hash
+    assert hard.p_first in (0.0, 1.0) and hard.verdict_mass is None
+
+
+async def test_a_server_without_probabilities_is_named_and_its_answer_kept(
+    judged, comparison, server, tmp_path
+):
+    for _ in range(2):
+        with pytest.raises(UsageError, match=r"model-2026 sent no token log-prob"):
+            await judged(comparison(), verdicts="soft")
+    assert len(server.requests) == 1
+    assert '"state":"answered"' in (tmp_path / "l.jsonl").read_text()
+
+
+async def test_tokens_of_another_text_are_named(judged, comparison, server):
+    server.tokens = lambda *_: spelled(lambda text: 0.5)("", "Output (b)")[1:]
+    with pytest.raises(UsageError, match=r"do not spell .* answers without reasoning"):
+        await judged(comparison(), verdicts="soft")
+
+
+async def test_a_soft_reply_without_verdict_is_unparsable(judged, comparison, server):
+    server.answer = lambda text: "Both, (x)"
+    server.tokens = lambda *_: spelled(lambda text: 0.5)("", "Output (a)")
+    label = await judged(comparison(), verdicts="soft")
+    assert (label.verdict, label.state) == (Verdict.FAILED, "unparsable")
+
+
+@pytest.mark.parametrize(
+    ("p_first", "verdict"),
+    [(None, "failed"), (0.5, "tie"), (0.51, "first"), (1.0, "first"), (0.49, "second")],
+)
+def test_a_probability_amounts_to_a_verdict(p_first, verdict):
+    assert verdict_of(p_first) == verdict

@@ -6,7 +6,7 @@ import pytest
 
 from rlaif_jax.config_parts import EndpointConfig
 from rlaif_jax.errors import RefusedError, UsageError
-from rlaif_jax.labeling.chat import RejectedError, TransientError
+from rlaif_jax.labeling.chat import RejectedError, Token, TransientError
 from rlaif_jax.labeling.headers import Quota
 from rlaif_jax.labeling.openai_chat import OpenAIChat
 from rlaif_jax.records import Message, Usage
@@ -149,3 +149,46 @@ async def test_rate_limits_are_read_from_answers_and_from_refusals(
             assert fault and error.is_rate_limit
             told = error.quotas
         assert told == {"requests": Quota(50.0, 49.0, 1.2)}
+
+
+def told(text, logp=-0.25, **fields):
+    one = {"token": text, "logprob": logp, "bytes": list(text.encode())} | fields
+    return one | {"top_logprobs": [one, {"token": "x", "logprob": -3}]}
+
+
+async def test_tokens_are_told_if_the_verdicts_are_soft(endpoint, server, key):
+    half = told("?", bytes=list("é".encode()[:1]))
+    server.tokens = lambda *_: [told("Out"), half, *[told("put")] * 99]
+    answer = await ask(endpoint(verdicts="soft"), key)
+    assert server.requests[0]["logprobs"] is True
+    assert server.requests[0]["top_logprobs"] == 20
+    assert answer.tokens[0] == Token("Out", -0.25, (("Out", -0.25), ("x", -3.0)))
+    assert answer.tokens[1].text == "\udcc3"
+    assert len(answer.tokens) == 32
+    assert (await ask(endpoint(), key)).tokens == ()
+    assert "logprobs" not in server.requests[1]
+
+
+@pytest.mark.parametrize("content", [None, []])
+async def test_a_server_may_keep_its_tokens_to_itself(endpoint, server, key, content):
+    server.tokens = lambda *_: content
+    assert (await ask(endpoint(verdicts="soft"), key)).tokens == ()
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        told("a", logp=0.5),
+        told("a", logp=float("nan")),
+        told("a", logp="-1"),
+        told("a", logp=None),
+        told("a", bytes=[300]),
+        told("a", token=7, bytes=None),
+        {"token": "a", "logprob": -1},
+        "a",
+    ],
+)
+async def test_garbage_among_the_tokens_is_garbage(endpoint, server, key, token):
+    server.tokens = lambda *_: [token]
+    with pytest.raises(TransientError, match="garbage"):
+        await ask(endpoint(verdicts="soft"), key)

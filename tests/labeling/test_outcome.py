@@ -4,18 +4,19 @@ import json
 
 import pytest
 
-from rlaif_jax.labeling.chat import Answer
+from rlaif_jax.labeling.chat import Answer, Token
 from rlaif_jax.labeling.outcome import Outcome
 from rlaif_jax.records import Usage
 
 
-def outcome(finish_reason="stop", usage=None):
+def outcome(finish_reason="stop", usage=None, tokens=()):
     answer = Answer(
         text="Output (a)",
         finish_reason=finish_reason,
         returned_model="m-1",
         usage=usage,
         request_id="r",
+        tokens=tokens,
     )
     return Outcome.of_answer(answer, cost_usd=0.1, uncertain_usd=0.2, attempts=3)
 
@@ -23,6 +24,13 @@ def outcome(finish_reason="stop", usage=None):
 def test_it_survives_the_ledger():
     before = outcome(usage=Usage(prompt_tokens=3, completion_tokens=4))
     assert Outcome.from_json(json.loads(json.dumps(before.to_json()))) == before
+
+
+def test_tokens_survive_the_ledger_and_are_in_it_only_if_there_are_any():
+    tokens = (Token("Out\udcc3", -0.5, (("a", -0.5), (" b", -9999.0))),)
+    before = outcome(tokens=tokens)
+    assert Outcome.from_json(json.loads(json.dumps(before.to_json()))) == before
+    assert "tokens" not in outcome().to_json()
 
 
 @pytest.mark.parametrize(

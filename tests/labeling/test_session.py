@@ -5,9 +5,12 @@ import asyncio
 import pytest
 
 from rlaif_jax.errors import RefusedError, UsageError
+from rlaif_jax.labeling import session
 from rlaif_jax.labeling.anthropic_chat import AnthropicChat
 from rlaif_jax.labeling.openai_chat import OpenAIChat
-from rlaif_jax.labeling.session import open_asker, open_chat
+from rlaif_jax.labeling.session import open_asker, open_askers, open_chat
+from rlaif_jax.labeling.watchdog import Watchdog
+from rlaif_jax.records import Message
 
 pytestmark = pytest.mark.anyio
 
@@ -73,3 +76,58 @@ async def test_times_reach_the_asker_and_nothing_is_left_running(endpoint, tmp_p
         assert (asker.question_timeout_s, asker.timeout_s) == (7.0, 3.0)
         assert len(asyncio.all_tasks() - before) == 2  # the ledger's, the watchdog's
     assert asyncio.all_tasks() == before
+
+
+async def test_several_endpoints_share_ledger_budget_and_stop(
+    endpoint, server, tmp_path
+):
+    # 100 + 4 tokens are billed a call, and 2 + 32 + 10 reserved before it
+    prices = {"usd_per_million_input_tokens": 1.0, "usd_per_million_output_tokens": 1.0}
+    seats = [endpoint(api, max_tokens=10, **prices) for api in ("openai", "anthropic")]
+    hello = (Message(role="user", content="Hi"),)
+    async with open_askers(
+        [(seat, None) for seat in seats], ledger=tmp_path / "l", budget_usd=250e-6
+    ) as (one, other):
+        assert one.stop is other.stop and one.ledger is other.ledger
+        await one.ask_once(hello, item="1", template_hash="t")
+        await other.ask_once(hello, item="2", template_hash="t")
+        assert one.budget.spent_usd == pytest.approx(208e-6)
+        with pytest.raises(RefusedError, match="budget"):
+            await one.ask_once(hello, item="3", template_hash="u")
+    assert len(server.requests) == 2
+
+
+async def test_a_second_endpoint_without_key_opens_nothing(endpoint, server, tmp_path):
+    seats = [(endpoint(), None), (endpoint(api_key_env="K"), None)]
+    with pytest.raises(UsageError, match="environment variable K"):
+        async with open_askers(seats, ledger=tmp_path / "l", budget_usd=None):
+            raise AssertionError
+    assert not (tmp_path / "l").exists()
+
+
+async def test_each_endpoint_has_limits_and_a_named_watchdog_of_its_own(
+    endpoint, server, tmp_path, monkeypatch
+):
+    named = []
+
+    class Named(Watchdog):
+        def __init__(self, name, *, after_s):
+            super().__init__(name, after_s=after_s)
+            named.append((name, after_s))
+
+    monkeypatch.setattr(session, "Watchdog", Named)
+    seats = [
+        endpoint(model="one", timeout_s=60.0, requests_per_minute=60),
+        endpoint(model="two", timeout_s=30.0, question_timeout_s=40.0),
+    ]
+    before = asyncio.all_tasks()
+    async with open_askers(
+        [(seat, None) for seat in seats], ledger=tmp_path / "l", budget_usd=None
+    ) as (one, two):
+        assert one.limits.buckets.keys() == {"requests"} and not two.limits.buckets
+        assert one.limits.concurrency is not two.limits.concurrency
+        assert (one.question_timeout_s, two.question_timeout_s) == (900.0, 40.0)
+        assert len(asyncio.all_tasks() - before) == 3  # the ledger's, two watchdogs'
+    assert asyncio.all_tasks() == before
+    at = f"at 127.0.0.1:{server.port}"
+    assert named == [(f"one {at}", 30.0), (f"two {at}", 15.0)]

@@ -41,7 +41,7 @@ def watch(caplog):
     caplog.set_level(logging.INFO)
 
     async def run(time, happens):
-        watchdog = Watchdog(after_s=60.0, sleep=time.sleep, clock=time.clock)
+        watchdog = Watchdog("judge", after_s=60.0, sleep=time.sleep, clock=time.clock)
         with contextlib.ExitStack() as calls:
             happens(lambda name: calls.enter_context(watchdog.watched(name)))
             with pytest.raises(EnoughError):
@@ -64,13 +64,13 @@ async def test_the_oldest_call_is_named_ever_less_often(watch):
         "420 s",
         "900 s",
     ]
-    assert told[0].startswith("calls under way: 2; the oldest, about pair:1,")
+    assert told[0].startswith("calls to judge under way: 2; the oldest, about pair:1,")
 
 
 async def test_calls_that_end_in_time_are_not_named(caplog):
     caplog.set_level(logging.INFO)
     time = Time(until=1000.0)
-    watchdog = Watchdog(after_s=60.0, sleep=time.sleep, clock=time.clock)
+    watchdog = Watchdog("judge", after_s=60.0, sleep=time.sleep, clock=time.clock)
     for begins in range(0, 1000, 50):
         call = contextlib.ExitStack()
         time.events[begins + 1.0] = lambda one=call: one.enter_context(
@@ -89,4 +89,4 @@ async def test_a_call_is_named_when_it_has_the_age(watch):
         time.events[50.0] = lambda: begin("late")
 
     told = await watch(time, happens)
-    assert told == ["calls under way: 1; the oldest, about late, for 60 s"]
+    assert told == ["calls to judge under way: 1; the oldest, about late, for 60 s"]
