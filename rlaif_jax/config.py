@@ -12,7 +12,9 @@ from pydantic import Field, model_validator
 from rlaif_jax.config_base import Config
 from rlaif_jax.config_parts import (
     ChatConfig,
-    EndpointConfig,
+    CriticConfig,
+    JudgeConfig,
+    JuryConfig,
     LabVariant,
     MeshConfig,
     ModelConfig,
@@ -20,6 +22,7 @@ from rlaif_jax.config_parts import (
     RecordedConfig,
     RowsConfig,
     TokensConfig,
+    asked_critics,
 )
 from rlaif_jax.records import content_hash
 
@@ -89,13 +92,15 @@ class SampleConfig(Config):
 
 
 class LabelConfig(Config):
-    """`label`: a critic judges the comparisons of two sets of completions."""
+    """`label`: a critic judges the comparisons of two or more sets of completions."""
 
     prompts: Path
     first: Path  # completion records
-    second: Path
+    second: Path  # the same file again: each prompt's next completion in it
+    others: tuple[Path, ...] = ()  # more candidates: every two of a prompt are compared
+    pairs: Literal["all", "best_worst"] = "all"  # best_worst: of several, one pair
     splits: tuple[str, ...] = ()
-    critic: ChatConfig
+    critic: JudgeConfig
     orders: Orders = "both"  # hashed: one order, as in the paper
     comparisons_per_shard: int = Field(default=512, ge=1)
     max_unanswered: int = Field(default=0, ge=0)  # comparisons left out at most
@@ -107,6 +112,12 @@ class LabelConfig(Config):
         _require_orders(self.critic, self.orders)
         return self
 
+    @model_validator(mode="after")
+    def _several_candidates(self) -> "LabelConfig":
+        if self.pairs == "best_worst" and not self.others:
+            raise ValueError("pairs=best_worst needs more than two candidates: others")
+        return self
+
 
 class AuditConfig(Config):
     """`audit`: what a critic's labels say about the critic."""
@@ -116,9 +127,11 @@ class AuditConfig(Config):
     own: tuple[str, ...] = ()  # generators of the critic's family; its name else
 
 
-def _require_orders(critic: EndpointConfig | RecordedConfig, orders: Orders) -> None:
+def _require_orders(
+    critic: CriticConfig | RecordedConfig | JuryConfig, orders: Orders
+) -> None:
     """Refuses to promise an order that recorded judgments do not have."""
-    if isinstance(critic, RecordedConfig) and orders != "both":
+    if orders != "both" and not asked_critics(critic):
         raise ValueError("orders is for critics that are asked: leave it out")
 
 
@@ -130,7 +143,7 @@ class EvaluateConfig(Config):
     splits: tuple[str, ...] = ()
     candidate: Path | None = None  # completion records
     baseline: Path | None = None
-    evaluator: ChatConfig | None = None
+    evaluator: JudgeConfig | None = None
     orders: Orders = "both"
     against: Path | None = None  # another's run folder or annotations: paired test
     max_unanswered: int = Field(default=0, ge=0)  # prompts left out at most

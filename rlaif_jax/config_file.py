@@ -178,6 +178,9 @@ def _choices(model: type[BaseModel], name: str) -> tuple[str, ...]:
     return get_args(annotation) if get_origin(annotation) is Literal else ()
 
 
+_SEVERAL: dict[Any, str] = {dict: ".NAME", tuple: "[]"}  # what a key's parts are under
+
+
 class ConfigKey(NamedTuple):
     """One line of `--help`: a dotted key, and its type, default and meaning."""
 
@@ -193,8 +196,8 @@ def config_keys(kind: type[BaseModel], prefix: str = "") -> list[ConfigKey]:
         default = field.get_default(call_default_factory=True)
         note = f"  # {comments[name]}" if name in comments else ""
         if models := _models_in(field.annotation):
-            is_mapping = get_origin(field.annotation) is dict
-            place = f"{prefix}{name}.NAME." if is_mapping else f"{prefix}{name}."
+            several = _SEVERAL.get(get_origin(field.annotation), "")
+            place = f"{prefix}{name}{several}."
             if default is None:
                 rows.append(ConfigKey(prefix + name, f"mapping | null = null{note}"))
             rows += _keys_of_any(models, place, default)

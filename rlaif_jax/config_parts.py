@@ -233,3 +233,11 @@ class JuryConfig(Config):
 JudgeConfig = Annotated[
     CriticConfig | RecordedConfig | JuryConfig, Field(discriminator="api")
 ]
+
+
+def asked_critics(
+    config: CriticConfig | RecordedConfig | JuryConfig,
+) -> list[CriticConfig]:
+    """The chat models that a config has asked; none for recorded judgments."""
+    seats = config.critics if isinstance(config, JuryConfig) else (config,)
+    return [seat for seat in seats if isinstance(seat, CriticConfig)]

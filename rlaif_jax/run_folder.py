@@ -45,12 +45,14 @@ def claim(out: Path, config: Config, *, inputs: str = "") -> None:
       UsageError: If the folder is another run's; the message names what differs.
     """
     wanted = essence(config.model_dump(mode="json")) | {"inputs": inputs}
+    chosen = essence(config.model_dump(mode="json", exclude_defaults=True))
     path = out / _CLAIM
     if path.is_file():
         found = read_json(path, "claim of a run folder")
-        if found != wanted:
+        known = _known_then(wanted, found, chosen | {"inputs": inputs})
+        if found != known:
             keys = [
-                k for k in wanted.keys() | found.keys() if found.get(k) != wanted.get(k)
+                k for k in known.keys() | found.keys() if found.get(k) != known.get(k)
             ]
             raise UsageError(
                 f"{out} belongs to a run with another {', '.join(sorted(keys))}: choose"
@@ -58,6 +60,26 @@ def claim(out: Path, config: Config, *, inputs: str = "") -> None:
             )
     write_run_info(out, config)
     write_json(path, wanted)
+
+
+def _known_then(wanted: Any, found: Any, chosen: Any) -> Any:
+    """What is wanted, without new options that an older version's claim lacks.
+
+    An option that nobody has chosen does what was done before there was a choice.
+
+    Args:
+      wanted: The claim of this run.
+      found: The folder's.
+      chosen: What of `wanted` is not a default.
+    """
+    if not isinstance(wanted, dict) or not isinstance(found, dict):
+        return wanted
+    told = chosen if isinstance(chosen, dict) else {}
+    return {
+        key: _known_then(value, found.get(key), told.get(key))
+        for key, value in wanted.items()
+        if key in found or key in told
+    }
 
 
 def essence(document: Any) -> Any:

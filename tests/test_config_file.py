@@ -4,7 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from rlaif_jax.config import EvaluateConfig, ImportConfig, LabelConfig, PromptsConfig
+from rlaif_jax.config import (
+    CompleteConfig,
+    EvaluateConfig,
+    ImportConfig,
+    LabelConfig,
+    PromptsConfig,
+)
 from rlaif_jax.config_file import config_keys, load_config, read_yaml
 from rlaif_jax.config_training import DpoConfig, SftConfig
 from rlaif_jax.errors import UsageError
@@ -98,6 +104,48 @@ def test_recorded_judgments_have_no_order_to_choose():
         load_config(LabelConfig, ["prompts=p", "first=a", "second=b", *critic])
 
 
+SEAT = "{api: openai, base_url: x, model: m}"
+RECORDED = "{api: recorded, file: x}"
+
+
+@pytest.mark.parametrize(
+    ("critic", "message"),
+    [
+        ("{api: anthropic, base_url: x, model: m, verdicts: soft}", "api=anthropic"),
+        ("{api: openai, base_url: x, model: m, votes: 0}", r"votes.*got 0"),
+        ("{api: openai, base_url: x, model: m, verdicts: weak}", "'hard' or 'soft'"),
+        (f"{{api: jury, critics: [{SEAT}]}}", "at least 2 items"),
+        (f"{{api: jury, critics: [{SEAT}, {SEAT}]}}", "critics.1 is in the jury"),
+        ("{api: jury, critics: [{api: jury}, {api: x}]}", r"critics\.0\.api must be"),
+        ("{api: poll}", "must be one of openai, anthropic, recorded, jury"),
+        ("{api: recorded, file: x, votes: 3}", "unknown config key 'critic.votes'"),
+    ],
+)
+def test_a_critic_that_makes_no_sense_is_refused(critic, message):
+    critic = f"critic={critic}"
+    with pytest.raises(UsageError, match=message):
+        load_config(LabelConfig, ["prompts=p", "first=a", "second=b", critic])
+
+
+def test_a_jury_of_files_has_no_order_and_a_teacher_no_template():
+    jury = f"critic={{api: jury, critics: [{RECORDED}, {{api: recorded, file: y}}]}}"
+    arguments = ["prompts=p", "first=a", "second=b", jury]
+    assert len(load_config(LabelConfig, arguments).critic.critics) == 2
+    with pytest.raises(UsageError, match="orders is for critics that are asked"):
+        load_config(LabelConfig, [*arguments, "orders=hashed"])
+    with pytest.raises(UsageError, match=r"unknown config key 'teacher\.template'"):
+        load_config(
+            CompleteConfig, ["prompts=p", f"teacher={SEAT}", "teacher.template=x"]
+        )
+
+
+def test_the_best_of_two_needs_no_option():
+    arguments = ["prompts=p", "first=a", "second=b", f"critic={SEAT}"]
+    with pytest.raises(UsageError, match="needs more than two candidates: others"):
+        load_config(LabelConfig, [*arguments, "pairs=best_worst"])
+    load_config(LabelConfig, [*arguments, "pairs=best_worst", "others=[c]"])
+
+
 def test_every_key_of_a_config_is_told_with_its_comment():
     rows = {row.key: row.text for row in config_keys(SftConfig)}
     assert rows["optimizer.max_grad_norm"].endswith("# global L2 norm")
@@ -113,8 +161,10 @@ def test_a_missing_choice_is_told_with_what_there_is(tmp_path):
 
 def test_help_tells_what_belongs_to_which_alternative():
     rows = {row.key: row.text for row in config_keys(LabelConfig)}
-    assert rows["critic.api"] == "openai | anthropic | recorded required"
+    assert rows["critic.api"] == "openai | anthropic | recorded | jury required"
     assert rows["critic.file"].startswith("[recorded] path required")
+    assert rows["critic.votes"].startswith("[openai | anthropic] int = 1  # times")
+    assert rows["critic.critics[].api"].startswith("[jury] openai | anthropic | rec")
     assert rows["orders"].startswith("both | hashed = both")
     rows = {row.key: row.text for row in config_keys(PromptsConfig)}
     assert rows["fractions"].startswith("mapping of text to float = {'sft': 0.1")

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from rlaif_jax.config import CompleteConfig
+from rlaif_jax.config import CompleteConfig, LabelConfig
 from rlaif_jax.config_file import validate
 from rlaif_jax.errors import UsageError
 from rlaif_jax.run_folder import claim
@@ -40,3 +40,35 @@ def test_how_a_run_was_started_is_on_disk(tmp_path):
     assert {"config_hash", "packages", "python", "commit"} <= run.keys()
     resolved = json.loads((tmp_path / "config.json").read_text())
     assert resolved["teacher"]["max_in_flight"] == 32
+
+
+def label_config(**fields):
+    critic = {"api": "openai", "base_url": "http://127.0.0.1:1/v1", "model": "m"}
+    files = {"prompts": "p", "first": "a", "second": "b"}
+    return validate(LabelConfig, files | {"critic": critic | fields})
+
+
+def test_a_folder_of_an_older_version_goes_on_unless_a_new_option_is_used(tmp_path):
+    claim(tmp_path, label_config(), inputs="x")
+    path = tmp_path / "claim.json"
+    older = json.loads(path.read_text())
+    del older["others"], older["pairs"]
+    for name in ("template", "verdicts", "votes"):
+        del older["critic"][name]
+    path.write_text(json.dumps(older))
+    with pytest.raises(UsageError, match="another critic:"):
+        claim(tmp_path, label_config(votes=3), inputs="x")
+    with pytest.raises(UsageError, match="another inputs:"):
+        claim(tmp_path, label_config(), inputs="y")
+    with pytest.raises(UsageError, match="another critic:"):
+        claim(tmp_path, label_config(model="other"), inputs="x")
+    claim(tmp_path, label_config(), inputs="x")
+    assert json.loads(path.read_text())["critic"]["votes"] == 1
+
+
+def test_an_option_that_is_gone_is_a_difference(tmp_path):
+    claim(tmp_path, config())
+    path = tmp_path / "claim.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"rubric": "x"}))
+    with pytest.raises(UsageError, match="another rubric"):
+        claim(tmp_path, config())

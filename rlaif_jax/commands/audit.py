@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rlaif_jax.commands.console import Console
-from rlaif_jax.commands.inputs import build_comparisons, is_usable, read_prompts
+from rlaif_jax.commands.inputs import file_comparisons, is_usable, read_prompts
 from rlaif_jax.config import AuditConfig, LabelConfig
 from rlaif_jax.config_file import validate
 from rlaif_jax.config_parts import RecordedConfig
@@ -103,7 +103,9 @@ def _of_run(folder: Path) -> _Labels:
     prompts = read_prompts(config.prompts, config.splits)
     comparisons = [
         one
-        for one in build_comparisons(prompts, config.first, config.second)
+        for one in file_comparisons(
+            prompts, config.first, config.second, *config.others
+        )
         if is_usable(one.first) and is_usable(one.second)
     ]
     labels = [

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rlaif_jax.commands.stages import Stages
+from rlaif_jax.config_parts import CriticConfig, JuryConfig, RecordedConfig
 from rlaif_jax.errors import CorruptDataError
 from rlaif_jax.files import read_records, read_text
 from rlaif_jax.provenance import package_versions
@@ -61,7 +62,7 @@ def collect_results(
             for name in config.arms
         },
         baseline=config.baseline,
-        evaluator=getattr(config.evaluation.evaluator, "model", "recorded"),
+        evaluator=_judge_name(config.evaluation.evaluator),
         headline=config.headline,
         claims=config.claims,
         stages=tuple(_bill_stages(config, arms, stages)),
@@ -104,6 +105,13 @@ def _describe(config: StudyConfig, name: str) -> str:
     if arm.critic is not None:
         text += f", then DPO on {arm.critic}'s labels of {' and '.join(arm.aif_splits)}"
     return text
+
+
+def _judge_name(config: CriticConfig | RecordedConfig | JuryConfig) -> str:
+    """The model that judges, or the models of a jury."""
+    if isinstance(config, JuryConfig):
+        return " and ".join(_judge_name(seat) for seat in config.critics)
+    return "recorded" if isinstance(config, RecordedConfig) else config.model
 
 
 def _completions(stages: Stages, stage: Stage) -> dict[str, Completion]:

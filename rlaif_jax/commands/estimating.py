@@ -7,31 +7,47 @@ that is taken up again tells the same.
 from collections.abc import Iterable, Iterator, Sequence
 
 from rlaif_jax.commands.console import Console
-from rlaif_jax.config_parts import EndpointConfig, Orders, RecordedConfig
-from rlaif_jax.labeling.budget import Budget, Prices, endpoint_prices
+from rlaif_jax.commands.judging import judging_template
+from rlaif_jax.config_parts import (
+    CriticConfig,
+    EndpointConfig,
+    JuryConfig,
+    Orders,
+    RecordedConfig,
+    asked_critics,
+)
+from rlaif_jax.labeling.budget import Budget, endpoint_prices
 from rlaif_jax.labeling.estimate import Estimate
 from rlaif_jax.labeling.order import shown_orders
-from rlaif_jax.labeling.prompts import instruction_text
-from rlaif_jax.labeling.wording import VERDICT
+from rlaif_jax.labeling.prompts import Template, instruction_text
 from rlaif_jax.records import Comparison, Message, Prompt
 from rlaif_jax.typing import Json
 
-_FREE = Prices(input_usd=0.0, output_usd=0.0)
-
 
 def judging_estimate(
-    config: EndpointConfig | RecordedConfig,
+    config: CriticConfig | RecordedConfig | JuryConfig,
     comparisons: Sequence[Comparison],
     *,
     orders: Orders,
     budget_usd: float | None,
 ) -> Estimate:
-    """What judging these comparisons will take.
+    """What judging these comparisons will take: each vote of each juror.
 
     Raises:
+      UsageError: If there is no such template, or it does not suit the verdicts.
       RefusedError: If a price is unknown.
     """
-    return _estimate(config, _judge_questions(comparisons, orders), budget_usd)
+    return Estimate.total(
+        [
+            Estimate.of(
+                _judge_questions(comparisons, orders, judging_template(critic)),
+                max_tokens=critic.max_tokens,
+                prices=endpoint_prices(critic, budget_usd),
+                times=critic.votes,
+            )
+            for critic in asked_critics(config)
+        ]
+    )
 
 
 def writing_estimate(
@@ -40,8 +56,18 @@ def writing_estimate(
     *,
     budget_usd: float | None,
 ) -> Estimate:
-    """What completing these prompts will take; see `judging_estimate`."""
-    return _estimate(config, (prompt.messages for prompt in prompts), budget_usd)
+    """What completing these prompts will take.
+
+    Raises:
+      RefusedError: If a price is unknown.
+    """
+    if isinstance(config, RecordedConfig):
+        return Estimate.total([])
+    return Estimate.of(
+        (prompt.messages for prompt in prompts),
+        max_tokens=config.max_tokens,
+        prices=endpoint_prices(config, budget_usd),
+    )
 
 
 def tell_estimate(
@@ -93,22 +119,10 @@ def _lines(estimate: Estimate, budget_usd: float | None) -> Iterator[str]:
 
 
 def _judge_questions(
-    comparisons: Iterable[Comparison], orders: Orders
+    comparisons: Iterable[Comparison], orders: Orders, template: Template
 ) -> Iterator[Sequence[Message]]:
     """All that a `ChatCritic` asks if each answer is a verdict."""
     for one in comparisons:
         if one.first.text != one.second.text:
             for swapped in shown_orders(orders, instruction_text(one.messages)):
-                yield VERDICT.messages(one, swapped=swapped)
-
-
-def _estimate(
-    config: EndpointConfig | RecordedConfig,
-    questions: Iterable[Sequence[Message]],
-    budget_usd: float | None,
-) -> Estimate:
-    """The estimate of these questions; what is recorded is not asked."""
-    if isinstance(config, RecordedConfig):
-        return Estimate.of((), max_tokens=0, prices=_FREE)
-    prices = endpoint_prices(config, budget_usd)
-    return Estimate.of(questions, max_tokens=config.max_tokens, prices=prices)
+                yield template.messages(one, swapped=swapped)

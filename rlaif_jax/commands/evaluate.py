@@ -7,7 +7,7 @@ from pathlib import Path
 from rlaif_jax.commands.console import Console
 from rlaif_jax.commands.inputs import (
     build_comparisons,
-    comparisons_hash,
+    nth_completions,
     read_prompts,
 )
 from rlaif_jax.commands.judging import open_judge
@@ -52,12 +52,16 @@ async def _judge(
     assert config.baseline is not None
     assert config.evaluator is not None
     prompts = read_prompts(config.prompts, config.splits)
-    comparisons = build_comparisons(prompts, config.baseline, config.candidate)
+    comparisons = build_comparisons(
+        prompts,
+        nth_completions(prompts, config.baseline),
+        nth_completions(prompts, config.candidate),
+    )
     accounts = Accounts(total=len(comparisons), max_unanswered=config.max_unanswered)
     async with open_judge(
         config.evaluator, orders=config.orders, out=out, budget_usd=config.budget_usd
     ) as judge:
-        claim(out, config, inputs=comparisons_hash(comparisons))
+        claim(out, config, inputs=judge.inputs_hash(comparisons))
         run_of_labels = label_all(
             comparisons,
             critic=judge.critic,

@@ -1,11 +1,12 @@
 """What several commands read: prompts, completions, and pairs of them."""
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
 from rlaif_jax.errors import UsageError
 from rlaif_jax.files import read_records
-from rlaif_jax.records import Comparison, Completion, Prompt, content_hash
+from rlaif_jax.records import Comparison, Completion, Prompt
 
 
 def read_prompts(path: Path, splits: Sequence[str]) -> list[Prompt]:
@@ -50,30 +51,57 @@ def is_usable(completion: Completion) -> bool:
     )
 
 
-def build_comparisons(
-    prompts: Sequence[Prompt], first: Path, second: Path
-) -> list[Comparison]:
-    """The first completion of each side for every prompt, in prompt order.
+def nth_completions(
+    prompts: Sequence[Prompt], path: Path, nth: int = 0
+) -> list[Completion]:
+    """Of every prompt, in prompt order, one of its completions in a file.
+
+    Args:
+      prompts: All of them must be there: pairs must not vanish unseen.
+      path: Completion records.
+      nth: Which of a prompt's completions, in file order.
 
     Raises:
-      UsageError: If a side lacks a prompt: pairs must not vanish unseen.
+      UsageError: If the file lacks a prompt, or that many completions of it.
+      CorruptDataError: If a line is not a completion.
     """
-    sides = (read_completions(first), read_completions(second))
-    for path, side in zip((first, second), sides, strict=True):
-        missing = [p.prompt_id for p in prompts if p.prompt_id not in side]
-        if missing:
-            raise UsageError(
-                f"{path} lacks completions of {len(missing)} of {len(prompts)} prompts,"
-                f" {missing[0]} the first: complete or sample those splits too"
-            )
-    return [
-        Comparison.create(
-            prompt, sides[0][prompt.prompt_id][0], sides[1][prompt.prompt_id][0]
+    found = read_completions(path)
+    missing = [p.prompt_id for p in prompts if len(found.get(p.prompt_id, ())) <= nth]
+    if missing:
+        what = "completions" if nth == 0 else f"completion number {nth + 1}"
+        raise UsageError(
+            f"{path} lacks {what} of {len(missing)} of {len(prompts)} prompts,"
+            f" {missing[0]} the first: complete or sample those splits too"
         )
-        for prompt in prompts
+    return [found[prompt.prompt_id][nth] for prompt in prompts]
+
+
+def file_comparisons(prompts: Sequence[Prompt], *paths: Path) -> list[Comparison]:
+    """Every pair of each prompt's completions in two or more files.
+
+    A file that is named again stands for each prompt's next completion in it.
+
+    Raises:
+      CommandError: As `nth_completions`.
+    """
+    sides = [
+        nth_completions(prompts, path, nth=paths[:place].count(path))
+        for place, path in enumerate(paths)
     ]
+    return build_comparisons(prompts, *sides)
 
 
-def comparisons_hash(comparisons: Sequence[Comparison]) -> str:
-    """A hash of what is compared, in order."""
-    return content_hash([comparison.pair_id for comparison in comparisons])
+def build_comparisons(
+    prompts: Sequence[Prompt], *sides: Sequence[Completion]
+) -> list[Comparison]:
+    """Every pair of each prompt's completions, in the order of prompts and sides.
+
+    Args:
+      prompts: In the order of every side.
+      *sides: Two or more completions of every prompt.
+    """
+    return [
+        Comparison.create(prompt, first, second)
+        for prompt, *written in zip(prompts, *sides, strict=True)
+        for first, second in itertools.combinations(written, 2)
+    ]

@@ -1,33 +1,61 @@
 """Opens the model that a config names as critic, evaluator or teacher."""
 
 import os
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from rlaif_jax.config_parts import EndpointConfig, Orders, RecordedConfig
+from rlaif_jax.config_parts import (
+    CriticConfig,
+    EndpointConfig,
+    JuryConfig,
+    Orders,
+    RecordedConfig,
+    asked_critics,
+)
+from rlaif_jax.errors import UsageError
+from rlaif_jax.labeling.alpaca_eval import TokenGrammar
 from rlaif_jax.labeling.asking import Asker
 from rlaif_jax.labeling.budget import Budget
+from rlaif_jax.labeling.catalog import BUILT_IN, template_named
 from rlaif_jax.labeling.critic import ChatCritic, Critic
+from rlaif_jax.labeling.jury import Jury
 from rlaif_jax.labeling.ledger import Ledger
+from rlaif_jax.labeling.prompts import Template
 from rlaif_jax.labeling.recorded import RecordedCritic, RecordedTeacher, read_judgments
-from rlaif_jax.labeling.session import open_asker
+from rlaif_jax.labeling.session import open_asker, open_askers
 from rlaif_jax.labeling.stop import Stop
 from rlaif_jax.labeling.teacher import ChatTeacher, Teacher
+from rlaif_jax.records import Comparison, content_hash
 
 _RECORDED_WORKERS = 16
 _WORKERS_PER_CALL = 2  # what waits before it is asked again holds nothing new back
+_LEDGER = "ledger.jsonl"
 
 
 @dataclass(frozen=True)
 class Judge:
-    """A critic, how many may ask it at a time, what stops it, and its budget."""
+    """A critic, how many may ask it at a time, what stops it, and its budget.
+
+    Attributes:
+      critic: One model, one file, or a jury.
+      workers: Comparisons under way at a time.
+      stop: Ends the run.
+      budget: What the ledger's runs may spend; without limit if nobody is asked.
+      outside: Hashes of the templates that are not this package's own.
+    """
 
     critic: Critic
     workers: int
     stop: Stop
     budget: Budget
+    outside: tuple[str, ...] = ()
+
+    def inputs_hash(self, comparisons: Sequence[Comparison]) -> str:
+        """A hash of what is judged, in order, and of what words are read for it."""
+        compared = content_hash([comparison.pair_id for comparison in comparisons])
+        return content_hash(compared, self.outside) if self.outside else compared
 
 
 @dataclass(frozen=True)
@@ -43,20 +71,88 @@ class Writer:
 
 @asynccontextmanager
 async def open_judge(
-    config: EndpointConfig | RecordedConfig,
+    config: CriticConfig | RecordedConfig | JuryConfig,
     *,
     orders: Orders,
     out: Path,
     budget_usd: float | None,
 ) -> AsyncIterator[Judge]:
-    """The critic that a config names; its ledger is in the run folder."""
-    if isinstance(config, RecordedConfig):
-        recorded = RecordedCritic.from_file(config.file)
-        yield Judge(recorded, _RECORDED_WORKERS, Stop(), Budget(limit_usd=None))
-        return
-    async with _open_asker(config, out, budget_usd) as asker:
-        critic = ChatCritic(asker=asker, orders=orders)
-        yield Judge(critic, _workers(config), asker.stop, asker.budget)
+    """The critic that a config names; its ledger is in the run folder.
+
+    Raises:
+      UsageError: If there is no such template, or it does not suit the verdicts.
+      CommandError: As `session.open_askers`.
+    """
+    seats = config.critics if isinstance(config, JuryConfig) else (config,)
+    asked = asked_critics(config)
+    templates = [judging_template(seat) for seat in asked]
+    recorded = {
+        seat: RecordedCritic.from_file(seat.file)
+        for seat in seats
+        if isinstance(seat, RecordedConfig)
+    }
+    async with AsyncExitStack() as stack:
+        askers: list[Asker] = []
+        if asked:
+            endpoints = [(seat, _key(seat)) for seat in asked]
+            session = open_askers(
+                endpoints, ledger=out / _LEDGER, budget_usd=budget_usd
+            )
+            askers = await stack.enter_async_context(session)
+        critics: dict[CriticConfig | RecordedConfig, Critic] = {**recorded}
+        for seat, asker, template in zip(asked, askers, templates, strict=True):
+            critics[seat] = _critic(seat, asker, template, orders)
+        yield Judge(
+            _one([critics[seat] for seat in seats]),
+            sum(map(_workers, asked)) or _RECORDED_WORKERS,
+            askers[0].stop if askers else Stop(),
+            askers[0].budget if askers else Budget(limit_usd=None),
+            tuple(one.hash for one in templates if one.name not in BUILT_IN),
+        )
+
+
+def judging_template(config: CriticConfig) -> Template:
+    """The template that a critic is asked with.
+
+    Raises:
+      UsageError: If there is none of that name, or its replies cannot be read as the
+        config wants them.
+    """
+    template = template_named(config.template)
+    if config.verdicts == "soft" and not template.grammar.has_forks:
+        raise UsageError(
+            f"verdicts=soft does not go with template {config.template}: it needs one"
+            " whose reply begins with the verdict, such as template=verdict"
+        )
+    if config.verdicts == "hard" and isinstance(template.grammar, TokenGrammar):
+        raise UsageError(
+            f"template {config.template} tells its verdict by token probabilities: set"
+            " verdicts=soft"
+        )
+    return template
+
+
+def _critic(
+    config: CriticConfig, asker: Asker, template: Template, orders: Orders
+) -> Critic:
+    """One critic, or a jury of its votes."""
+    return _one(
+        [
+            ChatCritic(
+                asker=asker,
+                orders=orders,
+                template=template,
+                verdicts=config.verdicts,
+                vote=vote,
+            )
+            for vote in range(config.votes)
+        ]
+    )
+
+
+def _one(critics: Sequence[Critic]) -> Critic:
+    """A critic, or a jury of several."""
+    return critics[0] if len(critics) == 1 else Jury(critics=tuple(critics))
 
 
 @asynccontextmanager
@@ -78,7 +174,9 @@ async def open_writer(
         )
         yield Writer(teacher, _RECORDED_WORKERS, Stop(), Budget(limit_usd=None))
         return
-    async with _open_asker(config, out, budget_usd) as asker:
+    async with open_asker(
+        config, api_key=_key(config), ledger=out / _LEDGER, budget_usd=budget_usd
+    ) as asker:
         chat = ChatTeacher(asker=asker, generator=generator, seed=seed)
         workers = _workers(config)
         yield Writer(chat, workers, asker.stop, asker.budget, asker.ledger)
@@ -89,10 +187,6 @@ def _workers(config: EndpointConfig) -> int:
     return _WORKERS_PER_CALL * config.max_in_flight
 
 
-def _open_asker(
-    config: EndpointConfig, out: Path, budget_usd: float | None
-) -> AbstractAsyncContextManager[Asker]:
-    """An asker with its ledger in the run folder, and the key that the config names."""
-    key = os.environ.get(config.api_key_env) if config.api_key_env else None
-    ledger = out / "ledger.jsonl"
-    return open_asker(config, api_key=key, ledger=ledger, budget_usd=budget_usd)
+def _key(config: EndpointConfig) -> str | None:
+    """The key in the variable that the config names."""
+    return os.environ.get(config.api_key_env) if config.api_key_env else None

@@ -1,6 +1,7 @@
 """`label`: a critic judges comparisons, and sealed shards come out one by one."""
 
 import asyncio
+import itertools
 from collections.abc import Sequence
 from contextlib import aclosing
 from pathlib import Path
@@ -14,18 +15,14 @@ from rlaif_jax.commands.estimating import (
     spending,
     tell_estimate,
 )
-from rlaif_jax.commands.inputs import (
-    build_comparisons,
-    comparisons_hash,
-    is_usable,
-    read_prompts,
-)
+from rlaif_jax.commands.inputs import file_comparisons, is_usable, read_prompts
 from rlaif_jax.commands.judging import open_judge
 from rlaif_jax.config import LabelConfig
 from rlaif_jax.data.manifest import Manifest
 from rlaif_jax.data.shards import ShardWriter
 from rlaif_jax.files import read_records, write_json, write_records
 from rlaif_jax.labeling.accounts import Accounts
+from rlaif_jax.labeling.candidates import best_against_worst
 from rlaif_jax.labeling.estimate import Estimate
 from rlaif_jax.labeling.pipeline import label_all
 from rlaif_jax.records import (
@@ -47,7 +44,7 @@ def run(config: LabelConfig, out: Path, console: Console) -> Json:
 
 async def _run(config: LabelConfig, out: Path, console: Console) -> Json:
     prompts = read_prompts(config.prompts, config.splits)
-    compared = build_comparisons(prompts, config.first, config.second)
+    compared = file_comparisons(prompts, config.first, config.second, *config.others)
     comparisons = [
         one for one in compared if is_usable(one.first) and is_usable(one.second)
     ]
@@ -60,11 +57,11 @@ async def _run(config: LabelConfig, out: Path, console: Console) -> Json:
     async with open_judge(
         config.critic, orders=config.orders, out=out, budget_usd=config.budget_usd
     ) as judge:
-        claim(out, config, inputs=comparisons_hash(comparisons))
+        claim(out, config, inputs=judge.inputs_hash(comparisons))
         tell_estimate(estimate, config.budget_usd, console)
         with ShardWriter(out) as shards:
             splits = {prompt.prompt_id: prompt.split for prompt in prompts}
-            sealer = _Sealer(shards, config.comparisons_per_shard, splits)
+            sealer = _Sealer(shards, config, splits)
             labels = sealer.sealed_labels()
             for label in labels:
                 accounts.add_label(label)
@@ -84,7 +81,7 @@ async def _run(config: LabelConfig, out: Path, console: Console) -> Json:
             async with aclosing(run_of_labels):
                 async for label in run_of_labels:
                     if not accounts.is_short:  # else a later run seals from here on
-                        sealer.take(comparisons[len(labels)], label)
+                        sealer.take(comparisons[len(labels) : len(labels) + 2], label)
                     labels.append(label)
             sealer.finish()
             manifest = shards.manifest
@@ -99,12 +96,17 @@ class _Sealer:
 
     The labels of a block lie beside its shard, in `labels/`. Once it is sealed they
     are final: a comparison that failed in it is not asked again, or the same shard
-    would mean another thing tomorrow.
+    would mean another thing tomorrow. A prompt with more than two candidates has all
+    its comparisons in one block.
     """
 
-    def __init__(self, shards: ShardWriter, size: int, splits: dict[str, str]):
+    def __init__(
+        self, shards: ShardWriter, config: LabelConfig, splits: dict[str, str]
+    ):
         self._shards = shards
-        self._size = size
+        self._size = config.comparisons_per_shard
+        self._keeps_prompts_whole = bool(config.others)
+        self._pairs = config.pairs
         self._splits = splits
         self._block: list[tuple[Comparison, Label]] = []
 
@@ -114,10 +116,13 @@ class _Sealer:
         paths = [self._labels_file(block) for block in range(num_blocks)]
         return [label for path in paths for label in read_records(path, Label)]
 
-    def take(self, comparison: Comparison, label: Label) -> None:
-        """Adds the next label, in input order."""
-        self._block.append((comparison, label))
-        if len(self._block) == self._size:
+    def take(self, comparisons: Sequence[Comparison], label: Label) -> None:
+        """Adds the label of the first comparison; the second one, if any, is next."""
+        self._block.append((comparisons[0], label))
+        prompt_goes_on = len({one.prompt_id for one in comparisons}) < len(comparisons)
+        if len(self._block) >= self._size and not (
+            self._keeps_prompts_whole and prompt_goes_on
+        ):
             self._seal()
 
     def finish(self) -> None:
@@ -129,7 +134,11 @@ class _Sealer:
     def _seal(self) -> None:
         block = len(self._shards.manifest.entries)
         write_records(self._labels_file(block), [label for _, label in self._block])
-        self._shards.add(decided(self._block, self._splits))
+        chosen = self._block
+        if self._pairs == "best_worst":
+            groups = itertools.groupby(chosen, key=lambda one: one[0].prompt_id)
+            chosen = [pair for _, one in groups for pair in best_against_worst([*one])]
+        self._shards.add(decided(chosen, self._splits))
         self._block = []
 
     def _labels_file(self, block: int) -> Path:

@@ -107,7 +107,7 @@ def _preferences(config: Json) -> Section | None:
         return None
     counts = ", ".join(f"{name} {count}" for name, count in labels["labels"].items())
     facts = {
-        "model": told["critic"].get("model", "recorded verdicts"),
+        "model": _judge_name(told["critic"]),
         "orders": told["orders"],
         "comparisons": f"{labels['comparisons']:,} ({counts})",
         "pairs": f"{labels['pairs']:,}",
@@ -157,8 +157,15 @@ def _evaluation(folder: Path) -> Section:
         "prompts": f"{result['n_total']:,}",
     }
     if evaluator := _known(folder / "config.json").get("evaluator"):
-        facts["evaluator"] = evaluator.get("model", "recorded verdicts")
+        facts["evaluator"] = _judge_name(evaluator)
     return Section("Evaluation", facts)
+
+
+def _judge_name(config: Json) -> str:
+    """The model that judged, or the models of a jury."""
+    if "critics" in config:
+        return " and ".join(_judge_name(seat) for seat in config["critics"])
+    return config.get("model", "recorded verdicts")
 
 
 def _arm(folder: Path) -> dict[str, str]:

@@ -40,6 +40,7 @@ class Estimate:
         *,
         max_tokens: int,
         prices: Prices,
+        times: int = 1,
     ) -> "Estimate":
         """The estimate of these questions.
 
@@ -47,12 +48,13 @@ class Estimate:
           questions: Rendered prompts.
           max_tokens: Of one answer.
           prices: Of the model.
+          times: How often each question is asked.
         """
         calls = expected = most = 0
         for messages in questions:
-            calls += 1
-            expected += expected_prompt_tokens(messages)
-            most += most_prompt_tokens(messages)
+            calls += times
+            expected += times * expected_prompt_tokens(messages)
+            most += times * most_prompt_tokens(messages)
         answers = calls * max_tokens
         usage = Usage(
             prompt_tokens=expected,
@@ -65,6 +67,17 @@ class Estimate:
             completion_tokens=usage.completion_tokens,
             cost_usd=prices.cost_usd(usage),
             at_most_usd=prices.cost_usd(highest),
+        )
+
+    @classmethod
+    def total(cls, parts: Sequence["Estimate"]) -> "Estimate":
+        """The estimate of what several models are asked, at the price of each."""
+        return cls(
+            calls=sum(one.calls for one in parts),
+            prompt_tokens=sum(one.prompt_tokens for one in parts),
+            completion_tokens=sum(one.completion_tokens for one in parts),
+            cost_usd=sum((one.cost_usd for one in parts), start=0.0),
+            at_most_usd=sum((one.at_most_usd for one in parts), start=0.0),
         )
 
     def told(self) -> str:

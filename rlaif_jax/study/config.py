@@ -9,6 +9,7 @@ from rlaif_jax.config_losses import DpoLossConfig, LossConfig, SftLoss
 from rlaif_jax.config_parts import (
     ChatConfig,
     CheckpointConfig,
+    JudgeConfig,
     LabVariant,
     MeshConfig,
     ModelConfig,
@@ -113,7 +114,7 @@ class SamplingRecipe(Config):
 class EvaluationConfig(Config):
     """How every arm is judged."""
 
-    evaluator: ChatConfig
+    evaluator: JudgeConfig
     split: str = "test"  # of the prompts
     sampling: SamplingRecipe = SamplingRecipe()
     orders: Orders = "both"
@@ -129,7 +130,7 @@ class StudyConfig(Config):
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     prompts: PromptsConfig  # its seed is the study's
     teachers: dict[str, ChatConfig]
-    critics: dict[str, ChatConfig] = Field(default_factory=dict)
+    critics: dict[str, JudgeConfig] = Field(default_factory=dict)
     baseline: str  # the teacher whose completions policies are compared with
     base: BaseConfig
     tokens: TokensConfig = TokensConfig()

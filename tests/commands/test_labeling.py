@@ -12,7 +12,7 @@ from rlaif_jax.config_file import validate
 from rlaif_jax.data.manifest import read_manifest
 from rlaif_jax.data.shards import read_shard
 from rlaif_jax.errors import PreemptedError, RefusedError, UsageError
-from rlaif_jax.files import read_records
+from rlaif_jax.files import read_records, write_records
 from rlaif_jax.lab.faults import Faults
 from rlaif_jax.lab.server import run_in_thread
 from rlaif_jax.records import Completion, JudgedCompletion, Label, Prompt
@@ -375,3 +375,225 @@ def test_prompts_keep_out_of_another_runs_folder(drawn, world, tmp_path, run):
     with pytest.raises(UsageError, match="another fractions, inputs, limit"):
         run(prompts, PromptsConfig, {"source": source, "limit": 5}, drawn.parent)
     assert drawn.read_bytes() == before
+
+
+def labels_in(out):
+    files = sorted((out / "labels").glob("*.jsonl"))
+    return [label for file in files for label in read_records(file, Label)]
+
+
+def rows_in(out):
+    entries = read_manifest(out).entries
+    return [row for entry in entries for row in read_shard(out, entry)]
+
+
+def test_a_jury_judges_with_its_own_bill_and_votes(
+    drawn, written, tmp_path, run, endpoint
+):
+    seats = [
+        endpoint("lab-critic-strong", "anthropic"),
+        endpoint("lab-critic-weak", votes=3),
+        endpoint("lab-evaluator", template="rationale"),
+    ]
+    jury = {"api": "jury", "critics": seats}
+    document = label_document(drawn, written, jury)
+    result = run(label, LabelConfig, document, tmp_path / "jury")
+    labels = labels_in(tmp_path / "jury")
+    asked = [one for one in labels if one.state == "labeled"]
+    assert result["comparisons"] == len(labels) == 30
+    assert result["calls"] == len(asked) * 2 * 5
+    assert {len(one.jurors) for one in asked} == {3}
+    assert {one.critic for one in asked} == {
+        "lab-critic-strong+lab-critic-weak+lab-evaluator"
+    }
+    for one in asked:
+        said = [juror.verdict.value for juror in one.jurors]
+        most = max(("first", "second"), key=said.count)
+        assert one.verdict == (most if said.count(most) > 1 else "tie")
+        assert one.cost_usd == pytest.approx(sum(j.cost_usd for j in one.jurors))
+        assert len(one.jurors[1].jurors) == 3
+    single = run(
+        label,
+        LabelConfig,
+        label_document(drawn, written, seats[0]),
+        tmp_path / "one",
+    )
+    alone = {one.pair_id: one for one in labels_in(tmp_path / "one")}
+    assert single["calls"] == len(asked) * 2
+    for one in asked:
+        assert one.jurors[0] == alone[one.pair_id]
+
+
+def test_a_jury_may_hold_recorded_judgments(drawn, written, tmp_path, run, endpoint):
+    rows = []
+    prompts = {one.prompt_id: one for one in read_records(drawn, Prompt)}
+    strong = {c.prompt_id: c for c in read_records(written["strong"], Completion)}
+    for weak in read_records(written["weak"], Completion):
+        rows.append(
+            {
+                "instruction": prompts[weak.prompt_id].messages[0].content,
+                "output_1": weak.text,
+                "output_2": strong[weak.prompt_id].text,
+                "annotator": "human",
+                "preference": 2,
+            }
+        )
+    file = tmp_path / "human.json"
+    file.write_text(json.dumps(rows))
+    recorded = {"api": "recorded", "file": str(file)}
+    critics = [recorded, endpoint("lab-critic-strong")]
+    document = label_document(drawn, written, {"api": "jury", "critics": critics})
+    result = run(label, LabelConfig, document, tmp_path / "labels")
+    assert result["labels"]["first"] == 0 < result["labels"]["second"]
+    asked = [one for one in labels_in(tmp_path / "labels") if one.jurors]
+    assert asked[0].critic == "human+lab-critic-strong"
+    for one in asked:
+        agree = one.jurors[1].verdict == "second"
+        assert one.verdict == ("second" if agree else "tie")
+
+
+RUBRIC = """
+messages:
+  - role: user
+    content: |
+      # Task
+      ## Instruction:
+      {instruction}
+
+      ## Output (a):
+      {output_a}
+
+      ## Output (b):
+      {output_b}
+
+      ## Which is best, Output (a) or Output (b)?
+"""
+
+
+def test_a_template_is_part_of_what_a_folder_was_made_of(
+    drawn, written, tmp_path, run, endpoint
+):
+    file = tmp_path / "rubric.yaml"
+    file.write_text(RUBRIC)
+    critic = endpoint("lab-critic-strong", template=str(file))
+    document = label_document(drawn, written, critic)
+    out = tmp_path / "labels"
+    result = run(label, LabelConfig, document, out)
+    assert result["pairs"] > 0 and result["states"].get("unparsable", 0) == 0
+    assert run(label, LabelConfig, document, out) == result
+    file.write_text(RUBRIC.replace("# Task", "# The task"))
+    with pytest.raises(UsageError, match="another inputs"):
+        run(label, LabelConfig, document, out)
+    document["critic"] = endpoint("lab-critic-strong")
+    with pytest.raises(UsageError, match="another critic, inputs"):
+        run(label, LabelConfig, document, out)
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"template": "nothing"}, "unknown template 'nothing'"),
+        ({"template": "rationale", "verdicts": "soft"}, "not go with template rat"),
+        ({"template": "./nothing.yaml"}, r"no config at nothing\.yaml"),
+    ],
+)
+def test_a_critic_that_cannot_be_asked_leaves_no_folder(
+    drawn, tmp_path, run, endpoint, how, message
+):
+    written = {name: tmp_path / f"{name}.jsonl" for name in ("weak", "strong")}
+    prompts = [prompt.prompt_id for prompt in read_records(drawn, Prompt)]
+    for name, path in written.items():
+        write_records(
+            path, [Completion.create(p, name, generator="g") for p in prompts]
+        )
+    critic = endpoint("lab-critic-strong", **how)
+    document = label_document(drawn, written, critic)
+    with pytest.raises(UsageError, match=message):
+        run(label, LabelConfig, document, tmp_path / "labels")
+    assert not (tmp_path / "labels").exists()
+
+
+def test_the_lab_tells_no_token_probabilities(drawn, written, tmp_path, run, endpoint):
+    critic = endpoint("lab-critic-strong", verdicts="soft")
+    document = label_document(drawn, written, critic)
+    with pytest.raises(UsageError, match="sent no token log-probabilities"):
+        run(label, LabelConfig, document, tmp_path / "labels")
+
+
+@pytest.fixture
+def third(drawn, tmp_path, run, endpoint):
+    """Another completion of the weak teacher for every prompt."""
+    document = {
+        "prompts": str(drawn),
+        "teacher": endpoint("lab-teacher-weak"),
+        "generator": "weak",
+        "seed": 1,
+    }
+    run(complete, CompleteConfig, document, tmp_path / "third")
+    return tmp_path / "third" / "completions.jsonl"
+
+
+def test_more_candidates_are_compared_two_by_two(
+    drawn, written, third, tmp_path, run, endpoint
+):
+    document = label_document(drawn, written, endpoint("lab-critic-strong"))
+    two = run(label, LabelConfig, document, tmp_path / "two")
+    document["others"] = [str(third)]
+    result = run(label, LabelConfig, document, tmp_path / "three")
+    assert result["comparisons"] == 90
+    assert result["pairs"] == result["labels"]["first"] + result["labels"]["second"]
+    three = {one.pair_id: one for one in labels_in(tmp_path / "three")}
+    pairs = labels_in(tmp_path / "two")
+    assert two["comparisons"] == len(pairs) == 30
+    assert all(three[one.pair_id] == one for one in pairs)
+    for file in sorted((tmp_path / "three" / "labels").glob("*.jsonl")):
+        assert len(list(read_records(file, Label))) % 3 == 0  # a prompt is in one block
+
+
+def test_the_best_candidate_is_paired_with_the_worst(
+    drawn, written, third, tmp_path, run, endpoint
+):
+    document = label_document(drawn, written, endpoint("lab-critic-strong"))
+    document |= {"others": [str(third)], "pairs": "best_worst"}
+    out = tmp_path / "best"
+    result = run(label, LabelConfig, document, out)
+    rows = rows_in(out)
+    assert result["pairs"] == len(rows) <= 30
+    assert len({row.prompt_id for row in rows}) == len(rows) > 10
+    by_pair = {one.pair_id: one for one in labels_in(out)}
+    assert all(by_pair[row.pair_id].verdict in ("first", "second") for row in rows)
+    sealed = {path.name: path.read_bytes() for path in out.glob("*.parquet")}
+    assert run(label, LabelConfig, document, out) == result
+    assert {p.name: p.read_bytes() for p in out.glob("*.parquet")} == sealed
+
+
+def test_two_samples_of_one_student_are_compared(
+    drawn, written, third, tmp_path, run, endpoint
+):
+    both = tmp_path / "both.jsonl"
+    both.write_text(written["weak"].read_text() + third.read_text())
+    document = label_document(drawn, written, endpoint("lab-critic-strong"))
+    document |= {"first": str(both), "second": str(both)}
+    result = run(label, LabelConfig, document, tmp_path / "one_file")
+    apart = document | {"first": str(written["weak"]), "second": str(third)}
+    assert run(label, LabelConfig, apart, tmp_path / "two_files") == result
+    assert labels_in(tmp_path / "one_file") == labels_in(tmp_path / "two_files")
+    assert result["pairs"] > 0
+    rows = rows_in(tmp_path / "one_file")
+    assert {(r.chosen_generator, r.rejected_generator) for r in rows} == {("weak",) * 2}
+    document |= {"first": str(third), "second": str(third)}
+    with pytest.raises(UsageError, match="lacks completion number 2 of 30 of 30"):
+        run(label, LabelConfig, document, tmp_path / "too_few")
+
+
+def test_an_evaluator_may_be_a_jury(drawn, written, tmp_path, run, endpoint):
+    seats = [endpoint("lab-evaluator"), endpoint("lab-critic-strong")]
+    document = {
+        "prompts": str(drawn),
+        "candidate": str(written["strong"]),
+        "baseline": str(written["weak"]),
+        "evaluator": {"api": "jury", "critics": seats},
+        "budget_usd": 1.0,
+    }
+    result = run(evaluate, EvaluateConfig, document, tmp_path / "wins")
+    assert result["n_total"] == 70 and result["win_rate"] > 60

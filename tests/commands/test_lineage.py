@@ -111,6 +111,14 @@ def test_recorded_texts_and_verdicts_have_no_model(runs):
     assert lineage.teachers == ("recorded verdicts", "recorded completions")
 
 
+def test_a_jury_is_told_by_its_models(runs):
+    recorded = {"api": "recorded", "file": "x.json"}
+    jury = {"api": "jury", "critics": [{"api": "openai", "model": "m"}, recorded]}
+    write(runs / "labels", config={"critic": jury, "orders": "both"})
+    feedback = read_lineage(runs / "dpo").sections[1]
+    assert feedback.facts["model"] == "m and recorded verdicts"
+
+
 def test_what_is_gone_is_left_out(runs):
     (runs / "labels" / "label.json").unlink()
     (runs / "sft" / "config.json").unlink()
