@@ -29,6 +29,7 @@ def test_it_survives_the_ledger():
 def test_tokens_survive_the_ledger_and_are_in_it_only_if_there_are_any():
     tokens = (Token("Out\udcc3", -0.5, (("a", -0.5), (" b", -9999.0))),)
     before = outcome(tokens=tokens)
+    assert before.tokens == tokens
     assert Outcome.from_json(json.loads(json.dumps(before.to_json()))) == before
     assert "tokens" not in outcome().to_json()
 
