@@ -1,5 +1,6 @@
 """What a study compares: arms as data, and the recipe that all of them share."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 from pydantic import Field, model_validator
@@ -146,7 +147,9 @@ class StudyConfig(Config):
 
     @model_validator(mode="after")
     def _names(self) -> "StudyConfig":
-        wanted = [("teacher", self.baseline, self.teachers)]
+        wanted: list[tuple[str, str, Collection[str]]] = [
+            ("teacher", self.baseline, self.teachers)
+        ]
         for arm in self.arms.values():
             wanted.append(("teacher", arm.teacher, self.teachers))
             if arm.critic is not None:

@@ -48,3 +48,13 @@ def test_an_arm_must_make_sense(arm, message):
 def test_a_critic_needs_the_dpo_recipe():
     with pytest.raises(UsageError, match="needs the dpo recipe"):
         changed(dpo=None)
+
+
+def test_a_jury_may_be_a_studys_critic():
+    seats = [
+        {"api": "openai", "base_url": "http://127.0.0.1:1/v1", "model": name}
+        for name in ("one", "other")
+    ]
+    strong = {"api": "jury", "critics": seats}
+    config = changed(critics={"strong": strong})
+    assert [seat.model for seat in config.critics["strong"].critics] == ["one", "other"]
