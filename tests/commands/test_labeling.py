@@ -190,6 +190,33 @@ def test_a_dry_run_of_labels_asks_nothing_and_writes_nothing(
     assert f"estimated: {estimate['calls']} calls, " in capsys.readouterr().out
 
 
+def test_an_estimate_counts_votes_and_jurors_as_they_are_asked(
+    drawn, written, tmp_path, run, endpoint
+):
+    seats = [
+        endpoint("lab-critic-strong", usd_per_million_input_tokens=10, max_tokens=64),
+        endpoint("lab-evaluator", template="rationale"),
+    ]
+    critics = {
+        "one": seats[0],
+        "other": seats[1],
+        "votes": seats[0] | {"votes": 2},
+        "jury": {"api": "jury", "critics": seats},
+    }
+    told = {}
+    for name, critic in critics.items():
+        document = label_document(drawn, written, critic)
+        dry = document | {"dry_run": True}
+        told[name] = run(label, LabelConfig, dry, tmp_path / "dry")["estimate"]
+        result = run(label, LabelConfig, document, tmp_path / name)
+        assert result["calls"] == told[name]["calls"] > 0
+        assert result["estimate"] == told[name]
+        assert 0 < result["cost_usd"] <= told[name]["at_most_usd"]
+    for name, value in told["jury"].items():
+        assert value == pytest.approx(told["one"][name] + told["other"][name])
+        assert told["votes"][name] == pytest.approx(2 * told["one"][name])
+
+
 def test_a_dry_run_of_completions_asks_nothing_and_writes_nothing(
     drawn, tmp_path, run, endpoint, capsys
 ):
@@ -447,6 +474,7 @@ def test_a_jury_may_hold_recorded_judgments(drawn, written, tmp_path, run, endpo
     assert result["labels"]["first"] == 0 < result["labels"]["second"]
     asked = [one for one in labels_in(tmp_path / "labels") if one.jurors]
     assert asked[0].critic == "human+lab-critic-strong"
+    assert result["calls"] == result["estimate"]["calls"] == 2 * len(asked)
     for one in asked:
         agree = one.jurors[1].verdict == "second"
         assert one.verdict == ("second" if agree else "tie")

@@ -47,3 +47,26 @@ def test_it_is_told_with_what_it_rests_on():
     assert "1 calls, 1,004 tokens in (at 4 bytes each) and 5 out (at 50%" in told
     # 1004 * 2 + 5 * 10 = 2058; 4032 * 2 + 10 * 10 = 8164
     assert "0.0021 USD; at most 0.0082 USD" in told
+
+
+def test_votes_ask_each_question_again():
+    questions = [question("x" * 400), question("y" * 41)]
+    once = Estimate.of(questions, max_tokens=10, prices=PRICES).to_json()
+    thrice = Estimate.of(questions, max_tokens=10, prices=PRICES, times=3)
+    assert thrice.to_json() == {
+        name: pytest.approx(3 * value) for name, value in once.items()
+    }
+
+
+def test_a_total_is_the_sum_of_each_at_its_price():
+    one = Estimate.of([question("x" * 400)], max_tokens=10, prices=PRICES)
+    free = Prices(input_usd=0.0, output_usd=0.0)
+    other = Estimate.of([question("y" * 40)] * 2, max_tokens=100, prices=free)
+    assert Estimate.total([one, other]).to_json() == {
+        "calls": 3,
+        "prompt_tokens": 104 + 2 * 14,
+        "completion_tokens": 5 + 100,
+        "cost_usd": one.cost_usd,
+        "at_most_usd": one.at_most_usd,
+    }
+    assert Estimate.total([]) == Estimate.of((), max_tokens=1, prices=PRICES)
