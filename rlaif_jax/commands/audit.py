@@ -8,7 +8,7 @@ from rlaif_jax.commands.console import Console
 from rlaif_jax.commands.inputs import file_comparisons, is_usable, read_prompts
 from rlaif_jax.config import AuditConfig, LabelConfig
 from rlaif_jax.config_file import validate
-from rlaif_jax.config_parts import RecordedConfig
+from rlaif_jax.config_parts import asked_critics
 from rlaif_jax.data.manifest import read_manifest
 from rlaif_jax.errors import UsageError
 from rlaif_jax.files import read_json, read_records, write_json
@@ -39,6 +39,10 @@ _FILE_NOTES = (
 _RECORDED_NOTES = (
     "These labels were replayed from a recorded file: the order in which the"
     " completions had been shown is not known.",
+)
+_JURY_NOTES = (
+    "Votes or jurors decided: the verdict of each order is what most of them said, and"
+    " replies and latencies, of which there are several a verdict, are left out.",
 )
 
 
@@ -113,14 +117,15 @@ def _of_run(folder: Path) -> _Labels:
         for block in range(len(manifest.entries))
         for label in read_records(folder / "labels" / f"{block:06d}.jsonl", Label)
     ]
-    is_recorded = isinstance(config.critic, RecordedConfig)
+    is_asked = bool(asked_critics(config.critic))
+    is_jury = any(label.jurors for label in labels)
     judged = judged_labels(
         comparisons,
         labels,
         calls=read_calls(folder / "ledger.jsonl"),
-        orders=None if is_recorded else config.orders,
+        orders=config.orders if is_asked else None,
     )
-    notes = _RECORDED_NOTES if is_recorded else ()
+    notes = (() if is_asked else _RECORDED_NOTES) + (_JURY_NOTES if is_jury else ())
     return _Labels(judged, len(comparisons), notes)
 
 

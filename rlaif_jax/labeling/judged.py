@@ -209,13 +209,18 @@ def _calls(
     ledger: Mapping[str, Sequence[LedgerCall]],
     orders: Orders | None,
 ) -> tuple[Call, ...]:
-    """The orders that were asked, as far as the label went."""
+    """The orders that were asked, as far as the label went.
+
+    Of votes and jurors the verdicts are those of the majority, and the replies are left
+    out: none of them alone is behind the verdict.
+    """
     verdicts = _verdicts(label)
     if orders is None:
         return tuple(Call(swapped=None, verdict=verdict) for verdict in verdicts)
     shown = shown_orders(orders, instruction_text(comparison.messages))
+    known = {} if label.jurors else ledger
     return tuple(
-        _call(verdict, swapped, ledger.get(_item(comparison, swapped), ()))
+        _call(verdict, swapped, known.get(_item(comparison, swapped), ()))
         for verdict, swapped in zip(verdicts, shown, strict=False)
     )
 

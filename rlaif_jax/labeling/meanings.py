@@ -30,6 +30,7 @@ class Meaning(NamedTuple):
 _NO_ORDER = "the order in which completions were shown is not known"
 _NO_OTHER = "no other judge of the same comparisons was given (against=...)"
 _NO_CALLS = "no calls are recorded"
+_NO_REPLIES = "no calls are recorded, or votes or jurors gave several a verdict"
 
 MEANINGS: dict[str, Meaning] = {
     "order_consistency": Meaning(
@@ -98,7 +99,7 @@ MEANINGS: dict[str, Meaning] = {
         "Replies cut off",
         "share",
         "Answers of the critic that ran into critic.max_tokens.",
-        _NO_CALLS,
+        _NO_REPLIES,
     ),
     "completion_cut": Meaning(
         "Completions cut off",
@@ -118,9 +119,9 @@ MEANINGS: dict[str, Meaning] = {
         "Orders asked, and every attempt at them.",
         _NO_CALLS,
     ),
-    "latency_s_p50": Meaning("Latency, median", "s", "Of answered calls.", _NO_CALLS),
-    "latency_s_p95": Meaning("Latency, 95th percentile", "s", "Likewise.", _NO_CALLS),
-    "latency_s_p99": Meaning("Latency, 99th percentile", "s", "Likewise.", _NO_CALLS),
+    "latency_s_p50": Meaning("Latency, median", "s", "Of answered calls.", _NO_REPLIES),
+    "latency_s_p95": Meaning("Latency, 95th percentile", "s", "Likewise.", _NO_REPLIES),
+    "latency_s_p99": Meaning("Latency, 99th percentile", "s", "Likewise.", _NO_REPLIES),
     "agreement": Meaning(
         "Agreement with the other judge",
         "share",

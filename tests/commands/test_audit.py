@@ -100,6 +100,47 @@ def test_two_critics_are_compared(labeled, endpoint, tmp_path, run):
     assert found["measures"]["p_first_shown"]["n"] > 0
 
 
+@pytest.mark.parametrize("how", ["votes", "jury"])
+def test_several_replies_a_verdict_are_audited_without_them(
+    labeled, endpoint, tmp_path, run, how
+):
+    weak = endpoint("lab-critic-weak")
+    critics = [weak, endpoint("lab-critic-strong")]
+    critic = {
+        "votes": weak | {"votes": 2},
+        "jury": {"api": "jury", "critics": critics},
+    }[how]
+    folder = labeled(critic, "labels")
+    found = run(audit, AuditConfig, {"labels": str(folder)}, tmp_path / "audit")
+    labels = labels_of(folder)
+    both = [one.verdict_both_orders.split(",") for one in labels if one.jurors]
+    assert found["labels"] == 30 and {len(one) for one in both} == {2}
+    measures = found["measures"]
+    assert measures["order_consistency"]["n"] == len(both)
+    assert measures["order_consistency"]["value"] == pytest.approx(
+        sum(a == b for a, b in both) / len(both)
+    )
+    assert measures["calls"]["value"] == pytest.approx(4 * len(both) / 30)
+    assert measures["cost_usd"]["value"] > 0
+    assert {"reply_cut", "latency_s_p50", "latency_s_p99"} <= found["absent"].keys()
+    assert any("jurors" in note for note in found["notes"])
+    page = (tmp_path / "audit" / "audit.html").read_text()
+    assert "Output (" not in page  # the critics' words are left out
+
+
+def test_every_pair_of_candidates_is_audited(labeled, endpoint, tmp_path, run):
+    teacher = endpoint("lab-teacher-weak")
+    drawn = str(tmp_path / "prompts" / "prompts.jsonl")
+    document = {"prompts": drawn, "teacher": teacher, "generator": "third", "seed": 1}
+    run(complete, CompleteConfig, document, tmp_path / "third")
+    others = [str(tmp_path / "third" / "completions.jsonl")]
+    folder = labeled(endpoint("lab-critic-strong"), "labels", others=others)
+    found = run(audit, AuditConfig, {"labels": str(folder)}, tmp_path / "audit")
+    assert found["labels"] == found["comparisons"] == 90
+    writers = {one["name"] for one in found["generators"]}
+    assert writers == {"weak", "strong", "third"}
+
+
 def test_sealed_labels_are_audited_while_the_rest_is_not(
     labeled, endpoint, tmp_path, run
 ):

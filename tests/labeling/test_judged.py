@@ -96,6 +96,18 @@ def test_labels_of_a_run_meet_their_calls(judged):
     assert (found[0].calls[0].reply, found[0].calls[0].verdict) == ("", "first")
 
 
+def test_replies_to_votes_and_jurors_are_left_out(judged):
+    one = judged(0, calls=((False, "first"), (True, "second")), p_first=0.5)
+    jury = one.label.model_copy(update={"jurors": (one.label, one.label)})
+    ledger = {f"{one.comparison.pair_id}:ab": (LedgerCall(outcome("Output (a)"), 0.2),)}
+    for label, reply, latency_s in ((one.label, "Output (a)", 0.2), (jury, "", None)):
+        (found,) = judged_labels(
+            [one.comparison], [label], calls=ledger, orders="both"
+        )
+        assert (found.calls[0].reply, found.calls[0].latency_s) == (reply, latency_s)
+        assert [call.verdict for call in found.calls] == ["first", "second"]
+
+
 @pytest.mark.parametrize(("number", "swapped"), [(1, False), (2, True)])
 def test_one_hashed_order_is_known_without_a_ledger(judged, number, swapped):
     # random.Random("is_switched_outputsquestion 20").random() >= 0.5
