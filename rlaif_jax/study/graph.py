@@ -15,6 +15,12 @@ from rlaif_jax.run_folder import essence
 from rlaif_jax.study.config import ArmConfig, StudyConfig
 from rlaif_jax.typing import Json
 
+# Options of a section that came after stages had names. At these values they do what
+# was done before there was a choice, and are in no digest: what is done, and may have
+# been paid for, keeps its name.
+_JUDGING: Json = {"template": "verdict", "verdicts": "hard", "votes": 1}
+_LATER: dict[str, Json] = {"critic": _JUDGING, "evaluator": _JUDGING}
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -100,8 +106,20 @@ def _stage(
     verb: str, title: str, document: Json, needs: list[Stage | None], **kwargs: bool
 ) -> Stage:
     upstream = frozenset(stage.digest for stage in needs if stage is not None)
-    digest = content_hash(verb, _contents(essence(document)))
+    digest = content_hash(verb, _contents(_as_named(essence(document))))
     return Stage(verb, digest, title, document, upstream, **kwargs)
+
+
+def _as_named(document: Json) -> Json:
+    """The document without later options that change nothing."""
+    named = dict(document)
+    for section in _LATER.keys() & document.keys():
+        named[section] = {
+            key: value
+            for key, value in document[section].items()
+            if (key, value) not in _LATER[section].items()
+        }
+    return named
 
 
 def _contents(document: Any) -> Any:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import rlaif_jax.lab
-from rlaif_jax.config_file import load_config
+from rlaif_jax.config_file import load_config, validate
 from rlaif_jax.errors import UsageError
 from rlaif_jax.study.config import StudyConfig
 from rlaif_jax.study.graph import build_graph, resolve
@@ -105,3 +105,70 @@ def test_what_sft_is_validated_on_is_written_too_and_is_no_split_of_an_arm():
             graph(f"sft.validation.splits=[{split}]")
     with pytest.raises(UsageError, match="on which the arms are compared"):
         graph(held_out, "evaluation.split=validation")
+
+
+def pinned(**critic):
+    """An arm whose stages are in folders of earlier versions."""
+    lab = {"api": "openai", "base_url": "http://127.0.0.1:8765/v1", "max_tokens": 16}
+    prices = {"usd_per_million_input_tokens": 1, "usd_per_million_output_tokens": 2}
+    document = {
+        "name": "pinned",
+        "prompts": {"source": {"format": "jsonl", "path": "nowhere/prompts.jsonl"}},
+        "teachers": {"weak": lab | prices | {"model": "teacher"}},
+        "critics": {"strong": lab | prices | {"model": "critic", **critic}},
+        "baseline": "weak",
+        "base": {"model": {"path": "nowhere/base"}},
+        "sft": {"optimizer": {"learning_rate": 1e-3}},
+        "dpo": {"optimizer": {"learning_rate": 1e-4}},
+        "evaluation": {
+            "evaluator": {
+                "api": "anthropic",
+                "base_url": "https://api.anthropic.com",
+                "model": "evaluator",
+                "api_key_env": "KEY",
+                "temperature": 0.0,
+            }
+        },
+        "arms": {
+            "one": {
+                "teacher": "weak",
+                "sft_splits": ["sft"],
+                "critic": "strong",
+                "aif_splits": ["aif"],
+            }
+        },
+    }
+    (stages,) = build_graph(validate(StudyConfig, document))
+    return stages
+
+
+# named by 9cac322, before critics had templates, verdicts and votes
+FOLDERS = {
+    "PLACEHOLDER": "",
+}
+
+
+def test_stages_that_were_done_before_critics_had_options_keep_their_folders():
+    assert {name: getattr(pinned(), name).folder for name in FOLDERS} == FOLDERS
+    chosen = pinned(template="verdict", verdicts="hard", votes=1)
+    assert chosen.evaluate == pinned().evaluate
+    assert pinned().label.document["critic"]["votes"] == 1  # whatever is later usual
+
+
+@pytest.mark.parametrize(
+    "how", [{"template": "rationale"}, {"verdicts": "soft"}, {"votes": 2}]
+)
+def test_another_way_to_judge_is_another_stage(how):
+    old, new = pinned(), pinned(**how)
+    assert old.student == new.student
+    assert old.label.digest != new.label.digest
+    assert old.dpo.digest != new.dpo.digest
+
+
+def test_a_template_counts_by_its_content(tmp_path):
+    file = tmp_path / "rubric.yaml"
+    file.write_text("one")
+    first = pinned(template=str(file)).label.digest
+    assert pinned(template=str(file)).label.digest == first
+    file.write_text("two")
+    assert pinned(template=str(file)).label.digest != first
