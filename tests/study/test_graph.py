@@ -7,6 +7,8 @@ import pytest
 import rlaif_jax.lab
 from rlaif_jax.config_file import load_config, validate
 from rlaif_jax.errors import UsageError
+from rlaif_jax.records import content_hash
+from rlaif_jax.run_folder import essence
 from rlaif_jax.study.config import StudyConfig
 from rlaif_jax.study.graph import build_graph, resolve
 
@@ -142,14 +144,13 @@ def pinned(**critic):
     return stages
 
 
-# named by 9cac322, before critics had templates, verdicts and votes
-FOLDERS = {
-    "PLACEHOLDER": "",
-}
-
-
-def test_stages_that_were_done_before_critics_had_options_keep_their_folders():
-    assert {name: getattr(pinned(), name).folder for name in FOLDERS} == FOLDERS
+def test_options_that_critics_got_later_are_in_no_digest_at_their_defaults():
+    for name, section in (("label", "critic"), ("evaluate", "evaluator")):
+        stage = getattr(pinned(), name)
+        older = essence(stage.document)
+        for option in ("template", "verdicts", "votes"):
+            del older[section][option]
+        assert stage.digest == content_hash(name, older)
     chosen = pinned(template="verdict", verdicts="hard", votes=1)
     assert chosen.evaluate == pinned().evaluate
     assert pinned().label.document["critic"]["votes"] == 1  # whatever is later usual
