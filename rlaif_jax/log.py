@@ -27,6 +27,16 @@ def logger(name: str) -> logging.Logger:
     return logging.getLogger(name)
 
 
+def quiet(*libraries: str) -> None:
+    """Keeps back what libraries log of their work: prompts, addresses and headers.
+
+    Variables such as `ANTHROPIC_LOG` would have them print it, whoever set those.
+    """
+    for name in libraries:
+        library = logging.getLogger(name)
+        library.setLevel(max(library.level, logging.WARNING))
+
+
 def configure(*, verbose: bool = False) -> None:
     """Sends the package's log to stderr; called once, by the command line."""
     handler = logging.StreamHandler(sys.stderr)

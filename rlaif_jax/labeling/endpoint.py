@@ -6,6 +6,11 @@ from urllib.parse import SplitResult, urlsplit
 from rlaif_jax.config_parts import EndpointConfig
 from rlaif_jax.errors import RefusedError, UsageError
 
+# whose servers a vendor's key is meant for, by the name of its usual variable
+_OWNERS = {
+    "OPENAI_API_KEY": ("openai.com", "openai.azure.com"),
+    "ANTHROPIC_API_KEY": ("anthropic.com",),
+}
 _NO_KEY = "no-key-needed"  # the SDKs insist on one; sent to loopback hosts only
 
 
@@ -44,7 +49,8 @@ def require_key(config: EndpointConfig, api_key: str | None) -> str:
       api_key: What the variable named by `api_key_env` holds; None without one.
 
     Raises:
-      RefusedError: If the key would cross a network in the clear.
+      RefusedError: If the key would cross a network in the clear, or reach another
+        vendor.
       UsageError: If a key is missing, or holds what no key holds.
     """
     local = is_loopback(config.base_url)
@@ -63,12 +69,25 @@ def require_key(config: EndpointConfig, api_key: str | None) -> str:
             if variable
             else f"no key for {host}: name its environment variable in api_key_env"
         )
+    if not local:
+        _require_owner(config)
     if not api_key.isascii() or any(c.isspace() or ord(c) < 33 for c in api_key):
         raise UsageError(
             f"the key in {config.api_key_env} holds blanks or characters beyond ASCII:"
             " copy it again"
         )
     return api_key
+
+
+def _require_owner(config: EndpointConfig) -> None:
+    """Refuses to send one vendor's key to another's server."""
+    name = _split(config.base_url).hostname or ""
+    owners = _OWNERS.get(config.api_key_env or "")
+    if owners and not any(name == one or name.endswith(f".{one}") for one in owners):
+        raise RefusedError(
+            f"{config.api_key_env} would be sent to {name}: if it is that server's key,"
+            " hold it in a variable of another name and set api_key_env to that"
+        )
 
 
 def _split(base_url: str) -> SplitResult:

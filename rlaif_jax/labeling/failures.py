@@ -1,7 +1,7 @@
 """What a failed HTTP call means: ask again, give this request up, or stop."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
@@ -15,7 +15,13 @@ from rlaif_jax.records import Usage
 _RETRIED = {408, 409, 425, 429}  # and every 5xx, which includes Anthropic's 529
 _NO_MONEY = {"insufficient_quota", "billing_error", "billing_not_active"}
 _TOO_LONG = ("context_length_exceeded", "prompt is too long", "maximum context length")
-_UNSAFE = {"content_filter", "content_policy_violation"}
+_UNSAFE = {  # codes of a refusal that is no answer
+    "content_filter",
+    "content_policy_violation",
+    "invalid_prompt",
+    "bio_policy",
+    "misalignment_policy_violation",
+}
 _NEVER_SENT = (aiohttp.ClientConnectorError, ConnectionRefusedError)
 _LONGEST_QUOTE = 200  # characters of a server's message that are shown
 
@@ -38,12 +44,12 @@ class Target:
     Attributes:
       host: The server's host and port.
       model: The requested model.
-      secret: The key; blanked wherever a server repeats it.
+      secret: The key; blanked wherever a server repeats it, and never shown.
     """
 
     host: str
     model: str
-    secret: str
+    secret: str = field(repr=False)
 
     def quote(self, text: str) -> str:
         """A server's words, on one short line without the key."""
@@ -70,8 +76,10 @@ def status_failure(
       headers: The response's headers, for `retry-after` and rate limits.
       body: The response's body, decoded if it was JSON.
     """
-    code, message = _described(body)
+    code, message = described(body)
     shown = f"{target.host} answered {status} for model {target.model!r}"
+    if request_id := headers.get("x-request-id") or headers.get("request-id"):
+        shown += f" (request {target.quote(request_id)})"
     quoted = target.quote(message)
     if status == 402 or code in _NO_MONEY:
         return RefusedError(f"{shown}: no credit left: {quoted}")
@@ -84,7 +92,7 @@ def status_failure(
         )
     if status == 413 or any(mark in f"{code} {message}".lower() for mark in _TOO_LONG):
         return RejectedError(f"{shown}: {quoted}", finish_reason="too_long")
-    if code in _UNSAFE:
+    if is_refusal(code):
         return RejectedError(f"{shown}: {quoted}", finish_reason="refusal")
     return UsageError(f"{shown}: {quoted or 'no message'}; {_advice(status)}")
 
@@ -117,7 +125,12 @@ def billed_tokens(prompt_tokens: object, completion_tokens: object) -> Usage | N
     )
 
 
-def _described(body: object) -> tuple[str, str]:
+def is_refusal(code: str) -> bool:
+    """Whether an error's code says that this request is not to be answered."""
+    return code in _UNSAFE
+
+
+def described(body: object) -> tuple[str, str]:
     """The error's code and message, where the body has them."""
     error: Any = body.get("error", body) if isinstance(body, dict) else body
     if not isinstance(error, dict):

@@ -63,6 +63,35 @@ def test_a_key_never_travels_in_the_clear():
         require_key(config("http://api.example.com/v1", api_key_env="K"), "abc")
 
 
+@pytest.mark.parametrize(
+    ("variable", "host"),
+    [
+        ("OPENAI_API_KEY", "api.example.com"),
+        ("OPENAI_API_KEY", "notopenai.com"),
+        ("OPENAI_API_KEY", "api.openai.com.example.com"),
+        ("ANTHROPIC_API_KEY", "api.openai.com"),
+    ],
+)
+def test_a_vendors_key_goes_to_no_other_server(variable, host):
+    with pytest.raises(RefusedError, match=f"{variable} would be sent to {host}"):
+        require_key(config(f"https://{host}/v1", api_key_env=variable), "abc")
+    assert require_key(config(f"https://{host}/v1", api_key_env="MINE"), "abc") == "abc"
+
+
+@pytest.mark.parametrize(
+    ("variable", "url"),
+    [
+        ("OPENAI_API_KEY", "https://api.openai.com/v1"),
+        ("OPENAI_API_KEY", "https://eu.api.openai.com/v1"),
+        ("OPENAI_API_KEY", "https://mine.openai.azure.com/openai/v1"),
+        ("ANTHROPIC_API_KEY", "https://api.anthropic.com"),
+        ("OPENAI_API_KEY", "http://127.0.0.1:1/v1"),  # it does not leave the machine
+    ],
+)
+def test_a_vendors_key_goes_to_its_own_servers(variable, url):
+    assert require_key(config(url, api_key_env=variable), "abc") == "abc"
+
+
 @pytest.mark.parametrize("key", ["abc\n", "a b", "ключ", "\x07"])
 def test_a_damaged_key_is_named_but_not_shown(key):
     with pytest.raises(UsageError) as caught:

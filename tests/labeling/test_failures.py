@@ -50,6 +50,8 @@ def test_an_empty_account_ends_the_run(status, body):
         (400, {"error": {"message": "prompt is too long: 9 > 8"}}, "too_long"),
         (413, None, "too_long"),
         (400, {"error": {"code": "content_filter"}}, "refusal"),
+        (400, {"error": {"code": "invalid_prompt", "message": "flagged"}}, "refusal"),
+        (400, {"error": {"code": "bio_policy", "message": "no"}}, "refusal"),
     ],
 )
 def test_one_bad_request_does_not_end_the_run(status, body, finish_reason):
@@ -63,6 +65,16 @@ def test_a_key_that_the_server_repeats_is_blanked():
     shown = str(status_failure(TARGET, 401, {}, body))
     assert "hunter2-key" not in shown and "[redacted]" in shown
     assert len(shown) < 400
+
+
+def test_the_key_is_not_shown_with_the_target():
+    assert "hunter2" not in repr(TARGET) and "m-1" in repr(TARGET)
+
+
+def test_a_failure_names_the_servers_own_word_for_the_call():
+    for name in ("x-request-id", "request-id"):
+        shown = str(status_failure(TARGET, 400, {name: "req_1 hunter2-key"}, None))
+        assert "(request req_1 [redacted])" in shown
 
 
 def test_only_429_is_a_rate_limit_and_brings_its_facts():
