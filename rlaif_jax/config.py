@@ -69,7 +69,7 @@ class CompleteConfig(Config):
     splits: tuple[str, ...] = ()  # all, if empty
     teacher: ChatConfig
     generator: str | None = None  # the writer's name in records; the model's else
-    seed: int = 0  # sent to OpenAI-compatible endpoints
+    seed: int = 0  # sent where the API has one: api=openai
     max_unanswered: int = Field(default=0, ge=0)  # prompts left out at most
     budget_usd: float | None = Field(default=None, ge=0)
     dry_run: bool = False  # say what it would cost, and end

@@ -6,7 +6,7 @@ Imports no JAX, as `config` does not.
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from rlaif_jax.config_base import Config
 from rlaif_jax.config_validation import require_one_rhythm
@@ -14,7 +14,9 @@ from rlaif_jax.config_validation import require_one_rhythm
 # --- what may be chosen in several places -------------------------------------
 
 Orders = Literal["both", "hashed"]  # of a comparison; hashed: one, as in the paper
-Verdicts = Literal["hard", "soft"]  # soft: the probability of the two verdict tokens
+Verdicts = Literal["hard", "soft"]  # soft: how probable each of the two verdicts was
+Constrain = Literal["none", "structured_outputs", "json_schema"]  # of what is sampled
+Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 LabVariant = Literal[
     "default", "poorer_strong_teacher", "weak_critic", "undertrained", "no_style"
 ]
@@ -165,13 +167,14 @@ class LoraConfig(Config):
 class EndpointConfig(Config):
     """A chat model behind HTTP."""
 
-    api: Literal["openai", "anthropic"]
+    api: Literal["openai", "openai_responses", "openai_decisions", "anthropic"]
     base_url: str  # always explicit: the environment must not redirect a key
     model: str
     api_key_env: str | None = None  # variable that holds the key; None: loopback only
     identity: str | None = None  # names this endpoint in the ledger; base_url else
     temperature: float | None = None
-    max_tokens: int = Field(default=512, ge=1)  # of one answer
+    reasoning_effort: Effort | None = None  # the model's own, if null
+    max_tokens: int = Field(default=512, ge=1)  # of one answer, reasoning included
     usd_per_million_input_tokens: float | None = Field(default=None, ge=0)
     usd_per_million_output_tokens: float | None = Field(default=None, ge=0)
     max_in_flight: int = Field(default=32, ge=1)  # calls at most; begins with 16
@@ -180,6 +183,25 @@ class EndpointConfig(Config):
     timeout_s: float = Field(default=120.0, gt=0)  # of one attempt, in all
     question_timeout_s: float = Field(default=900.0, gt=0)  # of all its attempts
     max_attempts: int = Field(default=6, ge=1)
+
+    @property
+    def answer_tokens(self) -> int:
+        """The most tokens of one answer that are billed."""
+        return self.max_tokens if self.bills_answers else 0
+
+    @property
+    def bills_answers(self) -> bool:
+        """Whether the tokens of an answer have a price."""
+        return self.api != "openai_decisions"
+
+    @model_validator(mode="after")
+    def _has_effort(self) -> "EndpointConfig":
+        if self.api == "anthropic" and self.reasoning_effort in ("none", "minimal"):
+            raise ValueError(
+                "reasoning_effort of api=anthropic is low, medium, high, xhigh or max:"
+                f" {self.reasoning_effort!r}"
+            )
+        return self
 
 
 class RecordedConfig(Config):
@@ -190,15 +212,38 @@ class RecordedConfig(Config):
     output: Literal["output_1", "output_2"] = "output_2"  # whose text, as a teacher
 
 
-ChatConfig = Annotated[EndpointConfig | RecordedConfig, Field(discriminator="api")]
+def _require_writer(
+    config: EndpointConfig | RecordedConfig,
+) -> EndpointConfig | RecordedConfig:
+    """Refuses a model that chooses and cannot write."""
+    if config.api == "openai_decisions":
+        raise ValueError("api=openai_decisions judges and writes nothing: another api")
+    return config
+
+
+ChatConfig = Annotated[
+    EndpointConfig | RecordedConfig,
+    Field(discriminator="api"),
+    AfterValidator(_require_writer),
+]
+
+# options of a critic that do nothing where it answers with probabilities
+_NOT_OF_DECISIONS = (
+    "temperature",
+    "reasoning_effort",
+    "max_tokens",
+    "votes",
+    "constrain",
+)
 
 
 class CriticConfig(EndpointConfig):
     """A chat model that judges, and how it is asked."""
 
     template: str = "verdict"  # or rationale, alpaca_eval:NAME, a YAML file's ./path
-    verdicts: Verdicts = "hard"  # soft: how likely each is, by token probabilities
+    verdicts: Verdicts = "hard"  # soft: how likely each is, by its probability
     votes: int = Field(default=1, ge=1)  # times that each order is asked
+    constrain: Constrain = "none"  # the server lets it say nothing but a verdict
 
     @model_validator(mode="after")
     def _has_probabilities(self) -> "CriticConfig":
@@ -206,6 +251,39 @@ class CriticConfig(EndpointConfig):
             raise ValueError(
                 "verdicts=soft needs token log-probabilities, which api=anthropic does"
                 " not have: use votes, or another critic"
+            )
+        if self.verdicts == "soft" and self.reasoning_effort not in (None, "none"):
+            raise ValueError(
+                "verdicts=soft needs an answer without reasoning before it: set"
+                f" reasoning_effort=none instead of {self.reasoning_effort}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_constrained(self) -> "CriticConfig":
+        if self.constrain == "structured_outputs" and self.api != "openai":
+            raise ValueError(
+                "constrain=structured_outputs is an option of vLLM's chat format"
+                f" (api=openai), not of api={self.api}: use constrain=json_schema"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _decides(self) -> "CriticConfig":
+        if self.api != "openai_decisions":
+            return self
+        if self.verdicts != "soft":
+            raise ValueError(
+                "api=openai_decisions tells how probable each verdict is: set"
+                " verdicts=soft"
+            )
+        fields = type(self).model_fields
+        idle = [x for x in _NOT_OF_DECISIONS if getattr(self, x) != fields[x].default]
+        if self.usd_per_million_output_tokens:
+            idle.append("usd_per_million_output_tokens")
+        if idle:
+            raise ValueError(
+                f"api=openai_decisions has no {', '.join(idle)}: leave that out"
             )
         return self
 

@@ -1,5 +1,6 @@
 """A run folder: whose it is, and what is needed to tell later how it was made."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,10 @@ def _known_then(wanted: Any, found: Any, chosen: Any) -> Any:
       found: The folder's.
       chosen: What of `wanted` is not a default.
     """
+    if isinstance(wanted, list) and isinstance(found, list):
+        told = chosen if isinstance(chosen, list) else []
+        rows = itertools.zip_longest(wanted, found[: len(wanted)], told)
+        return [_known_then(*row) for row in rows]
     if not isinstance(wanted, dict) or not isinstance(found, dict):
         return wanted
     told = chosen if isinstance(chosen, dict) else {}

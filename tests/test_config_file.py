@@ -106,6 +106,7 @@ def test_recorded_judgments_have_no_order_to_choose():
 
 SEAT = "{api: openai, base_url: x, model: m}"
 RECORDED = "{api: recorded, file: x}"
+DECISIONS = "{api: openai_decisions, base_url: x, model: m, verdicts: soft, "
 
 
 @pytest.mark.parametrize(
@@ -113,11 +114,29 @@ RECORDED = "{api: recorded, file: x}"
     [
         ("{api: anthropic, base_url: x, model: m, verdicts: soft}", "api=anthropic"),
         ("{api: openai, base_url: x, model: m, votes: 0}", r"votes.*got 0"),
+        (
+            "{api: anthropic, base_url: x, model: m, reasoning_effort: none}",
+            "low, medium, high, xhigh or max: 'none'",
+        ),
+        (
+            f"{SEAT[:-1]}, verdicts: soft, reasoning_effort: low}}",
+            "reasoning_effort=none instead of low",
+        ),
+        (
+            "{api: anthropic, base_url: x, model: m, constrain: structured_outputs}",
+            "not of api=anthropic: use constrain=json_schema",
+        ),
+        ("{api: openai_decisions, base_url: x, model: m}", "set verdicts=soft"),
+        (DECISIONS + "temperature: 0}", "has no temperature: leave that out"),
+        (DECISIONS + "votes: 2, max_tokens: 8}", "has no max_tokens, votes: leave"),
+        (DECISIONS + "constrain: json_schema}", "has no constrain"),
+        (DECISIONS + "reasoning_effort: none}", "has no reasoning_effort"),
+        (DECISIONS + "usd_per_million_output_tokens: 1}", "has no usd_per_million_out"),
         ("{api: openai, base_url: x, model: m, verdicts: weak}", "'hard' or 'soft'"),
         (f"{{api: jury, critics: [{SEAT}]}}", "at least 2 items"),
         (f"{{api: jury, critics: [{SEAT}, {SEAT}]}}", "critics.1 is in the jury"),
         ("{api: jury, critics: [{api: jury}, {api: x}]}", r"critics\.0\.api must be"),
-        ("{api: poll}", "must be one of openai, anthropic, recorded, jury"),
+        ("{api: poll}", r"must be one of openai, openai_r.*, anthropic, rec.*, jury"),
         ("{api: recorded, file: x, votes: 3}", "unknown config key 'critic.votes'"),
     ],
 )
@@ -137,6 +156,14 @@ def test_a_jury_of_files_has_no_order_and_a_teacher_no_template():
         load_config(
             CompleteConfig, ["prompts=p", f"teacher={SEAT}", "teacher.template=x"]
         )
+
+
+def test_what_only_chooses_cannot_write():
+    arguments = ["prompts=p", "teacher={api: openai_decisions, base_url: x, model: m}"]
+    with pytest.raises(UsageError, match=r"teacher.*judges and writes nothing"):
+        load_config(CompleteConfig, arguments)
+    critic = f"critic={DECISIONS}usd_per_million_output_tokens: 0}}"
+    load_config(LabelConfig, ["prompts=p", "first=a", "second=b", critic])
 
 
 def test_the_best_of_two_needs_no_option():
@@ -161,16 +188,17 @@ def test_a_missing_choice_is_told_with_what_there_is(tmp_path):
 
 def test_help_tells_what_belongs_to_which_alternative():
     rows = {row.key: row.text for row in config_keys(LabelConfig)}
-    assert rows["critic.api"] == "openai | anthropic | recorded | jury required"
+    asked = "openai | openai_responses | openai_decisions | anthropic"
+    assert rows["critic.api"] == f"{asked} | recorded | jury required"
     assert rows["critic.file"].startswith("[recorded] path required")
-    assert rows["critic.votes"].startswith("[openai | anthropic] int = 1  # times")
-    assert rows["critic.critics[].api"].startswith("[jury] openai | anthropic | rec")
+    assert rows["critic.votes"].startswith(f"[{asked}] int = 1  # times")
+    assert rows["critic.critics[].api"].startswith(f"[jury] {asked} | rec")
     assert rows["orders"].startswith("both | hashed = both")
     rows = {row.key: row.text for row in config_keys(PromptsConfig)}
     assert rows["fractions"].startswith("mapping of text to float = {'sft': 0.1")
     assert rows["limit"].startswith("int | null = null")
     rows = {row.key: row.text for row in config_keys(StudyConfig)}
-    assert rows["teachers.NAME.base_url"].startswith("[openai | anthropic] text req")
+    assert rows["teachers.NAME.base_url"].startswith("[all but recorded] text req")
 
 
 def test_help_names_the_key_that_chooses_though_others_take_literals_before_it():

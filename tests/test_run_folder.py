@@ -66,6 +66,30 @@ def test_a_folder_of_an_older_version_goes_on_unless_a_new_option_is_used(tmp_pa
     assert json.loads(path.read_text())["critic"]["votes"] == 1
 
 
+def test_a_jurys_folder_of_an_older_version_goes_on_too(tmp_path):
+    def config(*fields):
+        seat = {"api": "openai", "base_url": "http://127.0.0.1:1/v1"}
+        seats = [seat | {"model": "m"} | one for one in ({"votes": 2}, *fields)]
+        files = {"prompts": "p", "first": "a", "second": "b"}
+        critic = {"api": "jury", "critics": seats}
+        return validate(LabelConfig, files | {"critic": critic})
+
+    claim(tmp_path, config({}))
+    path = tmp_path / "claim.json"
+    older = json.loads(path.read_text())
+    for seat in older["critic"]["critics"]:
+        del seat["constrain"], seat["reasoning_effort"]
+    path.write_text(json.dumps(older))
+    for other in (
+        ({"constrain": "json_schema"},),
+        ({"model": "n"},),
+        ({}, {"model": "n"}),
+    ):
+        with pytest.raises(UsageError, match="another critic:"):
+            claim(tmp_path, config(*other))
+    claim(tmp_path, config({}))
+
+
 def test_an_option_that_is_gone_is_a_difference(tmp_path):
     claim(tmp_path, config())
     path = tmp_path / "claim.json"

@@ -18,8 +18,14 @@ from rlaif_jax.typing import Json
 # Options of a section that came after stages had names. At these values they do what
 # was done before there was a choice, and are in no digest: what is done, and may have
 # been paid for, keeps its name.
-_JUDGING: Json = {"template": "verdict", "verdicts": "hard", "votes": 1}
-_LATER: dict[str, Json] = {"critic": _JUDGING, "evaluator": _JUDGING}
+_ASKING: Json = {"reasoning_effort": None}
+_SITTING: Json = _ASKING | {"constrain": "none"}  # of a seat of a jury
+_JUDGING: Json = _SITTING | {"template": "verdict", "verdicts": "hard", "votes": 1}
+_LATER: dict[str, Json] = {
+    "critic": _JUDGING,
+    "evaluator": _JUDGING,
+    "teacher": _ASKING,
+}
 
 
 @dataclass(frozen=True)
@@ -114,12 +120,20 @@ def _as_named(document: Json) -> Json:
     """The document without later options that change nothing."""
     named = dict(document)
     for section in _LATER.keys() & document.keys():
-        named[section] = {
-            key: value
-            for key, value in document[section].items()
-            if (key, value) not in _LATER[section].items()
-        }
+        named[section] = _without(document[section], _LATER[section])
+        if "critics" in named[section]:
+            seats = named[section]["critics"]
+            named[section]["critics"] = [_without(seat, _SITTING) for seat in seats]
     return named
+
+
+def _without(section: Json, later: Json) -> Json:
+    """A section without those later options that are at their defaults."""
+    return {
+        key: value
+        for key, value in section.items()
+        if (key, value) not in later.items()
+    }
 
 
 def _contents(document: Any) -> Any:

@@ -117,11 +117,15 @@ def pinned(**critic):
         "name": "pinned",
         "prompts": {"source": {"format": "jsonl", "path": "nowhere/prompts.jsonl"}},
         "teachers": {"weak": lab | prices | {"model": "teacher"}},
-        "critics": {"strong": lab | prices | {"model": "critic", **critic}},
+        "critics": {
+            "strong": critic
+            if critic.get("api") == "jury"
+            else lab | prices | {"model": "critic", **critic}
+        },
         "baseline": "weak",
         "base": {"model": {"path": "nowhere/base"}},
-        "sft": {"optimizer": {"learning_rate": 1e-3}},
-        "dpo": {"optimizer": {"learning_rate": 1e-4}},
+        "sft": {"optimizer": {"name": "adamw", "learning_rate": 1e-3}},
+        "dpo": {"optimizer": {"name": "adamw", "learning_rate": 1e-4}},
         "evaluation": {
             "evaluator": {
                 "api": "anthropic",
@@ -148,22 +152,46 @@ def test_options_that_critics_got_later_are_in_no_digest_at_their_defaults():
     for name, section in (("label", "critic"), ("evaluate", "evaluator")):
         stage = getattr(pinned(), name)
         older = essence(stage.document)
-        for option in ("template", "verdicts", "votes"):
+        for option in ("template", "verdicts", "votes", "constrain"):
             del older[section][option]
+        del older[section]["reasoning_effort"]
         assert stage.digest == content_hash(name, older)
+    older = essence(pinned().teacher.document)
+    assert older["teacher"].pop("reasoning_effort") is None
+    assert pinned().teacher.digest == content_hash("complete", older)
     chosen = pinned(template="verdict", verdicts="hard", votes=1)
     assert chosen.evaluate == pinned().evaluate
     assert pinned().label.document["critic"]["votes"] == 1  # whatever is later usual
 
 
 @pytest.mark.parametrize(
-    "how", [{"template": "rationale"}, {"verdicts": "soft"}, {"votes": 2}]
+    "how",
+    [
+        {"template": "rationale"},
+        {"verdicts": "soft"},
+        {"votes": 2},
+        {"constrain": "json_schema"},
+        {"reasoning_effort": "low"},
+    ],
 )
 def test_another_way_to_judge_is_another_stage(how):
     old, new = pinned(), pinned(**how)
     assert old.student == new.student
     assert old.label.digest != new.label.digest
     assert old.dpo.digest != new.dpo.digest
+
+
+def test_seats_of_a_jury_have_no_later_option_in_its_digest():
+    seat = {"api": "openai", "base_url": "http://127.0.0.1:1/v1", "model": "m"}
+    jury = {"api": "jury", "critics": [seat, seat | {"model": "n"}]}
+    stage = pinned(**jury).label
+    older = essence(stage.document)
+    for one in older["critic"]["critics"]:
+        assert (one.pop("constrain"), one.pop("reasoning_effort")) == ("none", None)
+        assert one["votes"] == 1  # juries are no older than votes
+    assert stage.digest == content_hash("label", older)
+    seat["constrain"] = "json_schema"
+    assert pinned(**jury).label.digest != stage.digest
 
 
 def test_a_template_counts_by_its_content(tmp_path):
