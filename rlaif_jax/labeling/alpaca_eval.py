@@ -45,6 +45,10 @@ class RegexGrammar:
     needs_end: bool = False
     has_forks: bool = False
 
+    @property
+    def choices(self) -> None:
+        """None: patterns do not tell whole replies."""
+
     def choice(self, reply: str) -> Choice | None:
         """The answer that the critic chose; None unless it names exactly one."""
         found: list[Choice] = []
@@ -73,6 +77,10 @@ class RankingGrammar:
 
     needs_end: bool = False
     has_forks: bool = False
+
+    @property
+    def choices(self) -> None:
+        """None: rankings of the same meaning are many."""
 
     def choice(self, reply: str) -> Choice | None:
         """`a` if `model_1` has rank 1, `b` if it has rank 2."""
@@ -115,6 +123,11 @@ class TokenGrammar:
     labels: tuple[str, str]
     needs_end: bool = False
     has_forks: bool = True
+
+    @property
+    def choices(self) -> tuple[str, str]:
+        """The tokens."""
+        return self.labels
 
     def choice(self, reply: str) -> Choice | None:
         """The answer whose token the reply is."""

@@ -40,6 +40,11 @@ class Grammar(Protocol):
         """Whether `fork` can ever tell a place."""
         ...
 
+    @property
+    def choices(self) -> tuple[str, str] | None:
+        """What stands for (a) and (b) as a whole reply; None if it is but a part."""
+        ...
+
     def choice(self, reply: str) -> Choice | None:
         """The answer that the critic chose; None if the reply is not a verdict."""
         ...
@@ -73,6 +78,11 @@ class LineGrammar:
         """Whether the verdict is at the beginning."""
         return self.line == "first"
 
+    @property
+    def choices(self) -> tuple[str, str] | None:
+        """The labels, unless something may stand before them."""
+        return self.labels if self.line == "first" else None
+
     def choice(self, reply: str) -> Choice | None:
         """The answer that the critic chose; None if the reply is not a verdict."""
         lines = _lines(reply)
@@ -94,7 +104,7 @@ class LineGrammar:
         said = _lines(reply)[0]
         for pair in zip(*map(_forms, self.labels), strict=True):
             if said in pair:
-                place = _first_difference(*pair)
+                place = first_difference(*pair)
                 before = len(said[:place].encode("utf-8", "surrogatepass"))
                 return Fork(before, (pair[0][place:], pair[1][place:]))
         return None
@@ -129,7 +139,7 @@ def _begins_with(label: str, line: str) -> bool:
     return line in _forms(label)
 
 
-def _first_difference(one: str, other: str) -> int:
+def first_difference(one: str, other: str) -> int:
     """The index of the first character in which two texts differ."""
     pairs = zip(one, other, strict=False)
     return next(index for index, (x, y) in enumerate(pairs) if x != y)

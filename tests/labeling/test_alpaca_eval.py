@@ -248,3 +248,12 @@ def test_the_installed_package_is_read(comparison, name, roles, kind):
     text = messages[-1].content
     assert text.index("question 1") < text.index("<good>") < text.index("<bad>")
     assert isinstance(template.grammar, kind)
+
+
+def test_grammars_are_named_in_hashes_as_they_always_were():
+    tail = "needs_end=False, has_forks=False)"
+    assert repr(RegexGrammar("x", "y")) == f"RegexGrammar(a='x', b='y', {tail}"
+    assert repr(RankingGrammar()) == f"RankingGrammar({tail}"
+    assert repr(TokenGrammar(("m", "M"))) == (
+        "TokenGrammar(labels=('m', 'M'), needs_end=False, has_forks=True)"
+    )
