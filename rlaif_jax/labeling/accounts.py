@@ -4,7 +4,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from rlaif_jax.errors import InternalError, PreemptedError
-from rlaif_jax.records import Completion, Label
+from rlaif_jax.labeling.outcome import Outcome
+from rlaif_jax.records import Completion, Label, Usage
 from rlaif_jax.typing import Json
 
 
@@ -47,16 +48,17 @@ class Accounts:
         self.states[label.state] += 1
         self.verdicts[label.verdict.value] += 1
         self.calls += label.calls
-        self.prompt_tokens += label.usage.prompt_tokens
-        self.completion_tokens += label.usage.completion_tokens
-        self.cost_usd += label.cost_usd
+        self._add_bill(label.usage, label.cost_usd)
 
     def add_completion(self, completion: Completion) -> None:
         """Counts a completion; its state is its finish reason."""
         self.states[completion.finish_reason] += 1
-        self.prompt_tokens += completion.usage.prompt_tokens
-        self.completion_tokens += completion.usage.completion_tokens
-        self.cost_usd += completion.cost_usd
+        self._add_bill(completion.usage, completion.cost_usd)
+
+    def add_probe(self, outcome: Outcome) -> None:
+        """Counts what was paid for a question that is about no item."""
+        self.calls += outcome.attempts
+        self._add_bill(outcome.usage, outcome.cost_usd)
 
     def check(self) -> None:
         """Makes sure that nothing was lost, counted twice or left unanswered.
@@ -86,3 +88,9 @@ class Accounts:
             "completion_tokens": self.completion_tokens,
             "cost_usd": self.cost_usd,
         }
+
+    def _add_bill(self, usage: Usage, cost_usd: float) -> None:
+        """Counts tokens and their price."""
+        self.prompt_tokens += usage.prompt_tokens
+        self.completion_tokens += usage.completion_tokens
+        self.cost_usd += cost_usd

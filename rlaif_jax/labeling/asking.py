@@ -134,6 +134,7 @@ class Asker:
             temperature=self.temperature,
             template_hash=template_hash,
             vote=vote,
+            **self.chat.settings,
         )
         while (same := self._under_way.get(key)) is not None:
             await same.wait()

@@ -41,14 +41,17 @@ def endpoint_prices(config: EndpointConfig, budget_usd: float | None) -> Prices:
       RefusedError: If a price is unknown.
     """
     input_usd = config.usd_per_million_input_tokens
-    output_usd = config.usd_per_million_output_tokens
+    output_usd = config.usd_per_million_output_tokens if config.bills_answers else 0.0
     if input_usd is not None and output_usd is not None:
         return Prices(input_usd=input_usd, output_usd=output_usd)
     if budget_usd is None and is_loopback(config.base_url):
         return Prices(input_usd=input_usd or 0.0, output_usd=output_usd or 0.0)
+    wanted = "usd_per_million_input_tokens"
+    if config.bills_answers:
+        wanted += " and usd_per_million_output_tokens"
     raise RefusedError(
         f"the price of {config.model!r} at {endpoint_host(config.base_url)} is unknown:"
-        " set usd_per_million_input_tokens and usd_per_million_output_tokens"
+        f" set {wanted}"
     )
 
 

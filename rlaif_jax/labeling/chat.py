@@ -1,6 +1,6 @@
 """A chat model behind HTTP, and the three ways in which a call to it can fail."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -72,6 +72,10 @@ class Answer:
       request_id: The server's name for the call, empty if it gave none.
       quotas: The rate limits that the server told.
       tokens: The first tokens, of an endpoint that was opened to tell them.
+      odds: Probabilities of the two choices, of an endpoint that chooses.
+      refusal: Why the model refused, in its own words or by category, if it told.
+      service_tier: The tier that has answered, if the server told.
+      system_fingerprint: The backend that has answered, likewise.
     """
 
     text: str
@@ -81,6 +85,10 @@ class Answer:
     request_id: str
     quotas: Quotas = field(default_factory=dict)
     tokens: tuple[Token, ...] = ()
+    odds: tuple[float, float] | None = None
+    refusal: str = ""
+    service_tier: str = ""
+    system_fingerprint: str = ""
 
 
 @runtime_checkable
@@ -88,16 +96,19 @@ class ChatModel(Protocol):
     """Asks once. Retries, limits, deadlines and storage are the caller's.
 
     Attributes:
-      api: The wire format, `openai` or `anthropic`.
+      api: The wire format, as a config names it.
       model: The model's name, as requested.
       identity: Names the endpoint in the ledger.
       host: The server's host and port, for messages.
+      settings: What else is sent with every question and can change an answer, for the
+        ledger's key; empty where all options are at their defaults.
     """
 
     api: str
     model: str
     identity: str
     host: str
+    settings: Mapping[str, str]
 
     async def ask(
         self,

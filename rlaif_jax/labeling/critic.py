@@ -201,11 +201,14 @@ def _hard_reading(outcome: Outcome, grammar: Grammar) -> Reading:
 
 def _soft_reading(outcome: Outcome, grammar: Grammar) -> Reading:
     """How likely the model was to say either."""
+    if outcome.odds is not None:
+        p_a, p_b = outcome.odds
+        return Reading(p_a / (p_a + p_b), min(p_a + p_b, 1.0))
     if outcome.text.strip() and not outcome.tokens:
         raise UsageError(
             f"{outcome.returned_model or 'the server'} sent no token log-probabilities,"
             " which verdicts=soft needs: use verdicts=hard, or a server that sends"
-            " them (of a reasoning model, only without reasoning)"
+            " them (of a reasoning model, only with reasoning_effort=none)"
         )
     try:
         odds = verdict_odds(outcome.text, outcome.tokens, grammar)
@@ -213,6 +216,7 @@ def _soft_reading(outcome: Outcome, grammar: Grammar) -> Reading:
         raise UsageError(
             f"cannot read a soft verdict from an answer of {outcome.returned_model}:"
             f" {error}: use verdicts=hard, or a model that answers without reasoning"
+            " (reasoning_effort=none)"
         ) from error
     return Reading(None) if odds is None else Reading(odds.p_a, odds.mass)
 

@@ -11,7 +11,8 @@ State = Literal["answered", "refused", "too_long", "failed"]
 
 _NO_USAGE = Usage()
 _REFUSALS = {"refusal", "content_filter"}
-_NESTED = {"usage", "tokens"}
+_NESTED = {"usage", "tokens", "odds"}
+_IF_TOLD = {"service_tier", "system_fingerprint"}  # in a record only if not empty
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,8 +30,11 @@ class Outcome:
       cost_usd: Their price.
       uncertain_usd: What calls without a usable answer may have cost besides, at most.
       attempts: Calls sent.
-      error: What went wrong last, if it never answered.
+      error: What went wrong last, if it never answered; or why it refused.
       tokens: As in `Answer`.
+      odds: As in `Answer`.
+      service_tier: As in `Answer`.
+      system_fingerprint: As in `Answer`.
     """
 
     state: State
@@ -44,6 +48,9 @@ class Outcome:
     attempts: int
     error: str = ""
     tokens: tuple[Token, ...] = ()
+    odds: tuple[float, float] | None = None
+    service_tier: str = ""
+    system_fingerprint: str = ""
 
     @classmethod
     def of_answer(
@@ -60,23 +67,36 @@ class Outcome:
             cost_usd=cost_usd,
             uncertain_usd=uncertain_usd,
             attempts=attempts,
+            error=answer.refusal,
             tokens=answer.tokens,
+            odds=answer.odds,
+            service_tier=answer.service_tier,
+            system_fingerprint=answer.system_fingerprint,
         )
 
     @classmethod
     def from_json(cls, record: Json) -> "Outcome":
         """The outcome in a ledger's record."""
-        fields = {name: record[name] for name in cls.__slots__ if name not in _NESTED}
+        fields = {
+            name: record.get(name, "") if name in _IF_TOLD else record[name]
+            for name in cls.__slots__
+            if name not in _NESTED
+        }
         tokens = tuple(
             Token(text, logp, tuple((other, value) for other, value in top))
             for text, logp, top in record.get("tokens", ())
         )
-        return cls(usage=Usage(**record["usage"]), tokens=tokens, **fields)
+        odds = tuple(record["odds"]) if "odds" in record else None
+        usage = Usage(**record["usage"])
+        return cls(usage=usage, tokens=tokens, odds=odds, **fields)
 
     def to_json(self) -> Json:
         """The fields of a ledger's record."""
         record: Json = {
-            name: getattr(self, name) for name in self.__slots__ if name not in _NESTED
+            name: value
+            for name in self.__slots__
+            if name not in _NESTED
+            and ((value := getattr(self, name)) or name not in _IF_TOLD)
         }
         record["usage"] = {
             "prompt_tokens": self.usage.prompt_tokens,
@@ -84,4 +104,6 @@ class Outcome:
         }
         if self.tokens:
             record["tokens"] = self.tokens
+        if self.odds is not None:
+            record["odds"] = self.odds
         return record

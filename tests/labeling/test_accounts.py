@@ -4,6 +4,7 @@ import pytest
 
 from rlaif_jax.errors import InternalError, PreemptedError
 from rlaif_jax.labeling.accounts import Accounts
+from rlaif_jax.labeling.outcome import Outcome
 from rlaif_jax.records import Completion, Label, Usage, Verdict
 
 
@@ -39,6 +40,25 @@ def test_labels_add_up():
         "prompt_tokens": 30,
         "completion_tokens": 6,
         "cost_usd": 0.75,
+    }
+
+
+def test_a_probe_is_billed_and_is_no_item():
+    outcome = Outcome(
+        state="answered",
+        finish_reason="stop",
+        usage=Usage(prompt_tokens=7, completion_tokens=2),
+        cost_usd=0.5,
+        attempts=3,
+    )
+    accounts = Accounts(total=0)
+    accounts.add_probe(outcome)
+    accounts.check()
+    assert accounts.spent() == {
+        "calls": 3,
+        "prompt_tokens": 7,
+        "completion_tokens": 2,
+        "cost_usd": 0.5,
     }
 
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from rlaif_jax.config_parts import EndpointConfig
+from rlaif_jax.config_parts import CriticConfig, EndpointConfig
 from rlaif_jax.errors import RefusedError
 from rlaif_jax.labeling.budget import Budget, Prices, endpoint_prices
 from rlaif_jax.records import Message, Usage
@@ -44,6 +44,14 @@ def test_an_unknown_price_is_refused_unless_nothing_can_be_billed():
     for base_url, budget_usd in (("http://127.0.0.1:1/v1", 1.0), ("https://h", None)):
         with pytest.raises(RefusedError, match="price of 'm'"):
             endpoint_prices(config(base_url), budget_usd)
+
+
+def test_an_api_that_bills_no_answer_needs_no_price_of_it():
+    fields = {"api": "openai_decisions", "base_url": "https://h/v1", "model": "m"}
+    priced = CriticConfig(verdicts="soft", usd_per_million_input_tokens=0.1, **fields)
+    assert endpoint_prices(priced, 1.0) == Prices(input_usd=0.1, output_usd=0.0)
+    with pytest.raises(RefusedError, match=r"set usd_per_million_input_tokens$"):
+        endpoint_prices(CriticConfig(verdicts="soft", **fields), None)
 
 
 async def test_without_a_limit_everything_fits():

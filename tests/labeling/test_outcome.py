@@ -34,6 +34,24 @@ def test_tokens_survive_the_ledger_and_are_in_it_only_if_there_are_any():
     assert "tokens" not in outcome().to_json()
 
 
+def test_what_some_servers_tell_survives_the_ledger_and_is_in_it_only_if_told():
+    told = {"odds": (0.75, 0.25), "service_tier": "flex", "system_fingerprint": "fp_1"}
+    answer = Answer(
+        text="",
+        finish_reason="refusal",
+        returned_model="m-1",
+        usage=None,
+        request_id="r",
+        refusal="frontier_llm",
+        **told,
+    )
+    before = Outcome.of_answer(answer, cost_usd=0.0, uncertain_usd=0.0, attempts=1)
+    after = Outcome.from_json(json.loads(json.dumps(before.to_json())))
+    assert after == before and after.odds == (0.75, 0.25)
+    assert (after.state, after.error) == ("refused", "frontier_llm")
+    assert not told.keys() & outcome().to_json().keys()
+
+
 @pytest.mark.parametrize(
     ("finish_reason", "state"),
     [
