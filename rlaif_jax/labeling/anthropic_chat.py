@@ -7,8 +7,10 @@ import aiohttp
 import anthropic
 import httpx2
 
+from rlaif_jax import log
 from rlaif_jax.config_parts import EndpointConfig
 from rlaif_jax.labeling.chat import Answer
+from rlaif_jax.labeling.constraints import Choices, constraint_of, verdict_schema
 from rlaif_jax.labeling.endpoint import endpoint_host
 from rlaif_jax.labeling.failures import (
     UNUSABLE,
@@ -34,10 +36,20 @@ class AnthropicChat:
 
     api = "anthropic"
 
-    def __init__(self, config: EndpointConfig, *, api_key: str):
+    def __init__(
+        self, config: EndpointConfig, *, api_key: str, choices: Choices | None = None
+    ):
         self.model = config.model
         self.identity = config.identity or config.base_url
         self.host = endpoint_host(config.base_url)
+        self.settings: Mapping[str, str] = {}
+        self._output: Json = {}
+        if config.reasoning_effort is not None:
+            self.settings = {"reasoning_effort": config.reasoning_effort}
+            self._output["effort"] = config.reasoning_effort
+        if constraint := constraint_of(config, choices):
+            schema = verdict_schema(constraint[1])
+            self._output["format"] = {"type": "json_schema", "schema": schema}
         self._target = Target(host=self.host, model=config.model, secret=api_key)
         self._client = anthropic.AsyncAnthropic(
             api_key=api_key,
@@ -54,6 +66,7 @@ class AnthropicChat:
         )
         # ANTHROPIC_CUSTOM_HEADERS must not reach the server
         self._client._custom_headers = {}
+        log.quiet("anthropic", "httpx2", "httpcore2", "aiohttp")
 
     async def ask(
         self,
@@ -64,6 +77,37 @@ class AnthropicChat:
         seed: int | None,
     ) -> Answer:
         """Returns the model's answer; see `ChatModel.ask`. The API has no seed."""
+        body = self.request(
+            messages, max_tokens=max_tokens, temperature=temperature, seed=seed
+        )
+        try:
+            # what `messages.create` calls, without the 0.2 ms of typed models
+            response = await self._client.post(
+                "/v1/messages", cast_to=httpx2.Response, body=body
+            )
+        except anthropic.APIStatusError as error:
+            failure = status_failure(
+                self._target, error.status_code, error.response.headers, error.body
+            )
+        except (anthropic.AnthropicError, aiohttp.ClientError) as error:
+            failure = connection_failure(self._target, error)
+        else:
+            return self.read(response.content, response.headers)
+        raise failure  # out here, so that no SDK exception, with its key, is chained
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._client.close()
+
+    def request(
+        self,
+        messages: Sequence[Message],
+        *,
+        max_tokens: int,
+        temperature: float | None,
+        seed: int | None,
+    ) -> Json:
+        """The body that asks; the arguments are those of `ask`."""
         del seed
         body: Json = {
             "model": self.model,
@@ -78,47 +122,43 @@ class AnthropicChat:
             body["system"] = system
         if temperature is not None:
             body["temperature"] = temperature
-        try:
-            # what `messages.create` calls, without the 0.2 ms of typed models
-            response = await self._client.post(
-                "/v1/messages", cast_to=httpx2.Response, body=body
-            )
-        except anthropic.APIStatusError as error:
-            failure = status_failure(
-                self._target, error.status_code, error.response.headers, error.body
-            )
-        except (anthropic.AnthropicError, aiohttp.ClientError) as error:
-            failure = connection_failure(self._target, error)
-        else:
-            return self._answer(response.content, response.headers)
-        raise failure  # out here, so that no SDK exception, with its key, is chained
+        if self._output:
+            body["output_config"] = self._output
+        return body
 
-    async def close(self) -> None:
-        """Closes the connections."""
-        await self._client.close()
+    def read(self, content: bytes, headers: Mapping[str, str]) -> Answer:
+        """The answer in a response's body, which may hold anything.
 
-    def _answer(self, content: bytes, headers: Mapping[str, str]) -> Answer:
-        """The answer in a response's body, which may hold anything."""
+        Raises:
+          TransientError: If it holds no answer.
+        """
         try:
-            body = json.loads(content)
-            reason = body["stop_reason"]
-            blocks = body["content"]
-            texts = [block["text"] for block in blocks if block["type"] == "text"]
-            if not isinstance(reason, str) or (not blocks and reason == "end_turn"):
-                raise TypeError(f"stop_reason {reason!r} with {len(blocks)} blocks")
-            answer = Answer(
-                text="".join(texts),
-                finish_reason=_FINISH_REASONS.get(reason, reason),
-                returned_model=str(body.get("model") or ""),
-                usage=_usage(body.get("usage")),
-                request_id=headers.get("request-id") or str(body.get("id") or ""),
-                quotas=quotas(headers),
-            )
+            answer = _answer(json.loads(content), headers)
         except UNUSABLE:
             garbage = self._target.garbage(content)
         else:
             return answer
         raise garbage  # out here: what broke is no news, what was sent is told
+
+
+def _answer(body: Json, headers: Mapping[str, str]) -> Answer:
+    """The answer in a decoded body; raises one of `UNUSABLE` if there is none."""
+    reason = body["stop_reason"]
+    blocks = body["content"]
+    texts = [block["text"] for block in blocks if block["type"] == "text"]
+    if not isinstance(reason, str) or (not blocks and reason == "end_turn"):
+        raise TypeError(f"stop_reason {reason!r} with {len(blocks)} blocks")
+    told = body.get("stop_details") or {}
+    return Answer(
+        text="".join(texts),
+        finish_reason=_FINISH_REASONS.get(reason, reason),
+        returned_model=str(body.get("model") or ""),
+        usage=_usage(body.get("usage")),
+        request_id=headers.get("request-id") or str(body.get("id") or ""),
+        quotas=quotas(headers),
+        refusal=str(told.get("category") or told.get("explanation") or ""),
+        service_tier=str((body.get("usage") or {}).get("service_tier") or ""),
+    )
 
 
 def _usage(usage: object) -> Usage | None:

@@ -1,152 +1,93 @@
 """Chat models behind OpenAI's wire format, hosted or local."""
 
-import json
-import math
 from collections.abc import Mapping, Sequence
 
-import aiohttp
-import httpx2
-import openai
-
-from rlaif_jax.config_parts import CriticConfig, EndpointConfig
-from rlaif_jax.labeling.chat import Answer, Token
-from rlaif_jax.labeling.endpoint import endpoint_host
-from rlaif_jax.labeling.failures import (
-    UNUSABLE,
-    Target,
-    billed_tokens,
-    connection_failure,
-    status_failure,
-)
+from rlaif_jax.config_parts import EndpointConfig
+from rlaif_jax.labeling.chat import Answer
+from rlaif_jax.labeling.constraints import Choices, constraint_of, verdict_schema
+from rlaif_jax.labeling.failures import billed_tokens
 from rlaif_jax.labeling.headers import quotas
+from rlaif_jax.labeling.openai_model import (
+    NUM_ALTERNATIVES,
+    OpenAIModel,
+    sent_turns,
+    told_tokens,
+)
 from rlaif_jax.records import Message, Usage
 from rlaif_jax.typing import Json
 
-_NUM_ALTERNATIVES = 20  # of a token; the most that OpenAI and vLLM tell
-_NUM_TOKENS_KEPT = 32  # of an answer: a verdict stands at its beginning
-_MAX_LOGP = 0.01  # rounding may lift a certain token's above 0
 _RENAMED_LIMIT_HOSTS = ("api.openai.com", ".openai.azure.com")  # reject max_tokens
 
 
-class OpenAIChat:
-    """`POST /chat/completions` through the official SDK, without its retries."""
+class OpenAIChat(OpenAIModel):
+    """`POST /chat/completions`, of OpenAI itself or of any server that speaks it."""
 
     api = "openai"
+    path = "/chat/completions"
 
-    def __init__(self, config: EndpointConfig, *, api_key: str):
-        self.model = config.model
-        self.identity = config.identity or config.base_url
-        self.host = endpoint_host(config.base_url)
-        self._target = Target(host=self.host, model=config.model, secret=api_key)
+    def __init__(
+        self, config: EndpointConfig, *, api_key: str, choices: Choices | None = None
+    ):
+        super().__init__(config, api_key=api_key)
         renamed = self.host.partition(":")[0].endswith(_RENAMED_LIMIT_HOSTS)
         self._limit_name = "max_completion_tokens" if renamed else "max_tokens"
-        self._tells_tokens = (
-            isinstance(config, CriticConfig) and config.verdicts == "soft"
-        )
-        self._client = openai.AsyncOpenAI(
-            api_key=api_key,
-            base_url=config.base_url,
-            max_retries=0,
-            timeout=config.timeout_s,
-            http_client=openai.DefaultAioHttpClient(
-                follow_redirects=False,
-                trust_env=False,
-                timeout=config.timeout_s,
-                limits=httpx2.Limits(max_connections=config.max_in_flight),
-            ),
-        )
-        # what the SDK read from the environment must not reach the server
-        self._client.organization = None
-        self._client.project = None
-        self._client.admin_api_key = None
-        self._client._custom_headers = {}
+        self._options: Json = {**self.settings}
+        if self._tells_tokens:
+            self._options |= {"logprobs": True, "top_logprobs": NUM_ALTERNATIVES}
+        self._options |= _constraint(config, choices)
 
-    async def ask(
+    def request(
         self,
         messages: Sequence[Message],
         *,
         max_tokens: int,
         temperature: float | None,
         seed: int | None,
-    ) -> Answer:
-        """Returns the model's answer; see `ChatModel.ask`."""
+    ) -> Json:
+        """The body that asks; see `ChatModel.ask`."""
         body: Json = {
             "model": self.model,
-            "messages": [{"role": m.role, "content": m.content} for m in messages],
+            "messages": sent_turns(messages),
             self._limit_name: max_tokens,
         }
         if temperature is not None:
             body["temperature"] = temperature
         if seed is not None:
             body["seed"] = seed
-        if self._tells_tokens:
-            body |= {"logprobs": True, "top_logprobs": _NUM_ALTERNATIVES}
-        try:
-            # what `chat.completions.create` calls, without the 0.4 ms of typed models
-            response = await self._client.post(
-                "/chat/completions", cast_to=httpx2.Response, body=body
-            )
-        except openai.APIStatusError as error:
-            failure = status_failure(
-                self._target, error.status_code, error.response.headers, error.body
-            )
-        except (openai.OpenAIError, aiohttp.ClientError) as error:
-            failure = connection_failure(self._target, error)
-        else:
-            return self._answer(response.content, response.headers)
-        raise failure  # out here, so that no SDK exception, with its key, is chained
+        return body | self._options
 
-    async def close(self) -> None:
-        """Closes the connections."""
-        await self._client.close()
-
-    def _answer(self, content: bytes, headers: Mapping[str, str]) -> Answer:
-        """The answer in a response's body, which may hold anything."""
-        try:
-            body = json.loads(content)
-            choice = body["choices"][0]
-            message = choice["message"]
-            text, refusal = message.get("content"), message.get("refusal")
-            reason = "refusal" if refusal else choice["finish_reason"]
-            if not isinstance(text, str) and (reason == "stop" or text is not None):
-                raise TypeError(f"content is {type(text).__name__}")
-            answer = Answer(
-                text=text or "",
-                finish_reason=str(reason),
-                returned_model=str(body.get("model") or ""),
-                usage=_usage(body.get("usage")),
-                request_id=headers.get("x-request-id") or str(body.get("id") or ""),
-                quotas=quotas(headers),
-                tokens=_tokens(choice.get("logprobs")) if self._tells_tokens else (),
-            )
-        except UNUSABLE:
-            garbage = self._target.garbage(content)
-        else:
-            return answer
-        raise garbage  # out here: what broke is no news, what was sent is told
-
-
-def _tokens(logprobs: Json | None) -> tuple[Token, ...]:
-    """The first tokens of an answer; none if the server did not tell them."""
-    told = (logprobs or {}).get("content") or []
-    return tuple(
-        Token(
-            *_spelled(token), tuple(_spelled(other) for other in token["top_logprobs"])
+    def _answer(self, body: Json, headers: Mapping[str, str]) -> Answer:
+        choice = body["choices"][0]
+        message = choice["message"]
+        text, refusal = message.get("content"), message.get("refusal")
+        reason = "refusal" if refusal else choice["finish_reason"]
+        if not isinstance(text, str) and (reason == "stop" or text is not None):
+            raise TypeError(f"content is {type(text).__name__}")
+        told = (choice.get("logprobs") or {}).get("content") or []
+        return Answer(
+            text=text or "",
+            finish_reason=str(reason),
+            returned_model=str(body.get("model") or ""),
+            usage=_usage(body.get("usage")),
+            request_id=headers.get("x-request-id") or str(body.get("id") or ""),
+            quotas=quotas(headers),
+            tokens=told_tokens(told) if self._tells_tokens else (),
+            refusal=str(refusal or ""),
+            service_tier=str(body.get("service_tier") or ""),
+            system_fingerprint=str(body.get("system_fingerprint") or ""),
         )
-        for token in told[:_NUM_TOKENS_KEPT]
-    )
 
 
-def _spelled(token: Json) -> tuple[str, float]:
-    """A token's text and log-probability."""
-    text, raw, logp = token["token"], token.get("bytes"), token["logprob"]
-    if isinstance(raw, list):  # the text may stand for a part of a character
-        text = bytes(raw).decode("utf-8", "surrogateescape")
-    if not isinstance(text, str) or isinstance(logp, bool):
-        raise TypeError(f"token {text!r} with log-probability {logp!r}")
-    if math.isnan(logp) or logp > _MAX_LOGP:
-        raise ValueError(f"log-probability {logp}")
-    return text, min(0.0, float(logp))
+def _constraint(config: EndpointConfig, choices: Choices | None) -> Json:
+    """The option that lets the server sample nothing but a verdict."""
+    constraint = constraint_of(config, choices)
+    if constraint is None:
+        return {}
+    how, allowed = constraint
+    if how == "structured_outputs":
+        return {"structured_outputs": {"choice": [*allowed]}}
+    named = {"name": "verdict", "strict": True, "schema": verdict_schema(allowed)}
+    return {"response_format": {"type": "json_schema", "json_schema": named}}
 
 
 def _usage(usage: object) -> Usage | None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from rlaif_jax.config_parts import EndpointConfig
 from rlaif_jax.labeling.asking import Asker
@@ -13,6 +14,7 @@ from rlaif_jax.labeling.budget import Budget, endpoint_prices
 from rlaif_jax.labeling.chat import ChatModel
 from rlaif_jax.labeling.circuit import Circuit
 from rlaif_jax.labeling.concurrency import Concurrency
+from rlaif_jax.labeling.constraints import Choices
 from rlaif_jax.labeling.endpoint import require_key
 from rlaif_jax.labeling.headers import Kind
 from rlaif_jax.labeling.ledger import Ledger
@@ -23,34 +25,64 @@ from rlaif_jax.labeling.watchdog import Watchdog
 _STALE = 0.5  # of a call's time: then the watchdog names it
 
 
-def open_chat(config: EndpointConfig, api_key: str | None) -> ChatModel:
-    """A client of the endpoint.
+class Endpoint(NamedTuple):
+    """An endpoint, and what it takes to open it.
 
-    Args:
-      config: The endpoint.
+    Attributes:
+      config: The endpoint's.
       api_key: What the variable named by `api_key_env` holds; None without one.
+      choices: The two replies of a critic that chooses or is constrained.
+    """
+
+    config: EndpointConfig
+    api_key: str | None = None
+    choices: Choices | None = None
+
+
+def open_chat(endpoint: Endpoint) -> ChatModel:
+    """A client of the endpoint.
 
     Raises:
       UsageError: If the address or the key cannot be right.
-      RefusedError: If the key would cross a network in the clear.
+      RefusedError: If the key would cross a network in the clear, or reach another
+        vendor.
     """
-    return _OPENERS[config.api](config, require_key(config, api_key))
+    api_key = require_key(endpoint.config, endpoint.api_key)
+    return _OPENERS[endpoint.config.api](endpoint, api_key)
 
 
 # an SDK takes a second to import, and a run needs one of them
-def _openai(config: EndpointConfig, api_key: str) -> ChatModel:
+def _openai(endpoint: Endpoint, api_key: str) -> ChatModel:
     from rlaif_jax.labeling.openai_chat import OpenAIChat
 
-    return OpenAIChat(config, api_key=api_key)
+    return OpenAIChat(endpoint.config, api_key=api_key, choices=endpoint.choices)
 
 
-def _anthropic(config: EndpointConfig, api_key: str) -> ChatModel:
+def _openai_responses(endpoint: Endpoint, api_key: str) -> ChatModel:
+    from rlaif_jax.labeling.openai_responses import OpenAIResponses
+
+    return OpenAIResponses(endpoint.config, api_key=api_key, choices=endpoint.choices)
+
+
+def _openai_decisions(endpoint: Endpoint, api_key: str) -> ChatModel:
+    from rlaif_jax.labeling.openai_decisions import OpenAIDecisions
+
+    assert endpoint.choices is not None  # a template without them is refused before
+    return OpenAIDecisions(endpoint.config, api_key=api_key, choices=endpoint.choices)
+
+
+def _anthropic(endpoint: Endpoint, api_key: str) -> ChatModel:
     from rlaif_jax.labeling.anthropic_chat import AnthropicChat
 
-    return AnthropicChat(config, api_key=api_key)
+    return AnthropicChat(endpoint.config, api_key=api_key, choices=endpoint.choices)
 
 
-_OPENERS = {"openai": _openai, "anthropic": _anthropic}
+_OPENERS = {
+    "openai": _openai,
+    "openai_responses": _openai_responses,
+    "openai_decisions": _openai_decisions,
+    "anthropic": _anthropic,
+}
 
 
 @asynccontextmanager
@@ -60,6 +92,7 @@ async def open_asker(
     api_key: str | None,
     ledger: Path,
     budget_usd: float | None,
+    choices: Choices | None = None,
 ) -> AsyncIterator[Asker]:
     """An asker of the endpoint, with everything that must be closed after it.
 
@@ -68,6 +101,7 @@ async def open_asker(
       api_key: What the variable named by `api_key_env` holds; None without one.
       ledger: The file that keeps every call; one for each run folder.
       budget_usd: What this ledger's runs may spend together; None: no limit.
+      choices: As in `Endpoint`.
 
     Raises:
       UsageError: If the address or the key cannot be right, or the ledger is in use.
@@ -75,14 +109,14 @@ async def open_asker(
       CorruptDataError: If the ledger is damaged.
     """
     async with open_askers(
-        [(config, api_key)], ledger=ledger, budget_usd=budget_usd
+        [Endpoint(config, api_key, choices)], ledger=ledger, budget_usd=budget_usd
     ) as askers:
         yield askers[0]
 
 
 @asynccontextmanager
 async def open_askers(
-    endpoints: Sequence[tuple[EndpointConfig, str | None]],
+    endpoints: Sequence[Endpoint],
     *,
     ledger: Path,
     budget_usd: float | None,
@@ -93,18 +127,18 @@ async def open_askers(
     nothing from another.
 
     Args:
-      endpoints: At least one, each with what the variable named by `api_key_env` holds.
+      endpoints: At least one.
       ledger: The file that keeps every call; one for each run folder.
       budget_usd: What this ledger's runs may spend together; None: no limit.
 
     Raises:
       CommandError: As `open_asker`.
     """
-    prices = [endpoint_prices(config, budget_usd) for config, _ in endpoints]
+    prices = [endpoint_prices(one.config, budget_usd) for one in endpoints]
     async with AsyncExitStack() as stack:
         chats: list[ChatModel] = []
-        for config, api_key in endpoints:
-            chats.append(open_chat(config, api_key))
+        for endpoint in endpoints:
+            chats.append(open_chat(endpoint))
             stack.push_async_callback(chats[-1].close)
         entries = stack.enter_context(Ledger(ledger))
         stop = Stop()
@@ -118,7 +152,7 @@ async def open_askers(
                 limits=_limits(config, stop),
                 stop=stop,
                 backoff=Backoff(max_attempts=config.max_attempts),
-                max_tokens=config.max_tokens,
+                max_tokens=config.answer_tokens,
                 temperature=config.temperature,
                 timeout_s=config.timeout_s,
                 question_timeout_s=config.question_timeout_s,
@@ -126,7 +160,7 @@ async def open_askers(
                     f"{chat.model} at {chat.host}", after_s=_STALE * config.timeout_s
                 ),
             )
-            for chat, price, (config, _) in zip(chats, prices, endpoints, strict=True)
+            for chat, price, (config, *_) in zip(chats, prices, endpoints, strict=True)
         ]
         async with _attended(entries, askers):
             yield askers

@@ -43,8 +43,10 @@ def endpoint(server):
     """Builds a config of the server for one wire format."""
 
     def build(api="openai", **fields):
-        base_url = server.openai_url if api == "openai" else server.anthropic_url
+        base_url = server.anthropic_url if api == "anthropic" else server.openai_url
         defaults = {"max_in_flight": 4, "timeout_s": 5.0, "max_attempts": 3}
+        if api == "openai_decisions":
+            defaults["verdicts"] = "soft"
         return CriticConfig(
             api=api, base_url=base_url, **({"model": "judge-1"} | defaults | fields)
         )

@@ -1,4 +1,4 @@
-"""A small chat server with faults on demand, in both wire formats."""
+"""A small server with faults on demand, of all APIs that are asked."""
 
 import asyncio
 import contextlib
@@ -38,6 +38,8 @@ class ChatServer:
         self.extra_headers: dict[str, str] = {}  # of every answer in JSON
         self.rate: RateLimit | None = None
         self.tokens: Callable[[str, str], object] | None = None  # of question, answer
+        self.odds = (0.75, 0.25)  # of the choices of a decision
+        self.constrains = True  # False: ignores the option, as some servers do
         self.port = 0
 
     @property
@@ -52,6 +54,8 @@ class ChatServer:
     async def running(self):
         app = web.Application()
         app.router.add_post("/v1/chat/completions", self._openai)
+        app.router.add_post("/v1/responses", self._responses)
+        app.router.add_post("/v1/decisions", self._decisions)
         app.router.add_post("/v1/messages", self._anthropic)
         runner = web.AppRunner(app, shutdown_timeout=0.1)
         await runner.setup()
@@ -65,6 +69,15 @@ class ChatServer:
 
     async def _openai(self, request):
         return await self._serve(request, _openai_body)
+
+    async def _responses(self, request):
+        return await self._serve(request, _responses_body)
+
+    async def _decisions(self, request):
+        return await self._serve(request, self._decision)
+
+    def _decision(self, text, finish):
+        return _decision_body(self.requests[-1], self.odds, finish)
 
     async def _anthropic(self, request):
         return await self._serve(request, _anthropic_body)
@@ -92,12 +105,17 @@ class ChatServer:
             fault = self.faults.popleft()
         if fault:  # an empty one is an answer
             return await _faulty(request, fault, body_of, self.extra_headers)
-        question = document["messages"][-1]["content"]
+        question = (document.get("messages") or document["input"])[-1]["content"]
         text = self.answer(question)
+        if self.constrains:
+            text = _constrained(document, text)
         body = body_of(text, self.finish_reason)
-        if self.tokens is not None and document.get("logprobs"):
+        if self.tokens is not None and document.get("top_logprobs"):
             content = self.tokens(question, text)
-            body["choices"][0]["logprobs"] = {"content": content}
+            if "choices" in body:
+                body["choices"][0]["logprobs"] = {"content": content}
+            else:
+                body["output"][-1]["content"][0]["logprobs"] = content
         return _json(body, headers=self.extra_headers)
 
 
@@ -151,7 +169,8 @@ async def _faulty(request, fault, body_of, extra_headers):
         "400": (400, _error("invalid_request", "bad option"), None),
         "too-long": (400, _error("context_length_exceeded", "too long"), None),
         "error-object": (200, _error("server_error", "oops"), None),
-        "nothing": (200, {"choices": None, "content": None}, None),
+        "unsafe": (400, _error("invalid_prompt", "flagged"), None),
+        "nothing": (200, {"choices": None, "content": None, "answers": None}, None),
         "list": (200, [], None),
     }
     if fault in plain:
@@ -166,6 +185,8 @@ async def _faulty(request, fault, body_of, extra_headers):
         return web.Response(body=whole[: len(whole) // 2], headers=headers)
     if fault == "redirect":
         raise web.HTTPTemporaryRedirect(location="http://127.0.0.1:1/steal")
+    if fault in ("failed", "failed-unsafe", "failed-rate", "silent", "cancelled"):
+        return _json(_failed_response(fault))
     if fault in ("refusal", "content_filter", "length"):
         return _json(body_of("I can not help with that.", fault))
     if fault == "no-usage":
@@ -202,8 +223,80 @@ def _openai_body(text, finish):
         "object": "chat.completion",
         "created": 1,
         "model": "model-2026",
+        "service_tier": "flex",
+        "system_fingerprint": "fp_1",
         "choices": [{"index": 0, "message": message, "finish_reason": finish}],
         "usage": {"prompt_tokens": 100, "completion_tokens": 4, "total_tokens": 104},
+    }
+
+
+def _constrained(document, text):
+    """What a server makes of a reply that it allows two forms only."""
+    options = document.get("structured_outputs")
+    if options:
+        return text if text in options["choice"] else options["choice"][0]
+    form = (document.get("response_format") or {}).get("json_schema")
+    for key in ("text", "output_config"):
+        form = form or document.get(key, {}).get("format")
+    if not form:
+        return text
+    ((key, value),) = form["schema"]["properties"].items()
+    return json.dumps({key: text if text in value["enum"] else value["enum"][0]})
+
+
+def _responses_body(text, finish):
+    part = {"type": "output_text", "text": text, "annotations": []}
+    status, details = "completed", None
+    if finish == "refusal":
+        part = {"type": "refusal", "refusal": text}
+    elif finish != "stop":
+        reason = {"length": "max_output_tokens"}.get(finish, finish)
+        status, details = "incomplete", {"reason": reason}
+    message = {"type": "message", "role": "assistant", "content": [part]}
+    return {
+        "id": "resp_1",
+        "object": "response",
+        "model": "model-2026",
+        "status": status,
+        "error": None,
+        "incomplete_details": details,
+        "service_tier": "default",
+        "output": [{"type": "reasoning", "id": "rs_1", "summary": []}, message],
+        "usage": {"input_tokens": 100, "output_tokens": 4, "total_tokens": 104},
+    }
+
+
+def _failed_response(fault):
+    codes = {
+        "failed": "server_error",
+        "failed-unsafe": "bio_policy",
+        "failed-rate": "rate_limit_exceeded",
+    }
+    if fault not in codes:
+        status = {"silent": "completed"}.get(fault, fault)
+        return _responses_body("", "stop") | {"status": status, "output": []}
+    error = {"code": codes[fault], "message": "sorry"}
+    return _responses_body("", "stop") | {"status": "failed", "error": error}
+
+
+def _decision_body(document, odds, finish):
+    values = [one["value"] for one in document["questions"][0]["choices"]]
+    answer = {
+        "type": "choice",
+        "name": None,
+        "choice": values[odds[1] > odds[0]],
+        "confidence": max(odds),
+        "probabilities": [
+            {"value": value, "probability": p}
+            for value, p in zip(values, odds, strict=True)
+        ],
+    }
+    if finish == "refusal":
+        answer = {"type": "refusal", "name": None}
+    return {
+        "model": "model-2026",
+        "answers": [answer],
+        "usage": {"input_tokens": 100, "output_tokens": 1, "total_tokens": 101},
     }
 
 
@@ -216,9 +309,13 @@ def _anthropic_body(text, finish):
         "model": "model-2026",
         "content": [] if finish == "refusal" else [{"type": "text", "text": text}],
         "stop_reason": reason,
+        "stop_details": {"type": "refusal", "category": "frontier_llm"}
+        if finish == "refusal"
+        else None,
         "usage": {
             "input_tokens": 90,
             "cache_read_input_tokens": 10,
             "output_tokens": 4,
+            "service_tier": "standard",
         },
     }

@@ -1,5 +1,7 @@
 """Tests of `rlaif_jax.labeling.anthropic_chat`, against a real local server."""
 
+import json
+import logging
 import traceback
 
 import pytest
@@ -61,6 +63,54 @@ async def test_the_environment_reaches_nobody(endpoint, server, key, monkeypatch
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
     await ask(endpoint("anthropic"), key)
     assert "leaked" not in str(server.headers[0])
+
+
+async def test_a_profile_on_disk_is_not_read(
+    endpoint, server, key, monkeypatch, tmp_path
+):
+    (tmp_path / "configs").mkdir()
+    profile = {"base_url": "http://127.0.0.1:1", "organization_id": "leaked"}
+    (tmp_path / "configs" / "default.json").write_text(json.dumps(profile))
+    (tmp_path / "active_config").write_text("default")
+    monkeypatch.setenv("ANTHROPIC_CONFIG_DIR", str(tmp_path))
+    await ask(endpoint("anthropic"), key)
+    assert "leaked" not in str(server.headers[0])
+
+
+async def test_prompts_and_keys_stay_out_of_the_librarys_debug_log(
+    endpoint, server, key, monkeypatch, caplog
+):
+    for name in ("anthropic", "httpx2"):  # as ANTHROPIC_LOG=debug does
+        monkeypatch.setattr(logging.getLogger(name), "level", logging.DEBUG)
+    caplog.set_level(logging.DEBUG)
+    await ask(endpoint("anthropic"), key)
+    assert "Be brief" not in caplog.text and key not in caplog.text
+
+
+async def test_effort_and_constraint_are_sent_if_they_are_set(endpoint, server, key):
+    config = endpoint("anthropic", reasoning_effort="low", constrain="json_schema")
+    chat = AnthropicChat(config, api_key=key, choices=("Yes", "No"))
+    answer = await chat.ask(ASK, max_tokens=9, temperature=None, seed=None)
+    await chat.close()
+    assert answer.text == '{"verdict": "Yes"}'
+    assert server.requests[0]["output_config"] == {
+        "effort": "low",
+        "format": {
+            "type": "json_schema",
+            "schema": {
+                "type": "object",
+                "properties": {"verdict": {"type": "string", "enum": ["Yes", "No"]}},
+                "required": ["verdict"],
+                "additionalProperties": False,
+            },
+        },
+    }
+
+
+async def test_a_refusal_tells_its_category(endpoint, server, key):
+    server.faults.append("refusal")
+    answer = await ask(endpoint("anthropic"), key)
+    assert (answer.refusal, answer.service_tier) == ("frontier_llm", "standard")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from typing import ClassVar
 
 import pytest
 
@@ -34,6 +35,7 @@ class ScriptedChat:
     """Raises or returns what its script says, then answers."""
 
     api, model, identity, host = "openai", "m", "http://h", "h"
+    settings: ClassVar[dict[str, str]] = {}
 
     def __init__(self, *script):
         self.script = list(script)
@@ -139,6 +141,18 @@ async def test_another_vote_or_seed_is_another_question(build):
     for fields in ({}, {"vote": 1}, {"seed": 0}, {"seed": 1}):
         await ask(asker, **fields)
     assert chat.calls == 4
+
+
+async def test_what_a_model_is_told_besides_is_another_question(build, tmp_path):
+    asker, _ = build(chat := ScriptedChat())
+    await ask(asker)
+    # as it was before there were settings: ledgers go on
+    key = "5a001e58c02e50d7abbed438b1d9afd62c59d4f68fc1f21e3c31a8fefbc0da6d"
+    assert asker.ledger.find(key) is not None
+    chat.settings = {"reasoning_effort": "low"}
+    await ask(asker)
+    await ask(asker)
+    assert chat.calls == 2
 
 
 async def test_the_same_question_at_the_same_time_is_asked_once(build):

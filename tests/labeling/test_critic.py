@@ -7,6 +7,7 @@ import pytest
 from rlaif_jax.errors import RefusedError, UsageError
 from rlaif_jax.labeling.critic import ChatCritic, verdict_of
 from rlaif_jax.labeling.session import open_asker
+from rlaif_jax.labeling.verdicts import LABELS
 from rlaif_jax.labeling.wording import RATIONALE, VERDICT
 from rlaif_jax.records import Usage, Verdict
 
@@ -20,17 +21,21 @@ async def judged(server, endpoint, tmp_path):
             api,
             verdicts=how.get("verdicts", "hard"),
             usd_per_million_input_tokens=1.0,
-            usd_per_million_output_tokens=10.0,
+            usd_per_million_output_tokens=0.0 if api == "openai_decisions" else 10.0,
         )
         async with open_asker(
-            config, api_key=None, ledger=tmp_path / "l.jsonl", budget_usd=None
+            config,
+            api_key=None,
+            ledger=tmp_path / "l.jsonl",
+            budget_usd=None,
+            choices=LABELS,
         ) as asker:
             return await ChatCritic(asker=asker, **how).judge(one)
 
     return judge
 
 
-@pytest.mark.parametrize("api", ["openai", "anthropic"])
+@pytest.mark.parametrize("api", ["openai", "openai_responses", "anthropic"])
 async def test_two_orders_that_agree_make_a_verdict(judged, comparison, server, api):
     label = await judged(comparison(0, "bad", "good"), api=api)
     assert (label.verdict, label.p_first) == (Verdict.SECOND, 0.0)
@@ -87,7 +92,7 @@ async def test_no_verdict_in_the_second_order_fails_it_too(judged, comparison, s
     assert label.verdict_both_orders == "first,failed"
 
 
-@pytest.mark.parametrize("api", ["openai", "anthropic"])
+@pytest.mark.parametrize("api", ["openai", "openai_responses", "anthropic"])
 @pytest.mark.parametrize("fault", ["refusal", "content_filter"])
 async def test_a_refusal_is_kept_apart(judged, comparison, server, api, fault):
     server.faults.append(fault)
@@ -188,6 +193,37 @@ async def test_soft_verdicts_are_the_mean_of_both_orders(judged, comparison, ser
     other = await judged(comparison(0, "bad", "good"), verdicts="soft")
     assert other.p_first == pytest.approx(0.25)
     assert all(one["top_logprobs"] == 20 for one in server.requests)
+
+
+async def test_decisions_are_soft_verdicts_without_tokens(
+    judged, comparison, server, tmp_path
+):
+    server.odds = (0.75, 0.25)  # for whatever is shown first
+    how = {"api": "openai_decisions", "verdicts": "soft"}
+    label = await judged(comparison(), **how)
+    assert (label.p_first, label.verdict_mass) == (0.5, 1.0)
+    assert label.verdict_both_orders == "first,second"
+    assert label.usage == Usage(prompt_tokens=200, completion_tokens=0)
+    assert label.cost_usd == pytest.approx(200e-6)  # no output is billed
+    one = await judged(comparison(1), **how, orders="hashed")
+    assert one.p_first in (0.75, 0.25)
+    assert await judged(comparison(1), **how, orders="hashed") == one
+    assert len(server.requests) == 3
+    assert '"odds":[0.75,0.25]' in (tmp_path / "l.jsonl").read_text()
+
+
+async def test_a_decision_that_is_refused_is_kept_apart(judged, comparison, server):
+    server.faults.append("refusal")
+    label = await judged(comparison(), api="openai_decisions", verdicts="soft")
+    assert (label.verdict, label.state) == (Verdict.FAILED, "refused")
+    assert label.usage == Usage(prompt_tokens=100, completion_tokens=0)
+
+
+async def test_responses_give_soft_verdicts_too(judged, comparison, server):
+    server.tokens = spelled(lambda text: 0.7)
+    label = await judged(comparison(), api="openai_responses", verdicts="soft")
+    assert label.p_first == pytest.approx(0.5)
+    assert label.verdict_mass == pytest.approx(1.0)
 
 
 async def test_soft_verdicts_of_a_critic_that_looks_at_places_only_are_ties(

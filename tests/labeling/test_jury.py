@@ -6,7 +6,7 @@ import pytest
 
 from rlaif_jax.labeling.critic import ChatCritic, Critic
 from rlaif_jax.labeling.jury import Jury, majority
-from rlaif_jax.labeling.session import open_asker, open_askers
+from rlaif_jax.labeling.session import Endpoint, open_asker, open_askers
 from rlaif_jax.records import Label, Usage, Verdict
 
 pytestmark = pytest.mark.anyio
@@ -156,7 +156,7 @@ async def test_models_of_both_vendors_sit_in_one_jury(
 ):
     seats = [endpoint("openai", model="x"), endpoint("anthropic", model="y")]
     async with open_askers(
-        [(seat, None) for seat in seats], ledger=tmp_path / "l.jsonl", budget_usd=None
+        [Endpoint(seat) for seat in seats], ledger=tmp_path / "l.jsonl", budget_usd=None
     ) as askers:
         both = jury(*(ChatCritic(asker=asker) for asker in askers))
         label = await both.judge(comparison(0, "bad", "good"))

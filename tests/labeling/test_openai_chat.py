@@ -76,6 +76,49 @@ async def test_the_environment_reaches_nobody(endpoint, server, key, monkeypatch
     assert "leaked" not in str(server.headers[0])
 
 
+async def test_what_the_server_tells_of_itself_is_kept(endpoint, server, key):
+    server.finish_reason = "refusal"
+    answer = await ask(endpoint(), key)
+    assert (answer.finish_reason, answer.refusal) == ("refusal", "echo Hi")
+    assert (answer.service_tier, answer.system_fingerprint) == ("flex", "fp_1")
+
+
+async def test_an_effort_is_sent_if_it_is_set(endpoint, server, key):
+    await ask(endpoint(reasoning_effort="none"), key)
+    assert server.requests[0]["reasoning_effort"] == "none"
+
+
+async def test_what_is_flagged_is_refused_alone(endpoint, server, key):
+    server.faults.append("unsafe")
+    with pytest.raises(RejectedError, match="flagged") as caught:
+        await ask(endpoint(), key)
+    assert caught.value.finish_reason == "refusal"
+
+
+async def test_a_constraint_is_sent_as_servers_want_it(endpoint, server, key):
+    for how in ("structured_outputs", "json_schema"):
+        config = endpoint(constrain=how)
+        chat = OpenAIChat(config, api_key=key, choices=("Yes", "No"))
+        answer = await chat.ask(ASK, max_tokens=9, temperature=None, seed=None)
+        await chat.close()
+        assert answer.text == ("Yes" if how[0] == "s" else '{"verdict": "Yes"}')
+    first, second = server.requests
+    assert first["structured_outputs"] == {"choice": ["Yes", "No"]}
+    assert second["response_format"] == {
+        "type": "json_schema",
+        "json_schema": {
+            "name": "verdict",
+            "strict": True,
+            "schema": {
+                "type": "object",
+                "properties": {"verdict": {"type": "string", "enum": ["Yes", "No"]}},
+                "required": ["verdict"],
+                "additionalProperties": False,
+            },
+        },
+    }
+
+
 @pytest.mark.parametrize(
     "fault",
     ["html", "truncated", "error-object", "nothing", "list", "drop"],

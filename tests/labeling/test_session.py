@@ -8,7 +8,9 @@ from rlaif_jax.errors import RefusedError, UsageError
 from rlaif_jax.labeling import session
 from rlaif_jax.labeling.anthropic_chat import AnthropicChat
 from rlaif_jax.labeling.openai_chat import OpenAIChat
-from rlaif_jax.labeling.session import open_asker, open_askers, open_chat
+from rlaif_jax.labeling.openai_decisions import OpenAIDecisions
+from rlaif_jax.labeling.openai_responses import OpenAIResponses
+from rlaif_jax.labeling.session import Endpoint, open_asker, open_askers, open_chat
 from rlaif_jax.labeling.watchdog import Watchdog
 from rlaif_jax.records import Message
 
@@ -16,19 +18,46 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.mark.parametrize(
-    ("api", "kind"), [("openai", OpenAIChat), ("anthropic", AnthropicChat)]
+    ("api", "kind"),
+    [
+        ("openai", OpenAIChat),
+        ("openai_responses", OpenAIResponses),
+        ("openai_decisions", OpenAIDecisions),
+        ("anthropic", AnthropicChat),
+    ],
 )
 async def test_the_wire_format_chooses_the_client(endpoint, api, kind):
-    chat = open_chat(endpoint(api), None)
+    chat = open_chat(Endpoint(endpoint(api), None, ("A", "B")))
     assert isinstance(chat, kind) and chat.api == api
     await chat.close()
 
 
 async def test_an_identity_stands_for_the_address_in_the_ledger(endpoint, server):
     for identity, expected in (("lab", "lab"), (None, server.openai_url)):
-        chat = open_chat(endpoint(identity=identity), None)
+        chat = open_chat(Endpoint(endpoint(identity=identity)))
         assert chat.identity == expected
         await chat.close()
+
+
+async def test_what_changes_an_answer_is_told_to_the_ledger(endpoint):
+    for api in ("openai", "openai_responses", "anthropic"):
+        settings = []
+        for effort in (None, "low"):
+            chat = open_chat(Endpoint(endpoint(api, reasoning_effort=effort)))
+            settings.append(dict(chat.settings))
+            await chat.close()
+        assert settings == [{}, {"reasoning_effort": "low"}]
+
+
+async def test_no_answer_is_paid_for_where_none_is_billed(endpoint, tmp_path):
+    async with open_asker(
+        endpoint("openai_decisions"),
+        api_key=None,
+        ledger=tmp_path / "l",
+        budget_usd=None,
+        choices=("A", "B"),
+    ) as asker:
+        assert asker.max_tokens == 0 and "instructions" in asker.chat.settings
 
 
 async def test_what_is_refused_is_refused_before_any_file_is_made(
@@ -86,7 +115,7 @@ async def test_several_endpoints_share_ledger_budget_and_stop(
     seats = [endpoint(api, max_tokens=10, **prices) for api in ("openai", "anthropic")]
     hello = (Message(role="user", content="Hi"),)
     async with open_askers(
-        [(seat, None) for seat in seats], ledger=tmp_path / "l", budget_usd=250e-6
+        [Endpoint(seat) for seat in seats], ledger=tmp_path / "l", budget_usd=250e-6
     ) as (one, other):
         assert one.stop is other.stop and one.ledger is other.ledger
         await one.ask_once(hello, item="1", template_hash="t")
@@ -98,7 +127,7 @@ async def test_several_endpoints_share_ledger_budget_and_stop(
 
 
 async def test_a_second_endpoint_without_key_opens_nothing(endpoint, server, tmp_path):
-    seats = [(endpoint(), None), (endpoint(api_key_env="K"), None)]
+    seats = [Endpoint(endpoint()), Endpoint(endpoint(api_key_env="K"))]
     with pytest.raises(UsageError, match="environment variable K"):
         async with open_askers(seats, ledger=tmp_path / "l", budget_usd=None):
             raise AssertionError
@@ -122,7 +151,7 @@ async def test_each_endpoint_has_limits_and_a_named_watchdog_of_its_own(
     ]
     before = asyncio.all_tasks()
     async with open_askers(
-        [(seat, None) for seat in seats], ledger=tmp_path / "l", budget_usd=None
+        [Endpoint(seat) for seat in seats], ledger=tmp_path / "l", budget_usd=None
     ) as (one, two):
         assert one.limits.buckets.keys() == {"requests"} and not two.limits.buckets
         assert one.limits.concurrency is not two.limits.concurrency
