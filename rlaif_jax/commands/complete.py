@@ -10,6 +10,7 @@ from rlaif_jax.commands.estimating import (
     show_dry,
     show_spent,
     spending,
+    tell_endpoints,
     tell_estimate,
     writing_estimate,
 )
@@ -44,6 +45,7 @@ async def _run(config: CompleteConfig, out: Path, console: Console) -> Json:
     ) as writer:
         claim(out, config, inputs=content_hash([p.prompt_id for p in prompts]))
         tell_estimate(estimate, config.budget_usd, console)
+        tell_endpoints([config.teacher], console)
         run_of_completions = complete_all(
             prompts,
             teacher=writer.teacher,

@@ -17,8 +17,10 @@ from rlaif_jax.config_parts import (
     asked_critics,
 )
 from rlaif_jax.labeling.budget import Budget, endpoint_prices
+from rlaif_jax.labeling.endpoint import endpoint_host
 from rlaif_jax.labeling.estimate import Estimate
 from rlaif_jax.labeling.order import shown_orders
+from rlaif_jax.labeling.probing import QUESTION
 from rlaif_jax.labeling.prompts import Template, instruction_text
 from rlaif_jax.records import Comparison, Message, Prompt
 from rlaif_jax.typing import Json
@@ -33,21 +35,29 @@ def judging_estimate(
 ) -> Estimate:
     """What judging these comparisons will take: each vote of each juror.
 
+    A critic that is constrained is probed before, with one call.
+
     Raises:
       UsageError: If there is no such template, or it does not suit the verdicts.
       RefusedError: If a price is unknown.
     """
-    return Estimate.total(
-        [
+    parts: list[Estimate] = []
+    for critic in asked_critics(config):
+        prices = endpoint_prices(critic, budget_usd)
+        questions = _judge_questions(comparisons, orders, judging_template(critic))
+        parts.append(
             Estimate.of(
-                _judge_questions(comparisons, orders, judging_template(critic)),
-                max_tokens=critic.max_tokens,
-                prices=endpoint_prices(critic, budget_usd),
+                questions,
+                max_tokens=critic.answer_tokens,
+                prices=prices,
                 times=critic.votes,
             )
-            for critic in asked_critics(config)
-        ]
-    )
+        )
+        if critic.constrain != "none":
+            parts.append(
+                Estimate.of([QUESTION], max_tokens=critic.max_tokens, prices=prices)
+            )
+    return Estimate.total(parts)
 
 
 def writing_estimate(
@@ -76,6 +86,16 @@ def tell_estimate(
     """Says what a run will cost, and if its budget will not last."""
     for line in _lines(estimate, budget_usd):
         console.say(line)
+
+
+def tell_endpoints(
+    configs: Iterable[EndpointConfig | RecordedConfig], console: Console
+) -> None:
+    """Says which servers will get the texts, before they do."""
+    for config in configs:
+        if isinstance(config, EndpointConfig):
+            host = endpoint_host(config.base_url)
+            console.say(f"asking {config.model} at {host} (api={config.api})")
 
 
 def spending(budget: Budget, estimate: Estimate) -> str:

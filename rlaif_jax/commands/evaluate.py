@@ -5,6 +5,7 @@ from contextlib import aclosing
 from pathlib import Path
 
 from rlaif_jax.commands.console import Console
+from rlaif_jax.commands.estimating import tell_endpoints
 from rlaif_jax.commands.inputs import (
     build_comparisons,
     nth_completions,
@@ -12,6 +13,7 @@ from rlaif_jax.commands.inputs import (
 )
 from rlaif_jax.commands.judging import open_judge
 from rlaif_jax.config import EvaluateConfig
+from rlaif_jax.config_parts import asked_critics
 from rlaif_jax.evaluation.annotations import read_outcomes
 from rlaif_jax.evaluation.paired import paired_test
 from rlaif_jax.evaluation.win_rate import OUTCOMES, from_annotations, from_outcomes
@@ -62,6 +64,9 @@ async def _judge(
         config.evaluator, orders=config.orders, out=out, budget_usd=config.budget_usd
     ) as judge:
         claim(out, config, inputs=judge.inputs_hash(comparisons))
+        tell_endpoints(asked_critics(config.evaluator), console)
+        for outcome in await judge.probed():
+            accounts.add_probe(outcome)
         run_of_labels = label_all(
             comparisons,
             critic=judge.critic,

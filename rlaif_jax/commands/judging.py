@@ -19,12 +19,15 @@ from rlaif_jax.labeling.alpaca_eval import TokenGrammar
 from rlaif_jax.labeling.asking import Asker
 from rlaif_jax.labeling.budget import Budget
 from rlaif_jax.labeling.catalog import BUILT_IN, template_named
+from rlaif_jax.labeling.constraints import constrained, whole_choices
 from rlaif_jax.labeling.critic import ChatCritic, Critic
 from rlaif_jax.labeling.jury import Jury
 from rlaif_jax.labeling.ledger import Ledger
+from rlaif_jax.labeling.outcome import Outcome
+from rlaif_jax.labeling.probing import Probe
 from rlaif_jax.labeling.prompts import Template
 from rlaif_jax.labeling.recorded import RecordedCritic, RecordedTeacher, read_judgments
-from rlaif_jax.labeling.session import open_asker, open_askers
+from rlaif_jax.labeling.session import Endpoint, open_asker, open_askers
 from rlaif_jax.labeling.stop import Stop
 from rlaif_jax.labeling.teacher import ChatTeacher, Teacher
 from rlaif_jax.records import Comparison, content_hash
@@ -44,6 +47,7 @@ class Judge:
       stop: Ends the run.
       budget: What the ledger's runs may spend; without limit if nobody is asked.
       outside: Hashes of the templates that are not this package's own.
+      probes: One for each critic that a server is to constrain.
     """
 
     critic: Critic
@@ -51,6 +55,15 @@ class Judge:
     stop: Stop
     budget: Budget
     outside: tuple[str, ...] = ()
+    probes: tuple[Probe, ...] = ()
+
+    async def probed(self) -> list[Outcome]:
+        """What came of each probe; to be called before anything is judged.
+
+        Raises:
+          CommandError: As `Probe.outcomes`: a constraint that does not hold.
+        """
+        return [one for probe in self.probes for one in await probe.outcomes()]
 
     def inputs_hash(self, comparisons: Sequence[Comparison]) -> str:
         """A hash of what is judged, in order, and of what words are read for it."""
@@ -94,7 +107,10 @@ async def open_judge(
     async with AsyncExitStack() as stack:
         askers: list[Asker] = []
         if asked:
-            endpoints = [(seat, _key(seat)) for seat in asked]
+            endpoints = [
+                Endpoint(seat, _key(seat), template.grammar.choices)
+                for seat, template in zip(asked, templates, strict=True)
+            ]
             session = open_askers(
                 endpoints, ledger=out / _LEDGER, budget_usd=budget_usd
             )
@@ -108,6 +124,11 @@ async def open_judge(
             askers[0].stop if askers else Stop(),
             askers[0].budget if askers else Budget(limit_usd=None),
             tuple(one.hash for one in templates if one.name not in BUILT_IN),
+            tuple(
+                Probe(asker=asker, template=template, constrain=seat.constrain)
+                for seat, asker, template in zip(asked, askers, templates, strict=True)
+                if seat.constrain != "none"
+            ),
         )
 
 
@@ -118,7 +139,9 @@ def judging_template(config: CriticConfig) -> Template:
       UsageError: If there is none of that name, or its replies cannot be read as the
         config wants them.
     """
-    template = template_named(config.template)
+    template = constrained(template_named(config.template), config.constrain)
+    if config.api == "openai_decisions":
+        whole_choices(template, f"api={config.api}")
     if config.verdicts == "soft" and not template.grammar.has_forks:
         raise UsageError(
             f"verdicts=soft does not go with template {config.template}: it needs one"

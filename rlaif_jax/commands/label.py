@@ -13,11 +13,13 @@ from rlaif_jax.commands.estimating import (
     show_dry,
     show_spent,
     spending,
+    tell_endpoints,
     tell_estimate,
 )
 from rlaif_jax.commands.inputs import file_comparisons, is_usable, read_prompts
 from rlaif_jax.commands.judging import open_judge
 from rlaif_jax.config import LabelConfig
+from rlaif_jax.config_parts import asked_critics
 from rlaif_jax.data.manifest import Manifest
 from rlaif_jax.data.shards import ShardWriter
 from rlaif_jax.files import read_records, write_json, write_records
@@ -59,6 +61,9 @@ async def _run(config: LabelConfig, out: Path, console: Console) -> Json:
     ) as judge:
         claim(out, config, inputs=judge.inputs_hash(comparisons))
         tell_estimate(estimate, config.budget_usd, console)
+        tell_endpoints(asked_critics(config.critic), console)
+        for outcome in await judge.probed():
+            accounts.add_probe(outcome)
         with ShardWriter(out) as shards:
             splits = {prompt.prompt_id: prompt.split for prompt in prompts}
             sealer = _Sealer(shards, config, splits)
