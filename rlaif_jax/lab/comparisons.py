@@ -57,3 +57,9 @@ def judge(critic: Critic, text: str) -> str | None:
     if shown is None:
         return None
     return FIRST if critic.prefers_first(*shown) else SECOND
+
+
+def judge_odds(critic: Critic, text: str) -> float | None:
+    """Probability of the first output's name in the reply; None as in `judge`."""
+    shown = read_comparison(text)
+    return None if shown is None else critic.p_first(*shown)

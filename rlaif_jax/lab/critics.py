@@ -32,6 +32,17 @@ class Critic:
         )
         return first_is_better == (uniform("noise", *pair) < self.accuracy)
 
+    def p_first(self, instruction: str, first: str, second: str) -> float:
+        """Probability with which it prefers the text shown first.
+
+        It is as sure of every verdict as it is often right, and always more inclined
+        to what it says.
+        """
+        if first == second:
+            return 0.5
+        is_first = self.prefers_first(instruction, first, second)
+        return self.accuracy if is_first else 1.0 - self.accuracy
+
     def _rank(self, instruction: str, text: str) -> tuple[float, float]:
         """The text's reward; then a number of its own, which settles ties."""
         task = parse(instruction)

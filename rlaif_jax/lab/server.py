@@ -5,12 +5,17 @@ import contextlib
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future
+from functools import partial
 
 from aiohttp import web
 
 from rlaif_jax.errors import UsageError
-from rlaif_jax.lab.comparisons import judge
+from rlaif_jax.lab.comparisons import judge, judge_odds
+from rlaif_jax.lab.critics import Critic
+from rlaif_jax.lab.decisions import decide_body
 from rlaif_jax.lab.faults import Fault, Faults
+from rlaif_jax.lab.probabilities import spell
+from rlaif_jax.lab.responses import RESPONSES
 from rlaif_jax.lab.scorer import score_body
 from rlaif_jax.lab.variants import Variant, critics, teachers, variant_named
 from rlaif_jax.lab.wire import (
@@ -18,6 +23,7 @@ from rlaif_jax.lab.wire import (
     OPENAI,
     ChatRequest,
     Dialect,
+    Reply,
     WireError,
     encode_models,
     make_reply,
@@ -44,40 +50,62 @@ class Cast:
         """Every served name."""
         return (*self._teachers, *self._critics)
 
-    def reply(self, request: ChatRequest) -> str:
+    def reply(self, request: ChatRequest) -> Reply:
         """What the named model says.
 
         Raises:
-          WireError: If there is no such model, or a critic is asked something else.
+          WireError: If there is no such model, or a critic is asked something else and
+            may say what it likes.
         """
         if teacher := self._teachers.get(request.model):
-            return teacher.complete(request.text, seed=request.seed)
-        critic = self._critics.get(request.model)
-        if critic is None:
-            message = f"no model {request.model!r}: choose from {', '.join(self.names)}"
-            raise WireError(404, "model_not_found", message)
+            text = teacher.complete(request.text, seed=request.seed)
+            return make_reply(request, _as_allowed(request, text))
+        critic = self._critic(request.model)
         verdict = judge(critic, request.text)
-        if verdict is None:
-            message = f"{request.model} found no instruction, Output (a) and Output (b)"
-            raise WireError(400, "invalid_request", message)
-        return verdict
+        if verdict is None and request.allowed is None:
+            raise _no_comparison(request.model)
+        text = _as_allowed(request, verdict or "")
+        odds = judge_odds(critic, request.text) if request.wants_tokens else None
+        tokens = () if odds is None else spell(text, odds)
+        return make_reply(request, text, tokens)
+
+    def p_first(self, model: str, text: str) -> float:
+        """How probable it is that the named critic prefers the output shown first.
+
+        Raises:
+          WireError: If there is no such critic, or it is asked something else.
+        """
+        odds = judge_odds(self._critic(model), text)
+        if odds is None:
+            raise _no_comparison(model)
+        return odds
+
+    def _critic(self, model: str) -> Critic:
+        if model in self._teachers:
+            raise WireError(
+                400, "invalid_request", f"{model} writes and does not judge"
+            )
+        if model not in self._critics:
+            message = f"no model {model!r}: choose from {', '.join(self.names)}"
+            raise WireError(404, "model_not_found", message)
+        return self._critics[model]
 
 
 def build_app(
     variant: Variant, *, latency_s: float = 0.0, faults: Faults | None = None
 ) -> web.Application:
-    """The web application: both vendors' chat and model lists, and `POST /score`.
+    """The web application: both vendors' APIs and model lists, and `POST /score`.
 
     Args:
       variant: The numbers of the world.
-      latency_s: Added to every chat request.
+      latency_s: Added to every question to a model.
       faults: What goes wrong, and how often; nothing otherwise.
     """
     cast, faults = Cast(variant), faults or Faults()
     models = encode_models(cast.names)
     number_of_requests = 0
 
-    def chat_handler(dialect: Dialect) -> Handler:
+    def handler(dialect: Dialect, answer: Callable[[bytes], bytes]) -> Handler:
         async def handle(request: web.Request) -> web.Response:
             nonlocal number_of_requests
             fault = faults.at(number_of_requests)
@@ -85,7 +113,7 @@ def build_app(
             body = await request.read()
             if latency_s:
                 await asyncio.sleep(latency_s)
-            response = _respond(cast, dialect, body)
+            response = _respond(answer, dialect, body)
             return _with_fault(response, request, dialect, fault, faults.retry_after_s)
 
         return handle
@@ -102,8 +130,11 @@ def build_app(
         return web.Response(body=scores, content_type=_JSON)
 
     app = web.Application(client_max_size=_MAX_BODY_BYTES)
-    for dialect in (OPENAI, ANTHROPIC):
-        app.router.add_post(dialect.path, chat_handler(dialect))
+    for dialect in (OPENAI, RESPONSES, ANTHROPIC):
+        chat = handler(dialect, partial(_chat, cast, dialect))
+        app.router.add_post(dialect.path, chat)
+    decide = handler(OPENAI, lambda body: decide_body(body, cast.p_first))
+    app.router.add_post("/v1/decisions", decide)
     app.router.add_get("/v1/models", list_models)
     app.router.add_post("/score", score)
     return app
@@ -192,11 +223,27 @@ def run_in_thread(
         thread.join()
 
 
-def _respond(cast: Cast, dialect: Dialect, body: bytes) -> web.Response:
+def _as_allowed(request: ChatRequest, text: str) -> str:
+    """The text, or what is left of it where only some replies are allowed."""
+    return text if request.allowed is None else request.allowed.reply(text)
+
+
+def _no_comparison(model: str) -> WireError:
+    message = f"{model} found no instruction, Output (a) and Output (b)"
+    return WireError(400, "invalid_request", message)
+
+
+def _chat(cast: Cast, dialect: Dialect, body: bytes) -> bytes:
+    """The body of a reply."""
+    return dialect.encode_reply(cast.reply(read_request(body, dialect)))
+
+
+def _respond(
+    answer: Callable[[bytes], bytes], dialect: Dialect, body: bytes
+) -> web.Response:
     headers = {dialect.request_id_header: request_id(body)}
     try:
-        chat = read_request(body, dialect)
-        content = dialect.encode_reply(make_reply(chat, cast.reply(chat)))
+        content = answer(body)
     except WireError as error:
         content = dialect.encode_error(error)
         return web.Response(

@@ -1,4 +1,4 @@
-"""The OpenAI and Anthropic wire formats: bytes to a request, a reply to bytes."""
+"""The OpenAI and Anthropic chat formats: bytes to a request, a reply to bytes."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
+from rlaif_jax.lab.allowed import Allowed, read_allowed
+from rlaif_jax.lab.probabilities import SpelledToken, tokens_json
 from rlaif_jax.typing import Json
 
-_CREATED = 1_700_000_000  # seconds; fixed, so that equal requests get equal bytes
+CREATED = 1_700_000_000  # seconds; fixed, so that equal requests get equal bytes
 _CHARACTERS_PER_TOKEN = 4
 
 
@@ -29,6 +31,8 @@ class ChatRequest(NamedTuple):
     seed: int
     max_tokens: int | None
     prompt_tokens: int
+    allowed: Allowed | None = None  # the only replies that it takes
+    wants_tokens: bool = False  # and their log-probabilities
 
 
 class Reply(NamedTuple):
@@ -39,6 +43,7 @@ class Reply(NamedTuple):
     is_cut: bool  # at max_tokens
     prompt_tokens: int
     completion_tokens: int
+    tokens: tuple[SpelledToken, ...] = ()  # if they were asked for, of a verdict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +51,7 @@ class Dialect:
     """One vendor's way to say the same."""
 
     path: str
+    turns_key: str = "messages"
     request_id_header: str
     max_tokens_keys: tuple[str, ...]
     needs_max_tokens: bool
@@ -54,8 +60,13 @@ class Dialect:
 
 
 def num_tokens(text: str) -> int:
-    """The tokens a text is billed for: one per four characters, rounded up."""
-    return -(-len(text) // _CHARACTERS_PER_TOKEN)
+    """The tokens a text is billed for."""
+    return text_tokens(len(text))
+
+
+def text_tokens(characters: int) -> int:
+    """The tokens of so many characters: one per four, rounded up."""
+    return -(-characters // _CHARACTERS_PER_TOKEN)
 
 
 def read_request(body: bytes, dialect: Dialect) -> ChatRequest:
@@ -64,33 +75,52 @@ def read_request(body: bytes, dialect: Dialect) -> ChatRequest:
     Raises:
       WireError: If it is malformed, or asks for what the lab does not do.
     """
+    document, model = read_document(body)
+    text, characters = read_turns(document, dialect.turns_key)
     try:
-        document = json.loads(body)
+        allowed = read_allowed(document)
     except ValueError as error:
-        raise _bad(f"the body is not JSON: {error}") from error
-    if not isinstance(document, dict):
-        raise _bad("the body is not a JSON object")
-    model = document.get("model")
-    if not isinstance(model, str):
-        raise _bad("model: a string is required")
-    if document.get("stream") or document.get("n") not in (None, 1):
-        raise _bad("the lab answers with one completion and does not stream")
-    text, characters = _read_messages(document)
+        raise bad(str(error)) from error
     return ChatRequest(
         model=model,
         text=text,
         seed=_integer(document, "seed") or 0,
         max_tokens=_max_tokens(document, dialect),
-        prompt_tokens=-(-characters // _CHARACTERS_PER_TOKEN),
+        prompt_tokens=text_tokens(characters),
+        allowed=allowed,
+        wants_tokens=bool(document.get("logprobs") or document.get("top_logprobs")),
     )
 
 
-def make_reply(request: ChatRequest, text: str) -> Reply:
+def read_document(body: bytes) -> tuple[Json, str]:
+    """The JSON object in a body, and the model that it names.
+
+    Raises:
+      WireError: If it is none, or wants more than one reply at once.
+    """
+    try:
+        document = json.loads(body)
+    except ValueError as error:
+        raise bad(f"the body is not JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise bad("the body is not a JSON object")
+    model = document.get("model")
+    if not isinstance(model, str):
+        raise bad("model: a string is required")
+    if document.get("stream") or document.get("n") not in (None, 1):
+        raise bad("the lab answers with one completion and does not stream")
+    return document, model
+
+
+def make_reply(
+    request: ChatRequest, text: str, tokens: tuple[SpelledToken, ...] = ()
+) -> Reply:
     """The reply to a request, cut where its `max_tokens` end."""
     is_cut = request.max_tokens is not None and num_tokens(text) > request.max_tokens
     if is_cut and request.max_tokens is not None:
         text = text[: request.max_tokens * _CHARACTERS_PER_TOKEN]
-    return Reply(request.model, text, is_cut, request.prompt_tokens, num_tokens(text))
+    num_billed = num_tokens(text)
+    return Reply(request.model, text, is_cut, request.prompt_tokens, num_billed, tokens)
 
 
 def request_id(body: bytes) -> str:
@@ -104,7 +134,7 @@ def encode_models(names: Sequence[str]) -> bytes:
         {
             "id": name,
             "object": "model",
-            "created": _CREATED,
+            "created": CREATED,
             "owned_by": "rlaif_jax",
             "type": "model",
             "display_name": name,
@@ -119,11 +149,15 @@ def encode_models(names: Sequence[str]) -> bytes:
 def _openai_reply(reply: Reply) -> bytes:
     """Put together by hand: only strings need an encoder."""
     total = reply.prompt_tokens + reply.completion_tokens
+    logprobs = "null"
+    if reply.tokens:
+        logprobs = json.dumps({"content": tokens_json(reply.tokens, reply.text)})
     return (
-        f'{{"id":"chatcmpl-lab","object":"chat.completion","created":{_CREATED},'
+        f'{{"id":"chatcmpl-lab","object":"chat.completion","created":{CREATED},'
         f'"model":{json.dumps(reply.model)},"choices":[{{"index":0,"message":'
         f'{{"role":"assistant","content":{json.dumps(reply.text)},"refusal":null}},'
-        f'"logprobs":null,"finish_reason":"{"length" if reply.is_cut else "stop"}"}}],'
+        f'"logprobs":{logprobs},'
+        f'"finish_reason":"{"length" if reply.is_cut else "stop"}"}}],'
         f'"usage":{{"prompt_tokens":{reply.prompt_tokens},"completion_tokens":'
         f'{reply.completion_tokens},"total_tokens":{total}}}}}'
     ).encode()
@@ -175,22 +209,28 @@ ANTHROPIC = Dialect(
 )
 
 
-def _read_messages(document: Json) -> tuple[str, int]:
-    """The last user turn, and the characters of all turns and the system prompt."""
-    messages = document.get("messages")
+def read_turns(document: Json, key: str) -> tuple[str, int]:
+    """The last user turn, and the characters of all turns and the system prompt.
+
+    Raises:
+      WireError: If there is none under that key.
+    """
+    messages = document.get(key)
+    if key == "input" and isinstance(messages, str):
+        messages = [{"role": "user", "content": messages}]
     if not isinstance(messages, list) or not messages:
-        raise _bad("messages: a list of at least one message is required")
+        raise bad(f"{key}: a list of at least one message is required")
     text = None
     characters = len(_content(document.get("system", "")))
     for message in messages:
         if not isinstance(message, dict):
-            raise _bad("messages: each one is an object with role and content")
+            raise bad(f"{key}: each one is an object with role and content")
         content = _content(message.get("content"))
         characters += len(content)
         if message.get("role") == "user":
             text = content
     if text is None:
-        raise _bad("messages: none has the role user")
+        raise bad(f"{key}: none has the role user")
     return text, characters
 
 
@@ -202,7 +242,7 @@ def _content(content: Any) -> str:
         parts = [part.get("text") for part in content if isinstance(part, dict)]
         if len(parts) == len(content) and all(isinstance(p, str) for p in parts):
             return "".join(map(str, parts))
-    raise _bad("messages: content is a string or a list of text parts")
+    raise bad("messages: content is a string or a list of text parts")
 
 
 def _max_tokens(document: Json, dialect: Dialect) -> int | None:
@@ -210,19 +250,20 @@ def _max_tokens(document: Json, dialect: Dialect) -> int | None:
         value = _integer(document, key)
         if value is not None:
             if value < 1:
-                raise _bad(f"{key}: {value} is below 1")
+                raise bad(f"{key}: {value} is below 1")
             return value
     if dialect.needs_max_tokens:
-        raise _bad(f"{dialect.max_tokens_keys[0]}: an integer is required")
+        raise bad(f"{dialect.max_tokens_keys[0]}: an integer is required")
     return None
 
 
 def _integer(document: Json, key: str) -> int | None:
     value = document.get(key)
     if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
-        raise _bad(f"{key}: {value!r} is not an integer")
+        raise bad(f"{key}: {value!r} is not an integer")
     return value
 
 
-def _bad(message: str) -> WireError:
+def bad(message: str) -> WireError:
+    """The error of a request that is not as the format wants it."""
     return WireError(400, "invalid_request", message)

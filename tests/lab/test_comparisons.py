@@ -2,7 +2,7 @@
 
 import pytest
 
-from rlaif_jax.lab.comparisons import Shown, judge, read_comparison
+from rlaif_jax.lab.comparisons import Shown, judge, judge_odds, read_comparison
 from rlaif_jax.lab.critics import Critic
 from rlaif_jax.labeling.wording import VERDICT
 from rlaif_jax.records import Comparison, Completion, Message, Prompt
@@ -76,11 +76,13 @@ def test_alpaca_eval_headings_are_read_after_the_worked_example():
 def test_any_other_text_is_no_comparison(text):
     assert read_comparison(text) is None
     assert judge(CRITIC, text) is None
+    assert judge_odds(CRITIC, text) is None
 
 
 @pytest.mark.parametrize(("swapped", "choice"), [(False, "a"), (True, "b")])
 def test_the_reply_names_the_better_output_as_it_was_shown(swapped, choice):
     text = _judge_prompt("Reverse bado", "odab", "bado", swapped=swapped)
     reply = judge(CRITIC, text)
+    assert judge_odds(CRITIC, text) == float(choice == "a")  # it is never wrong
     assert reply == f"Output ({choice})"
     assert VERDICT.grammar.choice(reply) == choice

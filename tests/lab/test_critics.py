@@ -42,6 +42,18 @@ def test_showing_the_texts_the_other_way_round_turns_the_verdict_round(prompts):
         assert critic.prefers_first(prompt, a, b) != critic.prefers_first(prompt, b, a)
 
 
+@pytest.mark.parametrize("accuracy", [0.95, 0.70])
+def test_it_is_as_sure_of_what_it_says_as_it_is_often_right(prompts, accuracy):
+    critic = Critic(name="c", accuracy=accuracy)
+    for prompt in prompts[:300]:
+        a, b = answer(parse(prompt)), mistakes(parse(prompt))[1]
+        p = critic.p_first(prompt, a, b)
+        assert max(p, 1.0 - p) == accuracy
+        assert (p > 0.5) == critic.prefers_first(prompt, a, b)
+        assert critic.p_first(prompt, b, a) == pytest.approx(1.0 - p)
+        assert critic.p_first(prompt, a, a) == 0.5
+
+
 def test_a_tie_is_settled_the_same_way_in_both_orders_and_evenly_over_pairs(prompts):
     critic = Critic(name="c", accuracy=0.95, style_weight=0.0)
     firsts = 0

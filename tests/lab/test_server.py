@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import socket
 import threading
 import urllib.error
@@ -94,6 +95,91 @@ def test_a_critic_judges_the_projects_own_prompt(url):
         by_anthropic = _ask_anthropic(url, text=text, model="lab-evaluator")
         assert by_anthropic.content[0].text == replies[-1]
     assert sorted(replies) == ["Output (a)", "Output (b)"]
+
+
+def _judging(swapped=False):
+    prompt = Prompt.create((Message(role="user", content=INSTRUCTION),), source="s")
+    right, wrong = (
+        Completion.create(prompt.prompt_id, text, generator="g")
+        for text in ("odab", "x")
+    )
+    comparison = Comparison.create(prompt, wrong, right)
+    return VERDICT.messages(comparison, swapped=swapped)[-1].content
+
+
+def _with_openai(url, call):
+    async def ask():
+        async with openai.AsyncOpenAI(
+            base_url=f"{url}/v1", api_key="none", max_retries=0
+        ) as client:
+            return await call(client)
+
+    return asyncio.run(ask())
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_a_critic_tells_its_probability_in_every_format(url, swapped):
+    text, model = _judging(swapped), "lab-critic-strong"
+    options = {"logprobs": True, "top_logprobs": 20}
+    said = _ask_openai(url, text=text, model=model, **options).choices[0]
+    letter = said.logprobs.content[1]
+    top = {one.token: math.exp(one.logprob) for one in letter.top_logprobs}
+    assert top[letter.token] == pytest.approx(0.95)
+    assert said.message.content == f"Output ({letter.token})"
+    response = _with_openai(
+        url,
+        lambda client: client.responses.create(
+            model=model,
+            input=[{"role": "user", "content": text}],
+            include=["message.output_text.logprobs"],
+            top_logprobs=20,
+        ),
+    )
+    assert response.output_text == said.message.content
+    (part,) = response.output[0].content
+    assert [one.token for one in part.logprobs] == ["Output (", letter.token, ")"]
+    choices = [{"value": "Output (a)"}, {"value": "Output (b)"}]
+    question = {"type": "choice", "instructions": "Which?", "choices": choices}
+    decision = _with_openai(
+        url,
+        lambda client: client.decisions.create(
+            model=model, input=text, questions=[question]
+        ),
+    )
+    (answer,) = decision.answers
+    assert answer.choice == said.message.content
+    odds = {one.value: one.probability for one in answer.probabilities}
+    assert odds == pytest.approx({f"Output ({x})": p for x, p in top.items()})
+
+
+def test_a_teacher_tells_no_probability_and_decides_nothing(url):
+    response = _ask_openai(url, logprobs=True, top_logprobs=20)
+    assert response.choices[0].logprobs is None
+    choices = [{"value": "Output (a)"}, {"value": "Output (b)"}]
+    question = {"type": "choice", "instructions": "Which?", "choices": choices}
+    for model, words in (
+        ("lab-teacher-weak", "does not judge"),
+        ("lab-evaluator", "found no instruction"),
+    ):
+        with pytest.raises(openai.BadRequestError, match=words):
+            _with_openai(
+                url,
+                lambda client, model=model: client.decisions.create(
+                    model=model, input="Hi", questions=[question]
+                ),
+            )
+
+
+def test_a_critic_says_nothing_but_what_is_allowed(url):
+    allowed = {"structured_outputs": {"choice": ["Yes", "No"]}}
+    reply = _ask_openai(url, model="lab-evaluator", extra_body=allowed)
+    assert reply.choices[0].message.content == "Yes"
+    allowed["structured_outputs"]["choice"] = ["Output (a)", "Output (b)"]
+    for swapped in (False, True):
+        text = _judging(swapped)
+        free = _ask_openai(url, text=text, model="lab-evaluator")
+        held = _ask_openai(url, text=text, model="lab-evaluator", extra_body=allowed)
+        assert held.choices[0].message == free.choices[0].message
 
 
 def test_both_clients_list_the_models(url):

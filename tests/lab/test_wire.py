@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from rlaif_jax.lab.allowed import Allowed
+from rlaif_jax.lab.probabilities import spell
 from rlaif_jax.lab.wire import (
     ANTHROPIC,
     OPENAI,
@@ -85,6 +87,26 @@ def test_a_body_that_is_no_object_is_refused(body):
 def test_anthropic_requires_max_tokens():
     with pytest.raises(WireError, match="max_tokens"):
         read_request(_body(max_tokens=None), ANTHROPIC)
+
+
+def test_tokens_and_allowed_replies_are_read_if_they_are_asked_for():
+    request = read_request(_body(logprobs=True, top_logprobs=20), OPENAI)
+    assert request.wants_tokens and request.allowed is None
+    body = _body(structured_outputs={"choice": ["A", "B"]})
+    assert read_request(body, OPENAI).allowed == Allowed(("A", "B"), None)
+    with pytest.raises(WireError, match="the lab does a choice"):
+        read_request(_body(structured_outputs={"regex": "a"}), OPENAI)
+
+
+def test_tokens_are_told_only_where_there_are_any():
+    request = ChatRequest("m", "x", 0, None, 1)
+    told = make_reply(request, "Output (a)", spell("Output (a)", 0.75))
+    (choice,) = json.loads(OPENAI.encode_reply(told))["choices"]
+    assert [row["token"] for row in choice["logprobs"]["content"]] == [
+        *("Output (", "a", ")")
+    ]
+    plain = json.loads(OPENAI.encode_reply(make_reply(request, "x")))
+    assert plain["choices"][0]["logprobs"] is None
 
 
 def test_a_long_reply_is_cut_and_says_so():
