@@ -18,27 +18,6 @@ from rlaif_jax.lab.server import run_in_thread
 from rlaif_jax.records import Completion, JudgedCompletion, Label, Prompt
 
 
-@pytest.fixture
-def drawn(world, tmp_path, run):
-    source = {"format": "jsonl", "path": str(world / "prompts.jsonl")}
-    document = {"source": source, "limit": 40, "fractions": {"sft": 0.25, "aif": 0.75}}
-    result = run(prompts, PromptsConfig, document, tmp_path / "prompts")
-    assert result["splits"] == {"aif": 30, "sft": 10, "test": 20, "validation": 10}
-    return tmp_path / "prompts" / "prompts.jsonl"
-
-
-@pytest.fixture
-def written(drawn, tmp_path, run, endpoint):
-    """Completions of both teachers for every prompt."""
-    folders = {}
-    for name in ("weak", "strong"):
-        folders[name] = tmp_path / name
-        teacher = endpoint(f"lab-teacher-{name}")
-        document = {"prompts": str(drawn), "teacher": teacher, "generator": name}
-        run(complete, CompleteConfig, document, folders[name])
-    return {name: folder / "completions.jsonl" for name, folder in folders.items()}
-
-
 def label_document(drawn, written, critic):
     return {
         "prompts": str(drawn),
@@ -539,13 +518,6 @@ def test_a_critic_that_cannot_be_asked_leaves_no_folder(
     with pytest.raises(UsageError, match=message):
         run(label, LabelConfig, document, tmp_path / "labels")
     assert not (tmp_path / "labels").exists()
-
-
-def test_the_lab_tells_no_token_probabilities(drawn, written, tmp_path, run, endpoint):
-    critic = endpoint("lab-critic-strong", verdicts="soft")
-    document = label_document(drawn, written, critic)
-    with pytest.raises(UsageError, match="sent no token log-probabilities"):
-        run(label, LabelConfig, document, tmp_path / "labels")
 
 
 @pytest.fixture
