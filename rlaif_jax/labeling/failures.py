@@ -13,7 +13,14 @@ from rlaif_jax.log import redact
 from rlaif_jax.records import Usage
 
 _RETRIED = {408, 409, 425, 429}  # and every 5xx, which includes Anthropic's 529
-_NO_MONEY = {"insufficient_quota", "billing_error", "billing_not_active"}
+_NO_MONEY = {  # some come as 429, and no waiting helps
+    "insufficient_quota",
+    "billing_error",
+    "billing_not_active",
+    "billing_hard_limit_reached",
+    "enforced_spend_limit_reached",
+    "contract_spend_limit_reached",
+}
 _TOO_LONG = ("context_length_exceeded", "prompt is too long", "maximum context length")
 _UNSAFE = {  # codes of a refusal that is no answer
     "content_filter",
@@ -135,7 +142,9 @@ def described(body: object) -> tuple[str, str]:
     error: Any = body.get("error", body) if isinstance(body, dict) else body
     if not isinstance(error, dict):
         return "", str(error or "")
-    code = error.get("code") or error.get("type") or ""
+    details = error.get("details")  # Anthropic's; its type is broader
+    code = details.get("error_code") if isinstance(details, dict) else None
+    code = code or error.get("code") or error.get("type") or ""
     return str(code), str(error.get("message") or "")
 
 

@@ -37,6 +37,17 @@ def test_what_never_passes_names_host_model_and_status(status):
         (429, {"error": {"code": "insufficient_quota", "message": "pay"}}),
         (429, {"code": "insufficient_quota", "message": "pay"}),
         (402, None),
+        (
+            429,
+            {
+                "type": "error",
+                "error": {
+                    "type": "rate_limit_error",
+                    "message": "no",
+                    "details": {"error_code": "enforced_spend_limit_reached"},
+                },
+            },
+        ),
     ],
 )
 def test_an_empty_account_ends_the_run(status, body):
