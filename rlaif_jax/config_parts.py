@@ -261,7 +261,8 @@ class CriticConfig(EndpointConfig):
 
     @model_validator(mode="after")
     def _can_be_constrained(self) -> "CriticConfig":
-        if self.constrain == "structured_outputs" and self.api != "openai":
+        takes_it = self.api in ("openai", "openai_decisions")  # refused below
+        if self.constrain == "structured_outputs" and not takes_it:
             raise ValueError(
                 "constrain=structured_outputs is an option of vLLM's chat format"
                 f" (api=openai), not of api={self.api}: use constrain=json_schema"

@@ -55,6 +55,7 @@ class ChatTeacher:
                 "temperature": asker.temperature,
                 "max_tokens": asker.max_tokens,
                 "seed": self.seed,
+                **asker.chat.settings,
             },
             finish_reason=outcome.finish_reason,
             usage=outcome.usage,

@@ -11,9 +11,10 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 async def completed(server, endpoint, tmp_path):
-    async def complete(prompt, api="openai", **fields):
+    async def complete(prompt, api="openai", *, effort=None, **fields):
+        config = endpoint(api, max_attempts=1, temperature=0.7, reasoning_effort=effort)
         async with open_asker(
-            endpoint(api, max_attempts=1, temperature=0.7),
+            config,
             api_key=None,
             ledger=tmp_path / "l.jsonl",
             budget_usd=None,
@@ -23,7 +24,7 @@ async def completed(server, endpoint, tmp_path):
     return complete
 
 
-@pytest.mark.parametrize("api", ["openai", "anthropic"])
+@pytest.mark.parametrize("api", ["openai", "openai_responses", "anthropic"])
 async def test_a_prompt_is_completed_as_it_is(completed, prompt, server, api):
     completion = await completed(prompt("Hi"), api, generator="gpt", seed=3)
     assert completion == Completion.create(
@@ -38,7 +39,14 @@ async def test_a_prompt_is_completed_as_it_is(completed, prompt, server, api):
         },
         usage=Usage(prompt_tokens=100, completion_tokens=4),
     )
-    assert server.requests[0]["messages"] == [{"role": "user", "content": "Hi"}]
+    turns = server.requests[0]["input" if "responses" in api else "messages"]
+    assert turns == [{"role": "user", "content": "Hi"}]
+
+
+async def test_an_effort_is_told_with_the_sampling_if_it_is_set(completed, prompt):
+    low = await completed(prompt(), effort="low")
+    assert low.sampling["reasoning_effort"] == "low"
+    assert "reasoning_effort" not in (await completed(prompt())).sampling
 
 
 async def test_the_models_name_is_the_default_writer(completed, prompt):
