@@ -177,6 +177,22 @@ def test_an_evaluator_is_probed_too(drawn, written, tmp_path, run, critic):
     assert result["calls"] == ledger.count('"kind":"intent"')
 
 
+def test_each_constrained_juror_is_probed_once_whatever_its_votes(
+    document, critic, tmp_path, run
+):
+    seats = [
+        critic("openai", constrain="structured_outputs", votes=2),
+        critic("openai_decisions", verdicts="soft"),
+        critic("anthropic", constrain="json_schema"),
+    ]
+    jury = document({"api": "jury", "critics": seats})
+    result = run(label, LabelConfig, jury, tmp_path / "labels")
+    asked = [x for x in labels_in(tmp_path / "labels") if x.state == "labeled"]
+    # two orders of (two votes, one decision, one verdict), and two probes
+    assert result["calls"] == 8 * len(asked) + 2 == result["estimate"]["calls"]
+    assert run(label, LabelConfig, jury, tmp_path / "labels") == result
+
+
 def test_a_constraint_that_does_not_hold_stops_before_any_comparison(
     document, critic, tmp_path, run
 ):
