@@ -24,7 +24,7 @@ class OpenAIDecisions(OpenAIModel):
 
     def __init__(self, config: EndpointConfig, *, api_key: str, choices: Choices):
         super().__init__(config, api_key=api_key)
-        self.settings = {"instructions": _INSTRUCTIONS}
+        self.settings: Mapping[str, str] = {"instructions": _INSTRUCTIONS}
         self._choices = choices
         self._question: Json = {
             "type": "choice",

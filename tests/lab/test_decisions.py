@@ -52,6 +52,7 @@ def test_every_question_is_answered_in_its_order():
         ({"questions": [QUESTION | {"instructions": ""}]}, "instructions"),
         ({"questions": [QUESTION | {"choices": [{"value": "A"}]}]}, "choices"),
         ({"questions": [QUESTION | {"choices": 7}]}, "choices"),
+        ({"questions": [QUESTION | {"choices": [{"value": []}] * 2}]}, "choices"),
         ({"input": []}, "input"),
         ({"model": None}, "model"),
     ],
