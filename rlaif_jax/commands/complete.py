@@ -31,7 +31,9 @@ def run(config: CompleteConfig, out: Path, console: Console) -> Json:
 
 async def _run(config: CompleteConfig, out: Path, console: Console) -> Json:
     prompts = read_prompts(config.prompts, config.splits)
-    estimate = writing_estimate(config.teacher, prompts, budget_usd=config.budget_usd)
+    estimate = writing_estimate(
+        config.teacher, prompts, seed=config.seed, budget_usd=config.budget_usd
+    )
     if config.dry_run:
         return dry_result(estimate, config.budget_usd)
     accounts = Accounts(total=len(prompts), max_unanswered=config.max_unanswered)
