@@ -12,6 +12,7 @@ from rlaif_jax.labeling.chat import Answer
 from rlaif_jax.labeling.endpoint import endpoint_host
 from rlaif_jax.labeling.failures import (
     UNUSABLE,
+    Failure,
     Target,
     billed_tokens,
     connection_failure,
@@ -20,6 +21,8 @@ from rlaif_jax.labeling.failures import (
 from rlaif_jax.labeling.headers import quotas
 from rlaif_jax.records import Message, Usage
 from rlaif_jax.typing import Json
+
+API_ERRORS = (anthropic.AnthropicError, httpx2.HTTPError, aiohttp.ClientError)
 
 _FINISH_REASONS = {
     "end_turn": "stop",
@@ -30,7 +33,12 @@ _FINISH_REASONS = {
 
 
 class AnthropicChat:
-    """`POST /v1/messages` through the official SDK, without its retries."""
+    """`POST /v1/messages` through the official SDK, without its retries.
+
+    Attributes:
+      client: The SDK's, which the Batch API uses too.
+      target: Whom messages name.
+    """
 
     api = "anthropic"
 
@@ -38,8 +46,8 @@ class AnthropicChat:
         self.model = config.model
         self.identity = config.identity or config.base_url
         self.host = endpoint_host(config.base_url)
-        self._target = Target(host=self.host, model=config.model, secret=api_key)
-        self._client = anthropic.AsyncAnthropic(
+        self.target = Target(host=self.host, model=config.model, secret=api_key)
+        self.client = anthropic.AsyncAnthropic(
             api_key=api_key,
             base_url=config.base_url,
             max_retries=0,
@@ -53,7 +61,7 @@ class AnthropicChat:
             ),
         )
         # ANTHROPIC_CUSTOM_HEADERS must not reach the server
-        self._client._custom_headers = {}
+        self.client._custom_headers = {}
 
     async def ask(
         self,
@@ -64,6 +72,29 @@ class AnthropicChat:
         seed: int | None,
     ) -> Answer:
         """Returns the model's answer; see `ChatModel.ask`. The API has no seed."""
+        body = self.body(
+            messages, max_tokens=max_tokens, temperature=temperature, seed=seed
+        )
+        try:
+            # what `messages.create` calls, without the 0.2 ms of typed models
+            response = await self.client.post(
+                "/v1/messages", cast_to=httpx2.Response, body=body
+            )
+        except API_ERRORS as error:
+            failure = self.failure(error)
+        else:
+            return self.answer(response.content, response.headers)
+        raise failure  # out here, so that no SDK exception, with its key, is chained
+
+    def body(
+        self,
+        messages: Sequence[Message],
+        *,
+        max_tokens: int,
+        temperature: float | None,
+        seed: int | None,
+    ) -> Json:
+        """The body of a request; arguments as of `ask`."""
         del seed
         body: Json = {
             "model": self.model,
@@ -78,27 +109,26 @@ class AnthropicChat:
             body["system"] = system
         if temperature is not None:
             body["temperature"] = temperature
-        try:
-            # what `messages.create` calls, without the 0.2 ms of typed models
-            response = await self._client.post(
-                "/v1/messages", cast_to=httpx2.Response, body=body
+        return body
+
+    def failure(self, error: Exception) -> Failure:
+        """What an SDK's exception means, without its key."""
+        if isinstance(error, anthropic.APIStatusError):
+            return status_failure(
+                self.target, error.status_code, error.response.headers, error.body
             )
-        except anthropic.APIStatusError as error:
-            failure = status_failure(
-                self._target, error.status_code, error.response.headers, error.body
-            )
-        except (anthropic.AnthropicError, aiohttp.ClientError) as error:
-            failure = connection_failure(self._target, error)
-        else:
-            return self._answer(response.content, response.headers)
-        raise failure  # out here, so that no SDK exception, with its key, is chained
+        return connection_failure(self.target, error)
 
     async def close(self) -> None:
         """Closes the connections."""
-        await self._client.close()
+        await self.client.close()
 
-    def _answer(self, content: bytes, headers: Mapping[str, str]) -> Answer:
-        """The answer in a response's body, which may hold anything."""
+    def answer(self, content: bytes, headers: Mapping[str, str]) -> Answer:
+        """The answer in a response's body, which may hold anything.
+
+        Raises:
+          TransientError: If it holds no answer.
+        """
         try:
             body = json.loads(content)
             reason = body["stop_reason"]
@@ -115,7 +145,7 @@ class AnthropicChat:
                 quotas=quotas(headers),
             )
         except UNUSABLE:
-            garbage = self._target.garbage(content)
+            garbage = self.target.garbage(content)
         else:
             return answer
         raise garbage  # out here: what broke is no news, what was sent is told

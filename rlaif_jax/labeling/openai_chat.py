@@ -13,6 +13,7 @@ from rlaif_jax.labeling.chat import Answer, Token
 from rlaif_jax.labeling.endpoint import endpoint_host
 from rlaif_jax.labeling.failures import (
     UNUSABLE,
+    Failure,
     Target,
     billed_tokens,
     connection_failure,
@@ -22,6 +23,8 @@ from rlaif_jax.labeling.headers import quotas
 from rlaif_jax.records import Message, Usage
 from rlaif_jax.typing import Json
 
+API_ERRORS = (openai.OpenAIError, httpx2.HTTPError, aiohttp.ClientError)
+
 _NUM_ALTERNATIVES = 20  # of a token; the most that OpenAI and vLLM tell
 _NUM_TOKENS_KEPT = 32  # of an answer: a verdict stands at its beginning
 _MAX_LOGP = 0.01  # rounding may lift a certain token's above 0
@@ -29,7 +32,12 @@ _RENAMED_LIMIT_HOSTS = ("api.openai.com", ".openai.azure.com")  # reject max_tok
 
 
 class OpenAIChat:
-    """`POST /chat/completions` through the official SDK, without its retries."""
+    """`POST /chat/completions` through the official SDK, without its retries.
+
+    Attributes:
+      client: The SDK's, which the Batch API uses too.
+      target: Whom messages name.
+    """
 
     api = "openai"
 
@@ -37,13 +45,13 @@ class OpenAIChat:
         self.model = config.model
         self.identity = config.identity or config.base_url
         self.host = endpoint_host(config.base_url)
-        self._target = Target(host=self.host, model=config.model, secret=api_key)
+        self.target = Target(host=self.host, model=config.model, secret=api_key)
         renamed = self.host.partition(":")[0].endswith(_RENAMED_LIMIT_HOSTS)
         self._limit_name = "max_completion_tokens" if renamed else "max_tokens"
         self._tells_tokens = (
             isinstance(config, CriticConfig) and config.verdicts == "soft"
         )
-        self._client = openai.AsyncOpenAI(
+        self.client = openai.AsyncOpenAI(
             api_key=api_key,
             base_url=config.base_url,
             max_retries=0,
@@ -56,10 +64,10 @@ class OpenAIChat:
             ),
         )
         # what the SDK read from the environment must not reach the server
-        self._client.organization = None
-        self._client.project = None
-        self._client.admin_api_key = None
-        self._client._custom_headers = {}
+        self.client.organization = None
+        self.client.project = None
+        self.client.admin_api_key = None
+        self.client._custom_headers = {}
 
     async def ask(
         self,
@@ -70,6 +78,29 @@ class OpenAIChat:
         seed: int | None,
     ) -> Answer:
         """Returns the model's answer; see `ChatModel.ask`."""
+        body = self.body(
+            messages, max_tokens=max_tokens, temperature=temperature, seed=seed
+        )
+        try:
+            # what `chat.completions.create` calls, without the 0.4 ms of typed models
+            response = await self.client.post(
+                "/chat/completions", cast_to=httpx2.Response, body=body
+            )
+        except API_ERRORS as error:
+            failure = self.failure(error)
+        else:
+            return self.answer(response.content, response.headers)
+        raise failure  # out here, so that no SDK exception, with its key, is chained
+
+    def body(
+        self,
+        messages: Sequence[Message],
+        *,
+        max_tokens: int,
+        temperature: float | None,
+        seed: int | None,
+    ) -> Json:
+        """The body of a request; arguments as of `ask`."""
         body: Json = {
             "model": self.model,
             "messages": [{"role": m.role, "content": m.content} for m in messages],
@@ -81,27 +112,26 @@ class OpenAIChat:
             body["seed"] = seed
         if self._tells_tokens:
             body |= {"logprobs": True, "top_logprobs": _NUM_ALTERNATIVES}
-        try:
-            # what `chat.completions.create` calls, without the 0.4 ms of typed models
-            response = await self._client.post(
-                "/chat/completions", cast_to=httpx2.Response, body=body
+        return body
+
+    def failure(self, error: Exception) -> Failure:
+        """What an SDK's exception means, without its key."""
+        if isinstance(error, openai.APIStatusError):
+            return status_failure(
+                self.target, error.status_code, error.response.headers, error.body
             )
-        except openai.APIStatusError as error:
-            failure = status_failure(
-                self._target, error.status_code, error.response.headers, error.body
-            )
-        except (openai.OpenAIError, aiohttp.ClientError) as error:
-            failure = connection_failure(self._target, error)
-        else:
-            return self._answer(response.content, response.headers)
-        raise failure  # out here, so that no SDK exception, with its key, is chained
+        return connection_failure(self.target, error)
 
     async def close(self) -> None:
         """Closes the connections."""
-        await self._client.close()
+        await self.client.close()
 
-    def _answer(self, content: bytes, headers: Mapping[str, str]) -> Answer:
-        """The answer in a response's body, which may hold anything."""
+    def answer(self, content: bytes, headers: Mapping[str, str]) -> Answer:
+        """The answer in a response's body, which may hold anything.
+
+        Raises:
+          TransientError: If it holds no answer.
+        """
         try:
             body = json.loads(content)
             choice = body["choices"][0]
@@ -120,7 +150,7 @@ class OpenAIChat:
                 tokens=_tokens(choice.get("logprobs")) if self._tells_tokens else (),
             )
         except UNUSABLE:
-            garbage = self._target.garbage(content)
+            garbage = self.target.garbage(content)
         else:
             return answer
         raise garbage  # out here: what broke is no news, what was sent is told
