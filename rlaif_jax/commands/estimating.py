@@ -31,6 +31,7 @@ def judging_estimate(
     *,
     orders: Orders,
     budget_usd: float | None,
+    price_share: float = 1.0,
 ) -> Estimate:
     """What judging these comparisons will take: each vote of each juror.
 
@@ -41,6 +42,7 @@ def judging_estimate(
       comparisons: All that are to be judged.
       orders: In which each is shown.
       budget_usd: What the run may spend, for the refusal of unknown prices.
+      price_share: What is paid of the listed prices.
 
     Raises:
       UsageError: If there is no such template, or it does not suit the verdicts.
@@ -52,7 +54,7 @@ def judging_estimate(
             Estimate.of(
                 _new(_judge_questions(comparisons, orders, critic), critic, asked),
                 max_tokens=critic.max_tokens,
-                prices=endpoint_prices(critic, budget_usd),
+                prices=endpoint_prices(critic, budget_usd).times(price_share),
             )
             for critic in asked_critics(config)
         ]
@@ -65,6 +67,7 @@ def writing_estimate(
     *,
     seed: int,
     budget_usd: float | None,
+    price_share: float = 1.0,
 ) -> Estimate:
     """What completing these prompts will take.
 
@@ -76,7 +79,7 @@ def writing_estimate(
     return Estimate.of(
         _new((writing_question(one, seed=seed) for one in prompts), config, set()),
         max_tokens=config.max_tokens,
-        prices=endpoint_prices(config, budget_usd),
+        prices=endpoint_prices(config, budget_usd).times(price_share),
     )
 
 

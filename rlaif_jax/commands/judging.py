@@ -43,6 +43,7 @@ class Judge:
       workers: Comparisons under way at a time.
       stop: Ends the run.
       budget: What the ledger's runs may spend; without limit if nobody is asked.
+      askers: Of all models that are asked.
       outside: Hashes of the templates that are not this package's own.
     """
 
@@ -50,6 +51,7 @@ class Judge:
     workers: int
     stop: Stop
     budget: Budget
+    askers: tuple[Asker, ...] = ()
     outside: tuple[str, ...] = ()
 
     def inputs_hash(self, comparisons: Sequence[Comparison]) -> str:
@@ -66,6 +68,7 @@ class Writer:
     workers: int
     stop: Stop
     budget: Budget
+    askers: tuple[Asker, ...] = ()
     ledger: Ledger | None = None  # none of a recorded teacher
 
 
@@ -107,6 +110,7 @@ async def open_judge(
             sum(map(_workers, asked)) or _RECORDED_WORKERS,
             askers[0].stop if askers else Stop(),
             askers[0].budget if askers else Budget(limit_usd=None),
+            tuple(askers),
             tuple(one.hash for one in templates if one.name not in BUILT_IN),
         )
 
@@ -179,7 +183,7 @@ async def open_writer(
     ) as asker:
         chat = ChatTeacher(asker=asker, generator=generator, seed=seed)
         workers = _workers(config)
-        yield Writer(chat, workers, asker.stop, asker.budget, asker.ledger)
+        yield Writer(chat, workers, asker.stop, asker.budget, (asker,), asker.ledger)
 
 
 def _workers(config: EndpointConfig) -> int:

@@ -117,7 +117,7 @@ class Ledger:
         place = self._places.get(_short(key))
         return None if place is None else self._read(place)
 
-    def is_settled(self, key: str) -> bool:
+    def is_spoken_for(self, key: str) -> bool:
         """Whether a question is closed, or in a batch whose results will tell."""
         short = _short(key)
         asked = self._unsettled.get(short)

@@ -39,6 +39,7 @@ class ChatServer:
         self.rate: RateLimit | None = None
         self.tokens: Callable[[str, str], object] | None = None  # of question, answer
         self.port = 0
+        self.batches = None  # adds its routes
 
     @property
     def openai_url(self) -> str:
@@ -50,9 +51,11 @@ class ChatServer:
 
     @contextlib.asynccontextmanager
     async def running(self):
-        app = web.Application()
+        app = web.Application(client_max_size=1 << 30)
         app.router.add_post("/v1/chat/completions", self._openai)
         app.router.add_post("/v1/messages", self._anthropic)
+        if self.batches is not None:
+            self.batches.add_routes(app)
         runner = web.AppRunner(app, shutdown_timeout=0.1)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", self.port)
@@ -64,10 +67,10 @@ class ChatServer:
             await runner.cleanup()
 
     async def _openai(self, request):
-        return await self._serve(request, _openai_body)
+        return await self._serve(request, openai_body)
 
     async def _anthropic(self, request):
-        return await self._serve(request, _anthropic_body)
+        return await self._serve(request, anthropic_body)
 
     async def _serve(self, request, body_of):
         document = await request.json()
@@ -190,7 +193,7 @@ async def _slow(request, fault, headers):
     return response
 
 
-def _openai_body(text, finish):
+def openai_body(text, finish):
     message = {"role": "assistant", "content": text}
     if finish == "refusal":
         message, finish = (
@@ -207,7 +210,7 @@ def _openai_body(text, finish):
     }
 
 
-def _anthropic_body(text, finish):
+def anthropic_body(text, finish):
     reason = {"stop": "end_turn", "length": "max_tokens"}.get(finish, finish)
     return {
         "id": "msg_1",

@@ -51,6 +51,9 @@ class ScriptedChat:
             await asyncio.Event().wait()
         return step
 
+    def body(self, messages, **options):
+        raise AssertionError("nothing of a call is asked apart")
+
     async def close(self):
         pass
 
