@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rlaif_jax.config import CompleteConfig, LabelConfig
 from rlaif_jax.config_batch import BatchConfig
-from rlaif_jax.errors import UsageError
+from rlaif_jax.errors import RefusedError, UsageError
 from rlaif_jax.labeling.asking import Asker, Posed
 from rlaif_jax.labeling.batch_api import BatchApi
 from rlaif_jax.labeling.batch_plan import Planner
@@ -162,23 +162,28 @@ _APIS = {"openai": _openai, "anthropic": _anthropic}
 async def _run_all(runs: Sequence[BatchRun], stop: Stop) -> None:
     """Runs the batches of all models at once, until they end or a signal comes.
 
+    A reached budget ends one model's run after its batches; the others read theirs.
+
     Raises:
       CommandError: What ended the first of them, or the signal.
     """
     with stop_on_signals(stop):
         working = {asyncio.create_task(run.run()) for run in runs}
         stopping = asyncio.create_task(stop.wait())
-        left = set(working)
+        left, refused = set(working), None
         try:
             while left and stop.error is None:
                 done, _ = await asyncio.wait(
                     {stopping, *left}, return_when=asyncio.FIRST_COMPLETED
                 )
                 for task in done - {stopping}:
-                    task.result()
+                    try:
+                        task.result()
+                    except RefusedError as error:
+                        refused = refused or error
                 left -= done
-            if stop.error is not None:
-                raise stop.error
+            if error := stop.error or refused:
+                raise error
         finally:
             for task in (stopping, *working):
                 task.cancel()

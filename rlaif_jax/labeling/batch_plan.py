@@ -31,7 +31,7 @@ class Planner:
       addressee: Names whom the journal's batches are for.
       max_requests: Of one batch.
       max_bytes: Of one batch.
-      is_short: Whether the budget holds the next question back.
+      is_short: Whether the budget has held a question back.
     """
 
     api: BatchApi
@@ -52,15 +52,6 @@ class Planner:
         self._coming = iter(self.questions())
         self._held = None
 
-    def check_budget(self) -> None:
-        """Refuses to go on if the next question can not be paid for.
-
-        Raises:
-          RefusedError: If the budget is reached whatever is under way costs.
-        """
-        if self.is_short and self._held is not None:
-            self.books.budget.check(self._at_most_usd(self._held))
-
     def spool(self, entry: Entry) -> Path:
         """The file of a batch's requests."""
         return self.folder / f"{entry.name}.jsonl"
@@ -71,7 +62,6 @@ class Planner:
         Raises:
           UsageError: If a question alone is more than a batch may hold.
         """
-        self.is_short = False
         with ExitStack() as stack:
             plan: _Plan | None = None
             while (found := await self._next_open()) is not None:

@@ -25,9 +25,9 @@ class Tally:
     Attributes:
       answered: Questions that are closed now.
       left_open: Questions that may be asked again.
-      lines: Lines of results.
-      ignored: Lines about questions that the batch does not ask, or has answered.
-      unreadable: Lines that are no results.
+      lines: Lines of results, when they were read last.
+      ignored: Of these, about questions that the batch does not ask, or has answered.
+      unreadable: Of these, no results at all.
       error: What no request with these options gets past, if a line said so.
     """
 
@@ -39,7 +39,7 @@ class Tally:
     error: UsageError | RefusedError | None = None
 
     def told(self) -> str:
-        """The counts in words; those of lines only if something is wrong."""
+        """The counts in words; those of lines only if something is odd."""
         counts = f"{self.answered:,} answered, {self.left_open:,} left open"
         odd = (("ignored", self.ignored), ("unreadable", self.unreadable))
         return counts + "".join(f", {n:,} lines {what}" for what, n in odd if n)
@@ -67,8 +67,14 @@ class Books:
         return len(left)
 
     async def ingest(
-        self, api: BatchApi, batch: Batch, name: str, *, is_last_try: bool
-    ) -> Tally:
+        self,
+        api: BatchApi,
+        batch: Batch,
+        name: str,
+        tally: Tally,
+        *,
+        is_last_try: bool,
+    ) -> None:
         """Closes the questions that a batch's results answer, and opens the others.
 
         What was ingested before is passed over, so this can be done again. A line
@@ -79,6 +85,7 @@ class Books:
           api: The provider's.
           batch: One that has ended.
           name: Ours.
+          tally: Of what it has brought before, and brings now.
           is_last_try: Whether results that end early are taken for all there are:
             what they lack may have been billed.
 
@@ -87,7 +94,7 @@ class Books:
           Exception: Another `Failure`, if they can not be had.
         """
         left = self.ledger.unsettled(name)
-        tally = Tally()
+        tally.lines = tally.ignored = tally.unreadable = 0
         async with aclosing(api.lines(batch)) as lines:
             async for line in lines:
                 tally.lines += 1
@@ -111,7 +118,6 @@ class Books:
                 ),
             )
         tally.left_open += len(left)
-        return tally
 
     def _take(self, result: Result, left: dict[bytes, Unsettled], tally: Tally) -> None:
         """Settles the question of one line."""

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from rlaif_jax import log
 from rlaif_jax.config_batch import BatchConfig
-from rlaif_jax.errors import CommandError, PreemptedError, UsageError
+from rlaif_jax.errors import CommandError, PreemptedError, RefusedError, UsageError
 from rlaif_jax.labeling.batch_api import QUOTA, Batch, BatchApi
 from rlaif_jax.labeling.batch_plan import Planner
 from rlaif_jax.labeling.batch_results import Books, Tally
@@ -37,6 +37,7 @@ class _Flight:
     entry: Entry
     search: Search
     num_reads: int = 0  # of its results
+    tally: Tally = field(default_factory=Tally)
 
 
 @dataclass(kw_only=True)
@@ -110,8 +111,12 @@ class BatchRun:
                 await self._wait()
                 await self._look_after_all()
             elif self.planner.is_short:
-                self.planner.check_budget()
-                await self._wait()  # for the batches of another model
+                raise RefusedError(
+                    "budget reached: of the questions that are left, not one more fits"
+                    " beside what batches may cost; now that they are read"
+                    f" ${self.books.budget.spent_usd:.6f} is spent: run again to ask"
+                    " what fits, or raise budget_usd to the estimate's at_most_usd"
+                )
             elif self._must_rescan:
                 self._must_rescan = False
                 self.planner.restart()
@@ -120,7 +125,8 @@ class BatchRun:
 
     def _may_submit(self) -> bool:
         """Whether the provider is to be given another batch now."""
-        return not self._is_over_quota and len(self._flights) < self.config.max_batches
+        is_held_back = self._is_over_quota or self.planner.is_short
+        return not is_held_back and len(self._flights) < self.config.max_batches
 
     async def _submit(self, entry: Entry) -> None:
         """Gives a planned batch to the provider."""
@@ -189,24 +195,26 @@ class BatchRun:
             self._shrink(entry, batch)
             return
         flight.num_reads += 1
-        tally = await self.books.ingest(
-            self.api, batch, entry.name, is_last_try=flight.num_reads >= _NUM_TRIES
+        is_last_try = flight.num_reads >= _NUM_TRIES
+        await self.books.ingest(
+            self.api, batch, entry.name, flight.tally, is_last_try=is_last_try
         )
         self.journal.note(entry, "ingested")
         self._flights.remove(flight)
         self._is_over_quota = False
         self._delay_s = self.config.poll_s
         await self._clean_up(entry, batch)
-        self._count(batch, tally)
+        self._count(batch, flight.tally)
 
     def _shrink(self, entry: Entry, batch: Batch) -> None:
         """Takes back a batch with more tokens than the account may enqueue."""
         self._release(entry, batch.message)
         self._is_over_quota = True
-        self.planner.max_requests = max(1, entry.size // 2)
+        if not self._flights:  # else what is in the queue is ours, and will leave it
+            self.planner.max_requests = max(1, entry.size // 2)
         self.say(
-            f"batch {batch.id} did not fit in the queue of {self.host}: waiting, then"
-            f" {self.planner.max_requests:,} questions a batch ({batch.message})"
+            f"batch {batch.id} does not fit in the queue of {self.host}: waiting, then"
+            f" {self.planner.max_requests:,} questions at most ({batch.message})"
         )
 
     def _count(self, batch: Batch, tally: Tally) -> None:

@@ -82,7 +82,12 @@ class Budget:
           RefusedError: If the call could pass the limit whatever the others cost.
         """
         while not self.try_reserve(at_most_usd):
-            self.check(at_most_usd)
+            if not self._num_reserved:
+                raise RefusedError(
+                    f"budget reached: ${self.spent_usd:.6f} of ${self._limit_usd:.6f}"
+                    f" spent, and the next call may cost ${at_most_usd:.6f}; raise"
+                    " budget_usd to go on"
+                )
             self._settled.clear()
             await self._settled.wait()
 
@@ -93,19 +98,6 @@ class Budget:
         self._reserved_usd += at_most_usd
         self._num_reserved += 1
         return True
-
-    def check(self, at_most_usd: float) -> None:
-        """Refuses what does not fit now, unless calls under way may give money back.
-
-        Raises:
-          RefusedError: If the call could pass the limit whatever the others cost.
-        """
-        if not self._num_reserved and not self._fits(at_most_usd):
-            raise RefusedError(
-                f"budget reached: ${self.spent_usd:.6f} of ${self._limit_usd:.6f}"
-                f" spent, and the next call may cost ${at_most_usd:.6f}; raise"
-                " budget_usd to go on"
-            )
 
     def reopen(self, at_most_usd: float) -> None:
         """Reserves again what an earlier run's call without a result was booked at."""

@@ -1,5 +1,6 @@
 """Labels with batches, and may die on the way: run as a process of its own."""
 
+import itertools
 import json
 import os
 import signal
@@ -11,11 +12,11 @@ from rlaif_jax.commands.console import Console
 from rlaif_jax.config import LabelConfig
 from rlaif_jax.config_file import validate
 from rlaif_jax.files import write_records
+from rlaif_jax.labeling.anthropic_batches import AnthropicBatches
 from rlaif_jax.labeling.batch_results import Books
 from rlaif_jax.labeling.batches import Journal
 from rlaif_jax.labeling.ledger import Ledger
 from rlaif_jax.labeling.openai_batches import OpenAIBatches
-from rlaif_jax.labeling.anthropic_batches import AnthropicBatches
 from rlaif_jax.records import Completion, Message, Prompt
 
 
@@ -45,39 +46,51 @@ def document(folder, endpoint, **fields):
     return {**files, "critic": endpoint, "comparisons_per_shard": 5, **fields}
 
 
+def dies_after(kind, name, is_it):
+    """Has the process killed after a call of a method that `is_it`."""
+    real = getattr(kind, name)
+
+    def dying(*args, **fields):
+        result = real(*args, **fields)
+        if is_it(*args):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    setattr(kind, name, dying)
+
+
+def dies_once_created(api):
+    """Has the process killed when the provider has a batch, and nobody knows."""
+    real = api.create
+
+    async def create(*args):
+        await real(*args)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    api.create = create
+
+
+_num_calls = itertools.count(1)
+
+
+def third(*args):
+    return next(_num_calls) == 3
+
+
+PLACES = {
+    "planned": lambda: dies_after(Journal, "plan", lambda *args: True),
+    "intended": lambda: dies_after(Ledger, "intend", third),
+    "ingesting": lambda: dies_after(Books, "_settle", third),
+    "orphan": lambda: [*map(dies_once_created, (OpenAIBatches, AnthropicBatches))],
+}
+
+
 def die_at(place):
-    """Kills this process at a place: a state of the journal, or within a step."""
-
-    def after(kind, name, is_it=lambda *args, **fields: True):
-        real = getattr(kind, name)
-
-        def dying(*args, **fields):
-            result = real(*args, **fields)
-            if is_it(*args, **fields):
-                os.kill(os.getpid(), signal.SIGKILL)
-            return result
-
-        setattr(kind, name, dying)
-
-    if place == "planned":
-        after(Journal, "plan")
-    elif place == "intended":
-        seen = []
-        after(Ledger, "intend", lambda *_, **__: len(seen.append(1) or seen) == 3)
-    elif place == "ingesting":
-        seen = []
-        after(Books, "_settle", lambda *_: len(seen.append(1) or seen) == 3)
-    elif place == "orphan":  # the provider has it, and nobody knows
-        for api in (OpenAIBatches, AnthropicBatches):
-            real = api.create
-
-            async def create(*args, real=real):
-                await real(*args)
-                os.kill(os.getpid(), signal.SIGKILL)
-
-            api.create = create
+    """Has the process killed at a place: a state of the journal, or within a step."""
+    if place in PLACES:
+        PLACES[place]()
     elif place:
-        after(Journal, "note", lambda self, entry, state, **_: state == place)
+        dies_after(Journal, "note", lambda self, entry, state: state == place)
 
 
 if __name__ == "__main__":

@@ -40,6 +40,7 @@ class BatchServer:
       create_faults: Of creations: 500, 500-after (it was created), 429, 400.
       result_faults: Of results: truncated, short, twice, unknown, garbage.
       statuses: Of the lines of all batches, one each; 200 if there is none.
+      capacity: Requests that may wait for a model at a time; no limit if None.
       deleted: Files and batches.
     """
 
@@ -53,6 +54,7 @@ class BatchServer:
         self.create_faults: deque[str] = deque()
         self.result_faults: deque[str] = deque()
         self.statuses: deque[int] = deque()
+        self.capacity: int | None = None
         self.deleted: list[str] = []
         self.documents: list[dict] = []  # of creations
         self.num_reads = 0
@@ -137,6 +139,9 @@ class BatchServer:
         assert len(set(ids)) == len(ids) > 0
         assert all(len(custom_id) <= 64 for custom_id in ids)
         held.end = self.ends.popleft() if self.ends else "completed"
+        waiting = [one for one in self.batches.values() if not one.is_ended]
+        if self.capacity and sum(len(one.requests) for one in waiting) > self.capacity:
+            held.end = "quota"
         return _failed(500) if fault else web.json_response(self._document(held))
 
     async def _retrieve(self, request):
