@@ -46,6 +46,7 @@ class Planner:
     is_short: bool = False
     _coming: Iterator[Question] = field(default_factory=lambda: iter(()), init=False)
     _held: Question | None = field(default=None, init=False)
+    _num_seen: int = field(default=0, init=False)
 
     def restart(self) -> None:
         """Begins with the first question again."""
@@ -91,8 +92,9 @@ class Planner:
         held, self._held = self._held, None
         if held is not None:
             return held, self.asker.addressee.key(held)
-        for number, question in enumerate(self._coming, start=1):
-            if number % _BREATHE_EVERY == 0:
+        for question in self._coming:
+            self._num_seen += 1
+            if self._num_seen % _BREATHE_EVERY == 0:
                 await asyncio.sleep(0)
             key = self.asker.addressee.key(question)
             if not self.books.ledger.is_spoken_for(key):

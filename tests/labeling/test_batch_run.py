@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from rlaif_jax.commands import label
+from rlaif_jax.commands import complete, label
 from rlaif_jax.commands.console import Console
-from rlaif_jax.config import LabelConfig
+from rlaif_jax.config import CompleteConfig, LabelConfig
 from rlaif_jax.config_file import validate
 from rlaif_jax.errors import PreemptedError, RefusedError, UsageError
 
@@ -351,3 +351,43 @@ async def test_files_at_the_provider_may_be_deleted(run, batches):
     assert batches.documents[0]["output_expires_after"]["seconds"] == 30 * 86400
     await run("anthropic", out="other", batch={"files": "delete", "max_requests": 50})
     assert batches.deleted[-1] == "msgbatch_1"
+
+
+async def test_a_jury_asks_each_model_at_once_and_what_is_shared_once(
+    run, critic, batches, server, tmp_path
+):
+    seats = [critic("openai"), critic("anthropic"), critic("openai", 2.0, votes=2)]
+    jury = {"api": "jury", "critics": seats}
+    load_script().write_input(tmp_path, NUMBER)
+    document = load_script().document(
+        tmp_path, jury, engine="batch", batch={"poll_s": 0.01}
+    )
+    config = validate(LabelConfig, document)
+    result = await asyncio.to_thread(label.run, config, run.out, Console(quiet=True))
+    # the first vote of the last juror is the first juror's question
+    assert result["estimate"]["calls"] == 3 * ASKED == len(batches.asked)
+    assert [held.api for held in batches.batches.values()].count("anthropic") == 1
+    assert set(batches.asked.values()) == {1} and not server.requests
+    assert result["states"] == {"labeled": 12, "skipped_identical": 1}
+
+
+@pytest.mark.parametrize("api", ["openai", "anthropic"])
+async def test_completions_are_those_of_calls(critic, batches, server, tmp_path, api):
+    load_script().write_input(tmp_path, NUMBER)
+    made = {}
+    for engine, usd in (("batch", 1.0), ("local", 0.5)):
+        assert not server.requests
+        config = validate(
+            CompleteConfig,
+            {
+                "prompts": str(tmp_path / "prompts.jsonl"),
+                "teacher": critic(api, usd),
+                "engine": engine,
+                **({"batch": {"poll_s": 0.01}} if engine == "batch" else {}),
+            },
+        )
+        out = tmp_path / engine
+        result = await asyncio.to_thread(complete.run, config, out, Console(quiet=True))
+        made[engine] = (out / "completions.jsonl").read_bytes(), result["cost_usd"]
+    assert made["batch"] == made["local"]
+    assert len(batches.batches) == 1 and len(server.requests) == NUMBER
