@@ -4,15 +4,18 @@ Imports no JAX, so that `--help` answers at once; dtypes are strings here.
 """
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, model_validator
 
 from rlaif_jax.config_base import Config
+from rlaif_jax.config_batch import BatchConfig, Engine
 from rlaif_jax.config_parts import (
     ChatConfig,
     CriticConfig,
+    EndpointConfig,
     JudgeConfig,
     JuryConfig,
     LabVariant,
@@ -73,6 +76,14 @@ class CompleteConfig(Config):
     max_unanswered: int = Field(default=0, ge=0)  # prompts left out at most
     budget_usd: float | None = Field(default=None, ge=0)
     dry_run: bool = False  # say what it would cost, and end
+    engine: Engine = "local"  # batch: through the provider's Batch API
+    batch: BatchConfig | None = None  # with engine=batch
+
+    @model_validator(mode="after")
+    def _batches_are_asked(self) -> "CompleteConfig":
+        asked = [self.teacher] if isinstance(self.teacher, EndpointConfig) else []
+        _require_engine(self.engine, self.batch, asked)
+        return self
 
 
 class SampleConfig(Config):
@@ -106,10 +117,17 @@ class LabelConfig(Config):
     max_unanswered: int = Field(default=0, ge=0)  # comparisons left out at most
     budget_usd: float | None = Field(default=None, ge=0)
     dry_run: bool = False  # say what it would cost, and end
+    engine: Engine = "local"  # batch: through the provider's Batch API
+    batch: BatchConfig | None = None  # with engine=batch
 
     @model_validator(mode="after")
     def _orders_are_asked(self) -> "LabelConfig":
         _require_orders(self.critic, self.orders)
+        return self
+
+    @model_validator(mode="after")
+    def _batches_are_asked(self) -> "LabelConfig":
+        _require_engine(self.engine, self.batch, asked_critics(self.critic))
         return self
 
     @model_validator(mode="after")
@@ -133,6 +151,18 @@ def _require_orders(
     """Refuses to promise an order that recorded judgments do not have."""
     if orders != "both" and not asked_critics(critic):
         raise ValueError("orders is for critics that are asked: leave it out")
+
+
+def _require_engine(
+    engine: Engine, batch: BatchConfig | None, asked: Sequence[EndpointConfig]
+) -> None:
+    """Refuses options of batches, and batches, where there are none."""
+    if engine != "batch" and batch is not None:
+        raise ValueError(f"batch goes with engine=batch, not engine={engine}")
+    if engine == "batch" and not asked:
+        raise ValueError("engine=batch is for models that are asked: leave it out")
+    if engine == "batch" and any(one.api == "openai_decisions" for one in asked):
+        raise ValueError("api=openai_decisions has no batches: leave engine out")
 
 
 class EvaluateConfig(Config):

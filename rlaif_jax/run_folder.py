@@ -13,10 +13,12 @@ _CLAIM = "claim.json"
 # They change how fast or how far a run goes, never what it says.
 _INCIDENTAL = {
     "api_key_env",
+    "batch",
     "budget_usd",
     "checkpoint",
     "debug",
     "dry_run",
+    "engine",
     "max_attempts",
     "max_in_flight",
     "max_unanswered",

@@ -1,9 +1,11 @@
 """`complete`: a teacher writes."""
 
 import asyncio
+import itertools
 from contextlib import aclosing
 from pathlib import Path
 
+from rlaif_jax.commands.batching import ask_ahead, price_share
 from rlaif_jax.commands.console import Console
 from rlaif_jax.commands.estimating import (
     dry_result,
@@ -32,7 +34,13 @@ def run(config: CompleteConfig, out: Path, console: Console) -> Json:
 
 async def _run(config: CompleteConfig, out: Path, console: Console) -> Json:
     prompts = read_prompts(config.prompts, config.splits)
-    estimate = writing_estimate(config.teacher, prompts, budget_usd=config.budget_usd)
+    estimate = writing_estimate(
+        config.teacher,
+        prompts,
+        seed=config.seed,
+        budget_usd=config.budget_usd,
+        price_share=price_share(config),
+    )
     if config.dry_run:
         return dry_result(estimate, config.budget_usd)
     accounts = Accounts(total=len(prompts), max_unanswered=config.max_unanswered)
@@ -46,6 +54,15 @@ async def _run(config: CompleteConfig, out: Path, console: Console) -> Json:
         claim(out, config, inputs=content_hash([p.prompt_id for p in prompts]))
         tell_estimate(estimate, config.budget_usd, console)
         tell_endpoints([config.teacher], console)
+        await ask_ahead(
+            config,
+            askers=writer.askers,
+            posed=lambda: itertools.chain.from_iterable(
+                map(writer.teacher.questions, prompts)
+            ),
+            out=out,
+            tell=console.say,
+        )
         run_of_completions = complete_all(
             prompts,
             teacher=writer.teacher,

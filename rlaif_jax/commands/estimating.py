@@ -17,11 +17,12 @@ from rlaif_jax.config_parts import (
     asked_critics,
 )
 from rlaif_jax.labeling.budget import Budget, endpoint_prices
+from rlaif_jax.labeling.critic import judging_questions
 from rlaif_jax.labeling.endpoint import endpoint_host
 from rlaif_jax.labeling.estimate import Estimate
-from rlaif_jax.labeling.order import shown_orders
 from rlaif_jax.labeling.probing import QUESTION
-from rlaif_jax.labeling.prompts import Template, instruction_text
+from rlaif_jax.labeling.question import Addressee, Question
+from rlaif_jax.labeling.teacher import writing_question
 from rlaif_jax.records import Comparison, Message, Prompt
 from rlaif_jax.typing import Json
 
@@ -32,25 +33,34 @@ def judging_estimate(
     *,
     orders: Orders,
     budget_usd: float | None,
+    price_share: float = 1.0,
 ) -> Estimate:
     """What judging these comparisons will take: each vote of each juror.
 
-    A critic that is constrained is probed before, with one call.
+    A critic that is constrained is probed before, with one call at the listed price.
+    Jurors that differ only in prices and limits share their answers: the first pays.
+
+    Args:
+      config: The critic.
+      comparisons: All that are to be judged.
+      orders: In which each is shown.
+      budget_usd: What the run may spend, for the refusal of unknown prices.
+      price_share: What is paid of the listed prices.
 
     Raises:
       UsageError: If there is no such template, or it does not suit the verdicts.
       RefusedError: If a price is unknown.
     """
+    asked: set[bytes] = set()
     parts: list[Estimate] = []
     for critic in asked_critics(config):
         prices = endpoint_prices(critic, budget_usd)
-        questions = _judge_questions(comparisons, orders, judging_template(critic))
+        questions = _judge_questions(comparisons, orders, critic)
         parts.append(
             Estimate.of(
-                questions,
+                _new(questions, critic, asked),
                 max_tokens=critic.answer_tokens,
-                prices=prices,
-                times=critic.votes,
+                prices=prices.times(price_share),
             )
         )
         if critic.constrain != "none":
@@ -64,7 +74,9 @@ def writing_estimate(
     config: EndpointConfig | RecordedConfig,
     prompts: Sequence[Prompt],
     *,
+    seed: int,
     budget_usd: float | None,
+    price_share: float = 1.0,
 ) -> Estimate:
     """What completing these prompts will take.
 
@@ -74,9 +86,9 @@ def writing_estimate(
     if isinstance(config, RecordedConfig):
         return Estimate.total([])
     return Estimate.of(
-        (prompt.messages for prompt in prompts),
+        _new((writing_question(one, seed=seed) for one in prompts), config, set()),
         max_tokens=config.max_tokens,
-        prices=endpoint_prices(config, budget_usd),
+        prices=endpoint_prices(config, budget_usd).times(price_share),
     )
 
 
@@ -139,10 +151,28 @@ def _lines(estimate: Estimate, budget_usd: float | None) -> Iterator[str]:
 
 
 def _judge_questions(
-    comparisons: Iterable[Comparison], orders: Orders, template: Template
+    comparisons: Iterable[Comparison], orders: Orders, critic: CriticConfig
+) -> Iterator[Question]:
+    """All that a critic is asked if each answer is a verdict, vote by vote."""
+    template = judging_template(critic)
+    for vote in range(critic.votes):
+        for one in comparisons:
+            yield from judging_questions(
+                one,
+                orders=orders,
+                template=template,
+                verdicts=critic.verdicts,
+                vote=vote,
+            )
+
+
+def _new(
+    questions: Iterable[Question], config: EndpointConfig, asked: set[bytes]
 ) -> Iterator[Sequence[Message]]:
-    """All that a `ChatCritic` asks if each answer is a verdict."""
-    for one in comparisons:
-        if one.first.text != one.second.text:
-            for swapped in shown_orders(orders, instruction_text(one.messages)):
-                yield template.messages(one, swapped=swapped)
+    """The prompts of questions whose answers will not be in the ledger by then."""
+    addressee = Addressee.of(config)
+    for question in questions:
+        key = bytes.fromhex(addressee.key(question)[:32])
+        if key not in asked:
+            asked.add(key)
+            yield question.messages

@@ -46,6 +46,7 @@ class Judge:
       workers: Comparisons under way at a time.
       stop: Ends the run.
       budget: What the ledger's runs may spend; without limit if nobody is asked.
+      askers: Of all models that are asked.
       outside: Hashes of the templates that are not this package's own.
       probes: One for each critic that a server is to constrain.
     """
@@ -54,6 +55,7 @@ class Judge:
     workers: int
     stop: Stop
     budget: Budget
+    askers: tuple[Asker, ...] = ()
     outside: tuple[str, ...] = ()
     probes: tuple[Probe, ...] = ()
 
@@ -79,6 +81,7 @@ class Writer:
     workers: int
     stop: Stop
     budget: Budget
+    askers: tuple[Asker, ...] = ()
     ledger: Ledger | None = None  # none of a recorded teacher
 
 
@@ -123,6 +126,7 @@ async def open_judge(
             sum(map(_workers, asked)) or _RECORDED_WORKERS,
             askers[0].stop if askers else Stop(),
             askers[0].budget if askers else Budget(limit_usd=None),
+            tuple(askers),
             tuple(one.hash for one in templates if one.name not in BUILT_IN),
             tuple(
                 Probe(asker=asker, template=template, constrain=seat.constrain)
@@ -202,7 +206,7 @@ async def open_writer(
     ) as asker:
         chat = ChatTeacher(asker=asker, generator=generator, seed=seed)
         workers = _workers(config)
-        yield Writer(chat, workers, asker.stop, asker.budget, asker.ledger)
+        yield Writer(chat, workers, asker.stop, asker.budget, (asker,), asker.ledger)
 
 
 def _workers(config: EndpointConfig) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import aclosing
 from pathlib import Path
 
+from rlaif_jax.commands.batching import ask_ahead, price_share
 from rlaif_jax.commands.console import Console
 from rlaif_jax.commands.estimating import (
     dry_result,
@@ -51,7 +52,11 @@ async def _run(config: LabelConfig, out: Path, console: Console) -> Json:
         one for one in compared if is_usable(one.first) and is_usable(one.second)
     ]
     estimate = judging_estimate(
-        config.critic, comparisons, orders=config.orders, budget_usd=config.budget_usd
+        config.critic,
+        comparisons,
+        orders=config.orders,
+        budget_usd=config.budget_usd,
+        price_share=price_share(config),
     )
     if config.dry_run:
         return dry_result(estimate, config.budget_usd)
@@ -64,6 +69,15 @@ async def _run(config: LabelConfig, out: Path, console: Console) -> Json:
         tell_endpoints(asked_critics(config.critic), console)
         for outcome in await judge.probed():
             accounts.add_probe(outcome)
+        await ask_ahead(
+            config,
+            askers=judge.askers,
+            posed=lambda: itertools.chain.from_iterable(
+                map(judge.critic.questions, comparisons)
+            ),
+            out=out,
+            tell=console.say,
+        )
         with ShardWriter(out) as shards:
             splits = {prompt.prompt_id: prompt.split for prompt in prompts}
             sealer = _Sealer(shards, config, splits)

@@ -14,14 +14,18 @@ from rlaif_jax.labeling.constraints import Choices, constraint_of, verdict_schem
 from rlaif_jax.labeling.endpoint import endpoint_host
 from rlaif_jax.labeling.failures import (
     UNUSABLE,
+    Failure,
     Target,
     billed_tokens,
     connection_failure,
     status_failure,
 )
 from rlaif_jax.labeling.headers import quotas
+from rlaif_jax.labeling.question import endpoint_settings
 from rlaif_jax.records import Message, Usage
 from rlaif_jax.typing import Json
+
+API_ERRORS = (anthropic.AnthropicError, httpx2.HTTPError, aiohttp.ClientError)
 
 _FINISH_REASONS = {
     "end_turn": "stop",
@@ -32,7 +36,12 @@ _FINISH_REASONS = {
 
 
 class AnthropicChat:
-    """`POST /v1/messages` through the official SDK, without its retries."""
+    """`POST /v1/messages` through the official SDK, without its retries.
+
+    Attributes:
+      client: The SDK's, which the Batch API uses too.
+      target: Whom messages name.
+    """
 
     api = "anthropic"
 
@@ -42,16 +51,15 @@ class AnthropicChat:
         self.model = config.model
         self.identity = config.identity or config.base_url
         self.host = endpoint_host(config.base_url)
-        self.settings: Mapping[str, str] = {}
+        self.settings = endpoint_settings(config)
         self._output: Json = {}
         if config.reasoning_effort is not None:
-            self.settings = {"reasoning_effort": config.reasoning_effort}
             self._output["effort"] = config.reasoning_effort
         if constraint := constraint_of(config, choices):
             schema = verdict_schema(constraint[1])
             self._output["format"] = {"type": "json_schema", "schema": schema}
-        self._target = Target(host=self.host, model=config.model, secret=api_key)
-        self._client = anthropic.AsyncAnthropic(
+        self.target = Target(host=self.host, model=config.model, secret=api_key)
+        self.client = anthropic.AsyncAnthropic(
             api_key=api_key,
             base_url=config.base_url,
             max_retries=0,
@@ -65,7 +73,7 @@ class AnthropicChat:
             ),
         )
         # ANTHROPIC_CUSTOM_HEADERS must not reach the server
-        self._client._custom_headers = {}
+        self.client._custom_headers = {}
         log.quiet("anthropic", "httpx2", "httpcore2", "aiohttp")
 
     async def ask(
@@ -82,22 +90,18 @@ class AnthropicChat:
         )
         try:
             # what `messages.create` calls, without the 0.2 ms of typed models
-            response = await self._client.post(
+            response = await self.client.post(
                 "/v1/messages", cast_to=httpx2.Response, body=body
             )
-        except anthropic.APIStatusError as error:
-            failure = status_failure(
-                self._target, error.status_code, error.response.headers, error.body
-            )
-        except (anthropic.AnthropicError, aiohttp.ClientError) as error:
-            failure = connection_failure(self._target, error)
+        except API_ERRORS as error:
+            failure = self.failure(error)
         else:
             return self.read(response.content, response.headers)
         raise failure  # out here, so that no SDK exception, with its key, is chained
 
     async def close(self) -> None:
         """Closes the connections."""
-        await self._client.close()
+        await self.client.close()
 
     def request(
         self,
@@ -126,6 +130,14 @@ class AnthropicChat:
             body["output_config"] = self._output
         return body
 
+    def failure(self, error: Exception) -> Failure:
+        """What one of `API_ERRORS` means, without its key."""
+        if isinstance(error, anthropic.APIStatusError):
+            return status_failure(
+                self.target, error.status_code, error.response.headers, error.body
+            )
+        return connection_failure(self.target, error)
+
     def read(self, content: bytes, headers: Mapping[str, str]) -> Answer:
         """The answer in a response's body, which may hold anything.
 
@@ -135,7 +147,7 @@ class AnthropicChat:
         try:
             answer = _answer(json.loads(content), headers)
         except UNUSABLE:
-            garbage = self._target.garbage(content)
+            garbage = self.target.garbage(content)
         else:
             return answer
         raise garbage  # out here: what broke is no news, what was sent is told

@@ -4,23 +4,24 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
+from typing import NamedTuple
 
 from rlaif_jax import log
 from rlaif_jax.errors import PreemptedError, RefusedError, UsageError
 from rlaif_jax.labeling.backoff import Backoff
 from rlaif_jax.labeling.budget import Budget, Prices
 from rlaif_jax.labeling.chat import Answer, ChatModel, RejectedError, TransientError
-from rlaif_jax.labeling.ledger import Ledger, question_key
+from rlaif_jax.labeling.ledger import Ledger
 from rlaif_jax.labeling.limits import Limits
-from rlaif_jax.labeling.outcome import Outcome, State
+from rlaif_jax.labeling.outcome import Outcome
+from rlaif_jax.labeling.question import Addressee, Question
 from rlaif_jax.labeling.stop import Stop, StoppedError
 from rlaif_jax.labeling.tokens import expected_prompt_tokens
 from rlaif_jax.labeling.watchdog import Watchdog
-from rlaif_jax.records import Message, Usage
-from rlaif_jax.typing import Json
+from rlaif_jax.records import Usage
 
 _log = log.logger(__name__)
 
@@ -28,32 +29,27 @@ _MAX_FAILED_IN_A_ROW = 20  # questions without an answer before the run is stopp
 
 
 @dataclass(slots=True)
-class _Question:
-    """What is asked, and what asking has cost so far."""
+class _Asked:
+    """A question, and what asking it has cost so far."""
 
-    messages: Sequence[Message]
+    question: Question
     key: str
-    item: str
-    seed: int | None
     size: Usage  # of one call, as expected
     at_most_usd: float  # of one call
     attempts: int = 0
     busy_s: float = 0.0  # of calls, and of the delays between them
     uncertain_usd: float = 0.0
 
-    def outcome(self, state: State, *, finish_reason: str, error: str) -> Outcome:
-        """An end without an answer."""
-        return Outcome(
-            state=state,
-            finish_reason=finish_reason,
-            uncertain_usd=self.uncertain_usd,
-            attempts=self.attempts,
-            error=error,
-        )
+    @property
+    def item(self) -> str:
+        """What it is about."""
+        return self.question.item
 
-    def failed(self, error: str) -> Json:
-        """The ledger's record of an end that a later run takes up again."""
-        return self.outcome("failed", finish_reason="failed", error=error).to_json()
+    def failed(self, error: str) -> Outcome:
+        """An end that a later run takes up again."""
+        return Outcome.of_failure(
+            error, uncertain_usd=self.uncertain_usd, attempts=self.attempts
+        )
 
 
 @dataclass(kw_only=True)
@@ -77,6 +73,8 @@ class Asker:
       sleep: Waits that many seconds; `stop.sleep` if None.
       clock: Seconds from any origin.
       uniform: Draws from [0, 1).
+      if_open: What comes of a question that the ledger does not answer; it is asked
+        if None.
       num_sent: Calls sent by this run.
       num_replayed: Questions that the ledger answered.
     """
@@ -96,58 +94,46 @@ class Asker:
     sleep: Callable[[float], Awaitable[None]] | None = None
     clock: Callable[[], float] = time.monotonic
     uniform: Callable[[], float] = random.random
+    if_open: Outcome | None = None
     num_sent: int = 0
     num_replayed: int = 0
     _failed_in_a_row: int = field(default=0, init=False)
     _under_way: dict[str, asyncio.Event] = field(default_factory=dict, init=False)
 
-    async def ask_once(
-        self,
-        messages: Sequence[Message],
-        *,
-        item: str,
-        template_hash: str,
-        seed: int | None = None,
-        vote: int = 0,
-    ) -> Outcome:
-        """The outcome of a question, from the ledger if it is closed there.
+    @property
+    def addressee(self) -> Addressee:
+        """Who is asked."""
+        return Addressee(
+            api=self.chat.api,
+            identity=self.chat.identity,
+            model=self.chat.model,
+            max_tokens=self.max_tokens,
+            temperature=self.temperature,
+            settings=tuple(self.chat.settings.items()),
+        )
 
-        Args:
-          messages: The rendered prompt.
-          item: The comparison or prompt that it is about, for the ledger's readers.
-          template_hash: Of the words around the data.
-          seed: Of the sampling, where the API has one.
-          vote: Tells apart questions that are meant to be asked several times.
+    async def ask_once(self, question: Question) -> Outcome:
+        """The outcome of a question, from the ledger if it is closed there.
 
         Raises:
           StoppedError: If the run is stopping and the question is not yet closed.
           CommandError: If no question can be answered: wrong key, model or option,
             budget reached, disk full, or nothing but failures.
         """
-        key = question_key(
-            messages,
-            api=self.chat.api,
-            endpoint=self.chat.identity,
-            max_tokens=self.max_tokens,
-            model=self.chat.model,
-            seed=seed,
-            temperature=self.temperature,
-            template_hash=template_hash,
-            vote=vote,
-            **self.chat.settings,
-        )
+        key = self.addressee.key(question)
         while (same := self._under_way.get(key)) is not None:
             await same.wait()
         found = self.ledger.find(key)
         if found is not None:
             self.num_replayed += 1
             return Outcome.from_json(found)
+        if self.if_open is not None:
+            return self.if_open
         self.stop.check()
-        question = _Question(
-            messages,
+        messages = question.messages
+        asked = _Asked(
+            question,
             key,
-            item,
-            seed,
             size=Usage(
                 prompt_tokens=expected_prompt_tokens(messages),
                 completion_tokens=self.max_tokens,
@@ -156,73 +142,66 @@ class Asker:
         )
         done = self._under_way[key] = asyncio.Event()
         try:
-            outcome = await self._close(question)
+            outcome = await self._close(asked)
         finally:
             del self._under_way[key]
             done.set()
-        self._watch(question, outcome)
+        self._watch(asked, outcome)
         return outcome
 
-    async def _close(self, question: "_Question") -> Outcome:
+    async def _close(self, asked: _Asked) -> Outcome:
         """Asks, and notes in the ledger what came of it."""
         try:
-            outcome = await self._ask(question)
+            outcome = await self._ask(asked)
         except (UsageError, RefusedError, PreemptedError, StoppedError) as error:
-            if question.attempts:  # its intents are settled: nothing else is unknown
-                failed = question.failed(str(error))
-                self.ledger.close_question(question.key, question.item, failed)
+            if asked.attempts:  # its intents are settled: nothing else is unknown
+                failed = asked.failed(str(error)).to_json()
+                self.ledger.close_question(asked.key, asked.item, failed)
             raise
-        self.ledger.close_question(question.key, question.item, outcome.to_json())
+        self.ledger.close_question(asked.key, asked.item, outcome.to_json())
         return outcome
 
-    async def _ask(self, question: "_Question") -> Outcome:
+    async def _ask(self, asked: _Asked) -> Outcome:
         """Asks until there is an answer, or attempts or time are used up."""
-        pay = partial(self._pay, question)
+        pay = partial(self._pay, asked)
         while True:
             try:
-                answer = await self.limits.within(question.size, pay)
+                answer = await self.limits.within(asked.size, pay)
             except TransientError as error:
-                if not await self._back_off(question, error):
-                    return question.outcome(
-                        "failed",
-                        finish_reason="failed",
-                        error=self._why_no_more(question, error),
-                    )
+                if not await self._back_off(asked, error):
+                    return asked.failed(self._why_no_more(asked, error))
             except RejectedError as error:
-                is_refusal = error.finish_reason == "refusal"
-                return question.outcome(
-                    "refused" if is_refusal else "too_long",
-                    finish_reason=error.finish_reason,
-                    error=str(error),
+                return Outcome.of_rejection(
+                    error, uncertain_usd=asked.uncertain_usd, attempts=asked.attempts
                 )
             else:
                 return Outcome.of_answer(
                     answer,
                     cost_usd=self.prices.cost_usd(answer.usage or Usage()),
-                    uncertain_usd=question.uncertain_usd,
-                    attempts=question.attempts,
+                    uncertain_usd=asked.uncertain_usd,
+                    attempts=asked.attempts,
                 )
 
-    async def _pay(self, question: "_Question") -> Answer:
+    async def _pay(self, asked: _Asked) -> Answer:
         """One call, its money set aside and its intent on disk before it is sent."""
-        at_most_usd = question.at_most_usd
+        at_most_usd = asked.at_most_usd
         await self.budget.reserve(at_most_usd)
         cost_usd = 0.0
         try:
             self.stop.check()
-            self.ledger.intend(question.key, question.item, at_most_usd)
+            self.ledger.intend(asked.key, asked.item, at_most_usd)
             self.num_sent += 1
-            question.attempts += 1
+            asked.attempts += 1
             cost_usd = at_most_usd  # unless it is known to have cost less
-            answer = await self._call(question)
+            answer = await self._call(asked)
             if answer.usage is None:
-                question.uncertain_usd += at_most_usd
+                asked.uncertain_usd += at_most_usd
             else:
                 cost_usd = self.prices.cost_usd(answer.usage)
             return answer
         except TransientError as error:
             cost_usd = at_most_usd if error.may_be_billed else 0.0
-            question.uncertain_usd += cost_usd
+            asked.uncertain_usd += cost_usd
             raise
         except (RejectedError, UsageError, RefusedError):
             cost_usd = 0.0
@@ -230,18 +209,18 @@ class Asker:
         finally:
             self.budget.settle(at_most_usd, cost_usd)
 
-    async def _call(self, question: "_Question") -> Answer:
+    async def _call(self, asked: _Asked) -> Answer:
         """One call, within its time and its question's."""
         begun_at = self.clock()
-        timeout_s = min(self.timeout_s, self.question_timeout_s - question.busy_s)
+        timeout_s = min(self.timeout_s, self.question_timeout_s - asked.busy_s)
         try:
-            with self.watchdog.watched(question.item):
+            with self.watchdog.watched(asked.item):
                 async with asyncio.timeout(timeout_s):
                     return await self.chat.ask(
-                        question.messages,
+                        asked.question.messages,
                         max_tokens=self.max_tokens,
                         temperature=self.temperature,
-                        seed=question.seed,
+                        seed=asked.question.seed,
                     )
         except TimeoutError:
             raise TransientError(
@@ -249,42 +228,42 @@ class Asker:
                 may_be_billed=True,
             ) from None
         finally:
-            question.busy_s += self.clock() - begun_at
+            asked.busy_s += self.clock() - begun_at
 
-    async def _back_off(self, question: "_Question", error: TransientError) -> bool:
+    async def _back_off(self, asked: _Asked, error: TransientError) -> bool:
         """Waits before the next attempt, if there is to be one, and says if there is.
 
         Makes all calls wait if the server asks for it.
         """
-        _log.debug("attempt %d failed: %s", question.attempts, error)
+        _log.debug("attempt %d failed: %s", asked.attempts, error)
         if error.retry_after_s is not None:
             self.limits.pause(error.retry_after_s)
-        if question.attempts >= self.backoff.max_attempts:
+        if asked.attempts >= self.backoff.max_attempts:
             return False
         delay_s = self.backoff.delay_s(
-            question.attempts, error.retry_after_s, self.uniform()
+            asked.attempts, error.retry_after_s, self.uniform()
         )
         if error.retry_after_s is None:
-            question.busy_s += delay_s
-        if question.busy_s >= self.question_timeout_s:
+            asked.busy_s += delay_s
+        if asked.busy_s >= self.question_timeout_s:
             return False
         await (self.sleep or self.stop.sleep)(delay_s)
         self.stop.check()
         return True
 
-    def _why_no_more(self, question: "_Question", error: TransientError) -> str:
+    def _why_no_more(self, asked: _Asked, error: TransientError) -> str:
         """Why a question is given up after that error."""
-        if question.busy_s < self.question_timeout_s:
+        if asked.busy_s < self.question_timeout_s:
             return str(error)
         return f"{error}; question_timeout_s={self.question_timeout_s:g} is used up"
 
-    def _watch(self, question: "_Question", outcome: Outcome) -> None:
+    def _watch(self, asked: _Asked, outcome: Outcome) -> None:
         """Tells of failures, and stops a run that gets nothing else."""
         if outcome.state != "failed":
             self._failed_in_a_row = 0
             return
         level = logging.DEBUG if self._failed_in_a_row else logging.WARNING
-        _log.log(level, "no answer about %s: %s", question.item, outcome.error)
+        _log.log(level, "no answer about %s: %s", asked.item, outcome.error)
         self._failed_in_a_row += 1
         if self._failed_in_a_row >= _MAX_FAILED_IN_A_ROW:
             raise PreemptedError(
@@ -292,3 +271,15 @@ class Asker:
                 f" each after {outcome.attempts} attempts; check the endpoint, then run"
                 f" the same command again; the last: {outcome.error}"
             )
+
+
+class Posed(NamedTuple):
+    """A question, and who puts it to a model.
+
+    Attributes:
+      asker: Of the model.
+      question: What it is asked.
+    """
+
+    asker: Asker
+    question: Question

@@ -30,6 +30,12 @@ class Prices:
         most = most_prompt_tokens(messages)
         return (most * self.input_usd + max_tokens * self.output_usd) * 1e-6
 
+    def times(self, share: float) -> "Prices":
+        """That share of these prices."""
+        return Prices(
+            input_usd=self.input_usd * share, output_usd=self.output_usd * share
+        )
+
 
 def endpoint_prices(config: EndpointConfig, budget_usd: float | None) -> Prices:
     """The prices of an endpoint.
@@ -78,7 +84,7 @@ class Budget:
         Raises:
           RefusedError: If the call could pass the limit whatever the others cost.
         """
-        while not self._fits(at_most_usd):
+        while not self.try_reserve(at_most_usd):
             if not self._num_reserved:
                 raise RefusedError(
                     f"budget reached: ${self.spent_usd:.6f} of ${self._limit_usd:.6f}"
@@ -87,6 +93,18 @@ class Budget:
                 )
             self._settled.clear()
             await self._settled.wait()
+
+    def try_reserve(self, at_most_usd: float) -> bool:
+        """Sets money aside if it is there now, and says if it did."""
+        if not self._fits(at_most_usd):
+            return False
+        self._reserved_usd += at_most_usd
+        self._num_reserved += 1
+        return True
+
+    def reopen(self, at_most_usd: float) -> None:
+        """Reserves again what an earlier run's call without a result was booked at."""
+        self.spent_usd -= at_most_usd
         self._reserved_usd += at_most_usd
         self._num_reserved += 1
 

@@ -15,7 +15,7 @@ class LedgerCall(NamedTuple):
     Attributes:
       outcome: What came of it.
       latency_s: Seconds from the last call's intent to its result, both on disk; None
-        if no intent stands before it.
+        if no intent stands before it, or a batch has answered.
     """
 
     outcome: Outcome
@@ -46,6 +46,8 @@ def read_calls(path: Path) -> dict[str, tuple[LedgerCall, ...]]:
                 sent_at[record["key"]] = record["at"]
                 continue
             since = sent_at.pop(record["key"], None)
+            if record.get("via") == "batch":
+                since = None  # hours of a queue are no latency
             calls.setdefault(record["item"], {})[record["key"]] = LedgerCall(
                 Outcome.from_json(record),
                 None if since is None else max(0.0, record["at"] - since),

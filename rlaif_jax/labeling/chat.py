@@ -6,6 +6,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 from rlaif_jax.labeling.headers import Quotas
 from rlaif_jax.records import Message, Usage
+from rlaif_jax.typing import Json
 
 
 class TransientError(Exception):
@@ -132,6 +133,17 @@ class ChatModel(Protocol):
           UsageError: If no request can be answered: wrong key, model or option.
           RefusedError: If the account may not spend more.
         """
+        ...
+
+    def request(
+        self,
+        messages: Sequence[Message],
+        *,
+        max_tokens: int,
+        temperature: float | None,
+        seed: int | None,
+    ) -> Json:
+        """The body of the request that `ask` sends; the same arguments."""
         ...
 
     async def close(self) -> None:

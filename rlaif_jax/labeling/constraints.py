@@ -16,6 +16,9 @@ from rlaif_jax.typing import Json
 
 Choices = tuple[str, str]  # the whole replies that mean (a) and (b)
 
+# of a decision, and part of its key: changing a word asks everything again
+INSTRUCTIONS = "Answer the last message of the input with one of the choices."
+
 _KEY = "verdict"  # of the object that a schema allows
 
 

@@ -1,15 +1,16 @@
 """Models that judge comparisons."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from rlaif_jax.config_parts import Orders, Verdicts
 from rlaif_jax.errors import RefusedError, UsageError
-from rlaif_jax.labeling.asking import Asker
+from rlaif_jax.labeling.asking import Asker, Posed
 from rlaif_jax.labeling.order import shown_orders
 from rlaif_jax.labeling.outcome import Outcome
 from rlaif_jax.labeling.prompts import Template, instruction_text
+from rlaif_jax.labeling.question import Question
 from rlaif_jax.labeling.verdict_tokens import verdict_odds
 from rlaif_jax.labeling.verdicts import Grammar
 from rlaif_jax.labeling.wording import VERDICT
@@ -33,6 +34,10 @@ class Critic(Protocol):
         """Of the question put to the critic."""
         ...
 
+    def questions(self, comparison: Comparison) -> Iterator[Posed]:
+        """Yields what `judge` asks if every answer is usable."""
+        ...
+
     async def judge(self, comparison: Comparison) -> Label:
         """Returns the label of a comparison."""
         ...
@@ -50,6 +55,44 @@ def identical_label(comparison: Comparison, *, critic: Critic) -> Label:
         critic_returned_model="",
         template_hash=critic.template_hash,
     )
+
+
+def judging_questions(
+    comparison: Comparison,
+    *,
+    orders: Orders,
+    template: Template,
+    verdicts: Verdicts,
+    vote: int,
+) -> Iterator[Question]:
+    """Yields what a critic is asked about a comparison, one question an order.
+
+    Nothing about two equal texts: they are a tie without a call.
+
+    Args:
+      comparison: The two completions.
+      orders: In which the completions are shown.
+      template: The words around them.
+      verdicts: `soft` verdicts are another question: its tokens are asked for.
+      vote: Tells apart critics that ask the same several times.
+    """
+    if comparison.first.text == comparison.second.text:
+        return
+    template_hash = _asked_hash(template, verdicts)
+    for swapped in shown_orders(orders, instruction_text(comparison.messages)):
+        yield Question(
+            messages=template.messages(comparison, swapped=swapped),
+            item=f"{comparison.pair_id}:{'ba' if swapped else 'ab'}",
+            template_hash=template_hash,
+            vote=vote,
+        )
+
+
+def _asked_hash(template: Template, verdicts: Verdicts) -> str:
+    """Of the question put to the model, and of asking for its tokens."""
+    if verdicts == "hard":
+        return template.hash
+    return content_hash(verdicts, template.hash)
 
 
 def verdict_of(p_first: float | None) -> Verdict:
@@ -102,9 +145,18 @@ class ChatCritic:
     @property
     def template_hash(self) -> str:
         """Of the question put to the model, and of asking for its tokens."""
-        if self.verdicts == "hard":
-            return self.template.hash
-        return content_hash(self.verdicts, self.template.hash)
+        return _asked_hash(self.template, self.verdicts)
+
+    def questions(self, comparison: Comparison) -> Iterator[Posed]:
+        """Yields what `judge` asks if every answer is a verdict, order by order."""
+        for question in judging_questions(
+            comparison,
+            orders=self.orders,
+            template=self.template,
+            verdicts=self.verdicts,
+            vote=self.vote,
+        ):
+            yield Posed(self.asker, question)
 
     async def judge(self, comparison: Comparison) -> Label:
         """Returns the label of a comparison.
@@ -121,14 +173,10 @@ class ChatCritic:
         outcomes: list[Outcome] = []
         readings: list[Reading] = []
         state = "labeled"
-        instruction = instruction_text(comparison.messages)
-        for swapped in shown_orders(self.orders, instruction):
-            outcome = await self.asker.ask_once(
-                self.template.messages(comparison, swapped=swapped),
-                item=f"{comparison.pair_id}:{'ba' if swapped else 'ab'}",
-                template_hash=self.template_hash,
-                vote=self.vote,
-            )
+        orders = shown_orders(self.orders, instruction_text(comparison.messages))
+        posed = self.questions(comparison)
+        for swapped, (asker, question) in zip(orders, posed, strict=True):
+            outcome = await asker.ask_once(question)
             outcomes.append(outcome)
             readings.append(self._reading(outcome, swapped=swapped))
             if readings[-1].p_first is None:

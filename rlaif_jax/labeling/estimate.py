@@ -40,7 +40,6 @@ class Estimate:
         *,
         max_tokens: int,
         prices: Prices,
-        times: int = 1,
     ) -> "Estimate":
         """The estimate of these questions.
 
@@ -48,13 +47,12 @@ class Estimate:
           questions: Rendered prompts.
           max_tokens: Of one answer.
           prices: Of the model.
-          times: How often each question is asked.
         """
         calls = expected = most = 0
         for messages in questions:
-            calls += times
-            expected += times * expected_prompt_tokens(messages)
-            most += times * most_prompt_tokens(messages)
+            calls += 1
+            expected += expected_prompt_tokens(messages)
+            most += most_prompt_tokens(messages)
         answers = calls * max_tokens
         usage = Usage(
             prompt_tokens=expected,

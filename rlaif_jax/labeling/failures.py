@@ -42,6 +42,7 @@ UNUSABLE = (
 )
 
 Failure = TransientError | RejectedError | UsageError | RefusedError
+FAILURES = (TransientError, RejectedError, UsageError, RefusedError)
 
 
 @dataclass(frozen=True, kw_only=True)

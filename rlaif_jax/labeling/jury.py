@@ -1,8 +1,9 @@
 """Several critics as one: of each comparison, what most of them say."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from rlaif_jax.labeling.asking import Posed
 from rlaif_jax.labeling.critic import Critic, identical_label, verdict_of
 from rlaif_jax.records import Comparison, Label, Usage, Verdict, content_hash
 
@@ -29,6 +30,11 @@ class Jury:
         """Of the question, or of all questions if they differ."""
         hashes = [critic.template_hash for critic in self.critics]
         return hashes[0] if len(set(hashes)) == 1 else content_hash("jury", hashes)
+
+    def questions(self, comparison: Comparison) -> Iterator[Posed]:
+        """Yields what every juror asks if each answer is usable, juror by juror."""
+        for critic in self.critics:
+            yield from critic.questions(comparison)
 
     async def judge(self, comparison: Comparison) -> Label:
         """Returns what more than half of the jurors with a verdict say, else a tie.

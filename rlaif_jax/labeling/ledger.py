@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 from rlaif_jax import log
 from rlaif_jax.errors import CorruptDataError, InternalError, UsageError
@@ -42,10 +42,27 @@ def question_key(messages: Sequence[Message], **settings: Any) -> str:
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
+class Unsettled(NamedTuple):
+    """A question that was asked, and whose result is not known.
+
+    Attributes:
+      at_most_usd: Of the last call.
+      earlier_usd: Of calls before it, at most.
+      place: Of the last intent in the file.
+      batch: The batch that asks it; empty of a call.
+    """
+
+    at_most_usd: float
+    earlier_usd: float
+    place: int
+    batch: str
+
+
 class Ledger:
     """An append-only log of calls, and the index of the questions it answers.
 
     Only 16 bytes of a key and a place in the file are held in memory for a question.
+    A call or batch under way takes a little more.
 
     Attributes:
       path: The file.
@@ -66,6 +83,7 @@ class Ledger:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
         self._places: dict[bytes, int] = {}  # key -> offset and length, in one number
+        self._unsettled: dict[bytes, Unsettled] = {}
         self._size = 0
         self._written = asyncio.Event()
         self._closing = asyncio.Event()
@@ -96,23 +114,43 @@ class Ledger:
 
     def find(self, key: str) -> Json | None:
         """The result that closed a question; None if it is open."""
-        place = self._places.get(bytes.fromhex(key[:32]))
-        if place is None:
-            return None
-        return json.loads(os.pread(self._file, place & _LENGTH, place >> _LENGTH_BITS))
+        place = self._places.get(_short(key))
+        return None if place is None else self._read(place)
 
-    def intend(self, key: str, item: str, at_most_usd: float) -> None:
-        """Notes that a call is about to be sent."""
+    def is_spoken_for(self, key: str) -> bool:
+        """Whether a question is closed, or in a batch whose results will tell."""
+        short = _short(key)
+        asked = self._unsettled.get(short)
+        return short in self._places or (asked is not None and bool(asked.batch))
+
+    def unsettled(self, batch: str) -> dict[bytes, Unsettled]:
+        """The questions of a batch without a result, by the first 16 bytes of keys."""
+        return {
+            short: asked
+            for short, asked in self._unsettled.items()
+            if asked.batch == batch
+        }
+
+    def asked(self, place: int) -> tuple[str, str]:
+        """The key and the item of the intent at a place."""
+        record = self._read(place)
+        return record["key"], record["item"]
+
+    def intend(
+        self, key: str, item: str, at_most_usd: float, *, batch: str = ""
+    ) -> None:
+        """Notes that a call, or a batch with this question, is about to be sent."""
         self.num_calls += 1
-        self._append(
-            {
-                "kind": "intent",
-                "key": key,
-                "item": item,
-                "at_most_usd": at_most_usd,
-                "at": round(time.time(), 3),
-            }
-        )
+        record: Json = {
+            "kind": "intent",
+            "key": key,
+            "item": item,
+            "at_most_usd": at_most_usd,
+            "at": round(time.time(), 3),
+        }
+        if batch:
+            record["batch"] = batch
+        self._intended(record, self._append(record))
 
     def close_question(self, key: str, item: str, result: Json) -> None:
         """Notes what came of a question.
@@ -126,8 +164,9 @@ class Ledger:
         record = {"kind": "result", "key": key, "item": item, **result}
         record["at"] = round(time.time(), 3)
         place = self._append(record)
+        self._unsettled.pop(_short(key), None)
         if result["state"] != "failed":
-            self._places[bytes.fromhex(key[:32])] = place
+            self._places[_short(key)] = place
 
     async def keep_synced(self, every_s: float = 0.2) -> None:
         """Brings what was written onto the disk, group by group, until `end_sync`.
@@ -142,10 +181,27 @@ class Ledger:
             self._written.clear()
             await asyncio.to_thread(os.fdatasync, self._file)
 
+    async def sync(self) -> None:
+        """Brings all that was written onto the disk."""
+        await asyncio.to_thread(os.fdatasync, self._file)
+
     def end_sync(self) -> None:
         """Lets `keep_synced` return."""
         self._closing.set()
         self._written.set()
+
+    def _read(self, place: int) -> Json:
+        """The record at a place."""
+        return json.loads(os.pread(self._file, place & _LENGTH, place >> _LENGTH_BITS))
+
+    def _intended(self, record: Json, place: int) -> None:
+        """Keeps an intent until its question's result."""
+        short = _short(record["key"])
+        before = self._unsettled.get(short)
+        earlier_usd = before.earlier_usd + before.at_most_usd if before else 0.0
+        self._unsettled[short] = Unsettled(
+            float(record["at_most_usd"]), earlier_usd, place, record.get("batch", "")
+        )
 
     def _append(self, record: Json) -> int:
         """Writes one line with one call, and returns its place."""
@@ -178,7 +234,6 @@ class Ledger:
 
     def _load(self) -> None:
         """Reads what earlier runs left."""
-        unsettled: dict[str, float] = {}  # calls without a result, by key
         with self.path.open("rb") as file:
             for number, line in enumerate(file, start=1):
                 record = _parsed(line)
@@ -186,21 +241,23 @@ class Ledger:
                     self._repair(number, line, is_last=not file.read(1))
                     break
                 place = self._size << _LENGTH_BITS | len(line)
-                self._index(record, place, unsettled)
+                self._index(record, place)
                 self._size += len(line)
-        self.spent_usd += sum(unsettled.values())
+        self.spent_usd += sum(
+            asked.at_most_usd + asked.earlier_usd for asked in self._unsettled.values()
+        )
 
-    def _index(self, record: Json, place: int, unsettled: dict[str, float]) -> None:
+    def _index(self, record: Json, place: int) -> None:
         """Takes one record of an earlier run into account."""
-        key = record["key"]
         if record["kind"] == "intent":
             self.num_calls += 1
-            unsettled[key] = unsettled.get(key, 0.0) + record["at_most_usd"]
+            self._intended(record, place)
             return
-        unsettled.pop(key, None)
+        short = _short(record["key"])
+        self._unsettled.pop(short, None)
         self.spent_usd += record["cost_usd"] + record["uncertain_usd"]
         if record["state"] != "failed":
-            self._places[bytes.fromhex(key[:32])] = place
+            self._places[short] = place
 
     def _repair(self, number: int, line: bytes, *, is_last: bool) -> None:
         """Cuts a torn last line off; refuses any other damage."""
@@ -213,13 +270,18 @@ class Ledger:
         os.ftruncate(self._file, self._size)
 
 
+def _short(key: str) -> bytes:
+    """What of a key is held in memory."""
+    return bytes.fromhex(key[:32])
+
+
 def _parsed(line: bytes) -> Json | None:
     """The record in a line, or None if it is damaged."""
     if not line.endswith(b"\n"):
         return None
     try:
         record = json.loads(line)
-        bytes.fromhex(record["key"][:32])
+        _short(record["key"])
         if record["kind"] == "intent":
             complete = isinstance(record["at_most_usd"], int | float)
         else:

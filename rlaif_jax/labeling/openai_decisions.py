@@ -4,15 +4,13 @@ from collections.abc import Mapping, Sequence
 
 from rlaif_jax.config_parts import EndpointConfig
 from rlaif_jax.labeling.chat import Answer
-from rlaif_jax.labeling.constraints import Choices
+from rlaif_jax.labeling.constraints import INSTRUCTIONS, Choices
 from rlaif_jax.labeling.failures import billed_tokens
 from rlaif_jax.labeling.headers import quotas
 from rlaif_jax.labeling.openai_model import OpenAIModel, sent_turns
 from rlaif_jax.records import Message, Usage
 from rlaif_jax.typing import Json
 
-# part of every question's key: changing a word asks everything again
-_INSTRUCTIONS = "Answer the last message of the input with one of the choices."
 _MOST = 1.01  # of a probability: rounding may lift it above 1
 
 
@@ -24,11 +22,10 @@ class OpenAIDecisions(OpenAIModel):
 
     def __init__(self, config: EndpointConfig, *, api_key: str, choices: Choices):
         super().__init__(config, api_key=api_key)
-        self.settings: Mapping[str, str] = {"instructions": _INSTRUCTIONS}
         self._choices = choices
         self._question: Json = {
             "type": "choice",
-            "instructions": _INSTRUCTIONS,
+            "instructions": INSTRUCTIONS,
             "choices": [{"value": choice} for choice in choices],
         }
 

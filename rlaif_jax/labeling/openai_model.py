@@ -14,13 +14,16 @@ from rlaif_jax.labeling.chat import Answer, Token
 from rlaif_jax.labeling.endpoint import endpoint_host
 from rlaif_jax.labeling.failures import (
     UNUSABLE,
+    Failure,
     Target,
     connection_failure,
     status_failure,
 )
+from rlaif_jax.labeling.question import endpoint_settings
 from rlaif_jax.records import Message
 from rlaif_jax.typing import Json
 
+API_ERRORS = (openai.OpenAIError, httpx2.HTTPError, aiohttp.ClientError)
 NUM_ALTERNATIVES = 20  # of a token; the most that OpenAI and vLLM tell
 _NUM_TOKENS_KEPT = 32  # of an answer: a verdict stands at its beginning
 _MAX_LOGP = 0.01  # rounding may lift a certain token's above 0
@@ -30,6 +33,10 @@ class OpenAIModel:
     """A model behind one path of OpenAI's API, asked without the SDK's retries.
 
     A subclass says what is sent and how the body that comes back is read.
+
+    Attributes:
+      client: The SDK's, which the Batch API uses too.
+      target: Whom messages name.
     """
 
     api: str
@@ -39,14 +46,12 @@ class OpenAIModel:
         self.model = config.model
         self.identity = config.identity or config.base_url
         self.host = endpoint_host(config.base_url)
-        self.settings: Mapping[str, str] = {}
-        if config.reasoning_effort is not None:
-            self.settings = {"reasoning_effort": config.reasoning_effort}
+        self.settings = endpoint_settings(config)
         self._tells_tokens = (
             isinstance(config, CriticConfig) and config.verdicts == "soft"
         )
-        self._target = Target(host=self.host, model=config.model, secret=api_key)
-        self._client = _client(config, api_key)
+        self.target = Target(host=self.host, model=config.model, secret=api_key)
+        self.client = _client(config, api_key)
         log.quiet("openai", "httpx2", "httpcore2", "aiohttp")
 
     async def ask(
@@ -63,22 +68,18 @@ class OpenAIModel:
         )
         try:
             # what the SDK's `create` calls, without the 0.4 ms of typed models
-            response = await self._client.post(
+            response = await self.client.post(
                 self.path, cast_to=httpx2.Response, body=body
             )
-        except openai.APIStatusError as error:
-            failure = status_failure(
-                self._target, error.status_code, error.response.headers, error.body
-            )
-        except (openai.OpenAIError, aiohttp.ClientError) as error:
-            failure = connection_failure(self._target, error)
+        except API_ERRORS as error:
+            failure = self.failure(error)
         else:
             return self.read(response.content, response.headers)
         raise failure  # out here, so that no SDK exception, with its key, is chained
 
     async def close(self) -> None:
         """Closes the connections."""
-        await self._client.close()
+        await self.client.close()
 
     def request(
         self,
@@ -100,10 +101,18 @@ class OpenAIModel:
         try:
             answer = self._answer(json.loads(content), headers)
         except UNUSABLE:
-            garbage = self._target.garbage(content)
+            garbage = self.target.garbage(content)
         else:
             return answer
         raise garbage  # out here: what broke is no news, what was sent is told
+
+    def failure(self, error: Exception) -> Failure:
+        """What one of `API_ERRORS` means, without its key."""
+        if isinstance(error, openai.APIStatusError):
+            return status_failure(
+                self.target, error.status_code, error.response.headers, error.body
+            )
+        return connection_failure(self.target, error)
 
     def _answer(self, body: Json, headers: Mapping[str, str]) -> Answer:
         """The answer in a decoded body; raises one of `UNUSABLE` if there is none."""

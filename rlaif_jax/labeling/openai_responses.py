@@ -99,7 +99,7 @@ class OpenAIResponses(OpenAIModel):
         code, message = described(body.get("error"))
         if status == "failed" and is_refusal(code):
             return "refusal"
-        words = self._target.quote(f"{status}: {code} {message}")
+        words = self.target.quote(f"{status}: {code} {message}")
         raise TransientError(
             f"{self.host} gave no answer with model {self.model!r}: {words}",
             may_be_billed=True,

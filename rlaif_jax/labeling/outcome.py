@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from rlaif_jax.labeling.chat import Answer, Token
+from rlaif_jax.labeling.chat import Answer, RejectedError, Token
 from rlaif_jax.records import Usage
 from rlaif_jax.typing import Json
 
@@ -72,6 +72,33 @@ class Outcome:
             odds=answer.odds,
             service_tier=answer.service_tier,
             system_fingerprint=answer.system_fingerprint,
+        )
+
+    @classmethod
+    def of_rejection(
+        cls, error: RejectedError, *, uncertain_usd: float, attempts: int
+    ) -> "Outcome":
+        """The outcome of a question that will never be answered."""
+        is_refusal = error.finish_reason == "refusal"
+        return cls(
+            state="refused" if is_refusal else "too_long",
+            finish_reason=error.finish_reason,
+            uncertain_usd=uncertain_usd,
+            attempts=attempts,
+            error=str(error),
+        )
+
+    @classmethod
+    def of_failure(
+        cls, error: str, *, uncertain_usd: float, attempts: int
+    ) -> "Outcome":
+        """The outcome of a question that a later run takes up again."""
+        return cls(
+            state="failed",
+            finish_reason="failed",
+            uncertain_usd=uncertain_usd,
+            attempts=attempts,
+            error=error,
         )
 
     @classmethod

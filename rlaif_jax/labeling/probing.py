@@ -14,6 +14,7 @@ from rlaif_jax.errors import PreemptedError, RefusedError
 from rlaif_jax.labeling.asking import Asker
 from rlaif_jax.labeling.outcome import Outcome
 from rlaif_jax.labeling.prompts import Template
+from rlaif_jax.labeling.question import Question
 from rlaif_jax.records import Message
 
 QUESTION: Sequence[Message] = (
@@ -51,10 +52,12 @@ class Probe:
         for number in itertools.count():
             num_replayed = self.asker.num_replayed
             outcome = await self.asker.ask_once(
-                QUESTION,
-                item=f"probe:{self.constrain}",
-                template_hash=self.template.hash,
-                vote=number,
+                Question(
+                    messages=QUESTION,
+                    item=f"probe:{self.constrain}",
+                    template_hash=self.template.hash,
+                    vote=number,
+                )
             )
             outcomes.append(outcome)
             if self._holds(outcome):

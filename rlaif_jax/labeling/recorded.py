@@ -1,11 +1,13 @@
 """Judgments and completions replayed from AlpacaEval annotation files."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from rlaif_jax.errors import CorruptDataError, UsageError
 from rlaif_jax.files import read_json_list
+from rlaif_jax.labeling.asking import Posed
 from rlaif_jax.labeling.critic import identical_label, verdict_of
 from rlaif_jax.labeling.prompts import instruction_text
 from rlaif_jax.records import (
@@ -109,6 +111,11 @@ class RecordedCritic:
         """The critic of an annotation file."""
         return cls(read_judgments(path), source=str(path))
 
+    def questions(self, comparison: Comparison) -> Iterator[Posed]:
+        """Yields nothing: nobody is asked."""
+        del comparison
+        yield from ()
+
     async def judge(self, comparison: Comparison) -> Label:
         """Returns the recorded label of a comparison.
 
@@ -187,6 +194,11 @@ class RecordedTeacher:
                     f"{source} holds different {output} of {_quoted(one.instruction)}:"
                     " keep one model's"
                 )
+
+    def questions(self, prompt: Prompt) -> Iterator[Posed]:
+        """Yields nothing: nobody is asked."""
+        del prompt
+        yield from ()
 
     async def complete(self, prompt: Prompt) -> Completion:
         """Returns the recorded completion of a prompt.

@@ -1,9 +1,11 @@
 """Models that write completions."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from rlaif_jax.labeling.asking import Asker
+from rlaif_jax.labeling.asking import Asker, Posed
+from rlaif_jax.labeling.question import Question
 from rlaif_jax.records import Completion, Prompt, content_hash
 
 _NO_TEMPLATE = content_hash("the prompt's own messages")
@@ -13,9 +15,23 @@ _NO_TEMPLATE = content_hash("the prompt's own messages")
 class Teacher(Protocol):
     """Completes one prompt."""
 
+    def questions(self, prompt: Prompt) -> Iterator[Posed]:
+        """Yields what `complete` asks."""
+        ...
+
     async def complete(self, prompt: Prompt) -> Completion:
         """Returns what the teacher wrote; its finish reason says if it is usable."""
         ...
+
+
+def writing_question(prompt: Prompt, *, seed: int) -> Question:
+    """What a teacher is asked: the prompt as it is."""
+    return Question(
+        messages=prompt.messages,
+        item=prompt.prompt_id,
+        template_hash=_NO_TEMPLATE,
+        seed=seed,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +48,10 @@ class ChatTeacher:
     generator: str | None = None
     seed: int = 0
 
+    def questions(self, prompt: Prompt) -> Iterator[Posed]:
+        """Yields the one question that `complete` asks."""
+        yield Posed(self.asker, writing_question(prompt, seed=self.seed))
+
     async def complete(self, prompt: Prompt) -> Completion:
         """Returns what the teacher wrote.
 
@@ -40,12 +60,7 @@ class ChatTeacher:
         accounted for.
         """
         asker = self.asker
-        outcome = await asker.ask_once(
-            prompt.messages,
-            item=prompt.prompt_id,
-            template_hash=_NO_TEMPLATE,
-            seed=self.seed,
-        )
+        outcome = await asker.ask_once(writing_question(prompt, seed=self.seed))
         return Completion.create(
             prompt.prompt_id,
             outcome.text,

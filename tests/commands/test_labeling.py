@@ -196,6 +196,26 @@ def test_an_estimate_counts_votes_and_jurors_as_they_are_asked(
         assert told["votes"][name] == pytest.approx(2 * told["one"][name])
 
 
+def test_an_estimate_counts_what_jurors_share_once(
+    drawn, written, tmp_path, run, endpoint
+):
+    cheap, dear = (
+        endpoint("lab-critic-strong", usd_per_million_input_tokens=price, votes=votes)
+        for price, votes in ((1, 1), (10, 2))
+    )
+    told = {}
+    for name, critics in {"one": [cheap], "jury": [cheap, dear]}.items():
+        critic = {"api": "jury", "critics": critics} if len(critics) > 1 else cheap
+        document = label_document(drawn, written, critic)
+        told[name] = run(label, LabelConfig, document, tmp_path / name)
+    # the second juror's first vote is the first juror's question
+    for result, times in ((told["one"], 1), (told["jury"], 2)):
+        calls = times * told["one"]["calls"]
+        assert result["estimate"]["calls"] == calls
+        ledger = tmp_path / ("one" if times == 1 else "jury") / "ledger.jsonl"
+        assert ledger.read_text().count('"intent"') == calls
+
+
 def test_a_dry_run_of_completions_asks_nothing_and_writes_nothing(
     drawn, tmp_path, run, endpoint, capsys
 ):

@@ -29,8 +29,18 @@ def anyio_backend():
 
 @pytest.fixture
 async def server(anyio_backend):
-    async with _load("server").ChatServer().running() as running:
+    module = _load("server")
+    chat = module.ChatServer()
+    bodies = module.openai_body, module.anthropic_body
+    _load("batch_server").BatchServer(chat, *bodies)
+    async with chat.running() as running:
         yield running
+
+
+@pytest.fixture
+def batches(server):
+    """The server's Batch APIs."""
+    return server.batches
 
 
 @pytest.fixture

@@ -41,6 +41,7 @@ class ChatServer:
         self.odds = (0.75, 0.25)  # of the choices of a decision
         self.constrains = True  # False: ignores the option, as some servers do
         self.port = 0
+        self.batches = None  # adds its routes
 
     @property
     def openai_url(self) -> str:
@@ -52,11 +53,13 @@ class ChatServer:
 
     @contextlib.asynccontextmanager
     async def running(self):
-        app = web.Application()
+        app = web.Application(client_max_size=1 << 30)
         app.router.add_post("/v1/chat/completions", self._openai)
         app.router.add_post("/v1/responses", self._responses)
         app.router.add_post("/v1/decisions", self._decisions)
         app.router.add_post("/v1/messages", self._anthropic)
+        if self.batches is not None:
+            self.batches.add_routes(app)
         runner = web.AppRunner(app, shutdown_timeout=0.1)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", self.port)
@@ -68,7 +71,7 @@ class ChatServer:
             await runner.cleanup()
 
     async def _openai(self, request):
-        return await self._serve(request, _openai_body)
+        return await self._serve(request, openai_body)
 
     async def _responses(self, request):
         return await self._serve(request, _responses_body)
@@ -80,7 +83,7 @@ class ChatServer:
         return _decision_body(self.requests[-1], self.odds, finish)
 
     async def _anthropic(self, request):
-        return await self._serve(request, _anthropic_body)
+        return await self._serve(request, anthropic_body)
 
     async def _serve(self, request, body_of):
         document = await request.json()
@@ -211,7 +214,7 @@ async def _slow(request, fault, headers):
     return response
 
 
-def _openai_body(text, finish):
+def openai_body(text, finish):
     message = {"role": "assistant", "content": text}
     if finish == "refusal":
         message, finish = (
@@ -300,7 +303,7 @@ def _decision_body(document, odds, finish):
     }
 
 
-def _anthropic_body(text, finish):
+def anthropic_body(text, finish):
     reason = {"stop": "end_turn", "length": "max_tokens"}.get(finish, finish)
     return {
         "id": "msg_1",

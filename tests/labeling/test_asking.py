@@ -15,6 +15,8 @@ from rlaif_jax.labeling.circuit import Circuit
 from rlaif_jax.labeling.concurrency import Concurrency
 from rlaif_jax.labeling.ledger import Ledger
 from rlaif_jax.labeling.limits import Limits
+from rlaif_jax.labeling.outcome import Outcome
+from rlaif_jax.labeling.question import Question
 from rlaif_jax.labeling.stop import Stop, StoppedError
 from rlaif_jax.labeling.watchdog import Watchdog
 from rlaif_jax.records import Message, Usage
@@ -50,6 +52,9 @@ class ScriptedChat:
         if step == "hang":
             await asyncio.Event().wait()
         return step
+
+    def request(self, messages, **options):
+        raise AssertionError("nothing of a call is asked apart")
 
     async def close(self):
         pass
@@ -118,7 +123,8 @@ def build(tmp_path):
 
 def ask(asker, text="Hi", **fields):
     messages = (Message(role="user", content=text),)
-    return asker.ask_once(messages, item="pair:ab", template_hash="t", **fields)
+    question = Question(messages=messages, item="pair:ab", template_hash="t", **fields)
+    return asker.ask_once(question)
 
 
 # (2 bytes + 32 around a turn) + 5 tokens of answer
@@ -370,3 +376,14 @@ async def test_an_intent_is_on_disk_before_the_call(build, tmp_path):
     asker, _ = build(Watching(TransientError("500")))
     await ask(asker)
     assert seen == [["intent"], ["intent", "intent"]]
+
+
+async def test_what_is_open_may_be_left_open(build):
+    chat = ScriptedChat()
+    asker, _ = build(chat)
+    await ask(asker, "answered")
+    asker.if_open = Outcome.of_failure("later", uncertain_usd=0.0, attempts=0)
+    assert (await ask(asker, "answered")).state == "answered"
+    for _ in range(30):  # not a run of failures: nobody was asked
+        assert await ask(asker, "open") is asker.if_open
+    assert chat.calls == 1 and asker.ledger.num_calls == 1

@@ -90,3 +90,23 @@ async def test_the_limit_is_never_passed_whatever_the_order():
     # 0.25 + 0.25 spent leave room for 0.3; at 0.75 they do not
     assert budget.spent_usd == pytest.approx(0.75)
     assert sum(isinstance(one, RefusedError) for one in done) == 7
+
+
+def test_money_is_set_aside_at_once_or_not_at_all():
+    budget = Budget(limit_usd=1.0, spent_usd=0.5)
+    assert budget.try_reserve(0.375) and not budget.try_reserve(0.25)
+    budget.settle(0.375, 0.0)
+    assert budget.try_reserve(0.5)
+
+
+def test_what_was_booked_as_spent_can_be_settled_after_all():
+    budget = Budget(limit_usd=1.0, spent_usd=0.75)
+    budget.reopen(0.5)
+    assert budget.spent_usd == 0.25 and not budget.try_reserve(0.5)
+    budget.settle(0.5, 0.125)
+    assert budget.spent_usd == 0.375 and budget.try_reserve(0.5)
+
+
+def test_a_share_of_prices_is_that_of_every_call():
+    prices = Prices(input_usd=2.0, output_usd=10.0).times(0.5)
+    assert prices == Prices(input_usd=1.0, output_usd=5.0)

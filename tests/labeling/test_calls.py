@@ -87,3 +87,11 @@ def test_a_damaged_line_is_named(tmp_path, line):
     path.write_text(f"{intent('a', 0.0)}\n{line}\n{result('a', 1.0)}\n")
     with pytest.raises(CorruptDataError, match=r"ledger\.jsonl:2 is not a ledger"):
         read_calls(path)
+
+
+def test_hours_in_a_batch_are_no_latency(tmp_path):
+    path = tmp_path / "ledger.jsonl"
+    answered = json.loads(result("a", 9000.0)) | {"via": "batch", "batch": "one"}
+    path.write_text(f"{intent('a', 0.0)}\n{json.dumps(answered)}\n")
+    (call,) = read_calls(path)["a"]
+    assert call.latency_s is None and call.outcome == Outcome.from_json(ANSWER)

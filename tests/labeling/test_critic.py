@@ -277,3 +277,21 @@ async def test_a_soft_reply_without_verdict_is_unparsable(judged, comparison, se
 )
 def test_a_probability_amounts_to_a_verdict(p_first, verdict):
     assert verdict_of(p_first) == verdict
+
+
+@pytest.mark.parametrize("orders", ["both", "hashed"])
+async def test_its_questions_are_those_that_it_asks(
+    server, endpoint, comparison, tmp_path, orders
+):
+    async with open_asker(
+        endpoint(), api_key=None, ledger=tmp_path / "l.jsonl", budget_usd=None
+    ) as asker:
+        critic = ChatCritic(asker=asker, orders=orders, vote=2)
+        for posed in critic.questions(comparison()):
+            assert posed.asker is asker
+            await asker.ask_once(posed.question)
+        asked = len(server.requests)
+        assert asked == (2 if orders == "both" else 1)
+        await critic.judge(comparison())
+        assert len(server.requests) == asked
+        assert not list(critic.questions(comparison(0, "same", "same")))

@@ -49,15 +49,6 @@ def test_it_is_told_with_what_it_rests_on():
     assert "0.0021 USD; at most 0.0082 USD" in told
 
 
-def test_votes_ask_each_question_again():
-    questions = [question("x" * 400), question("y" * 41)]
-    once = Estimate.of(questions, max_tokens=10, prices=PRICES).to_json()
-    thrice = Estimate.of(questions, max_tokens=10, prices=PRICES, times=3)
-    assert thrice.to_json() == {
-        name: pytest.approx(3 * value) for name, value in once.items()
-    }
-
-
 def test_a_total_is_the_sum_of_each_at_its_price():
     one = Estimate.of([question("x" * 400)], max_tokens=10, prices=PRICES)
     free = Prices(input_usd=0.0, output_usd=0.0)

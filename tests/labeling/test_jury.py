@@ -27,6 +27,9 @@ class Juror:
     template_hash: str = "t"
     asked: int = 0
 
+    def questions(self, comparison):
+        yield from ()
+
     async def judge(self, comparison):
         self.asked += 1
         p_first = P[self.verdict] if self.p_first is None else self.p_first
@@ -162,3 +165,19 @@ async def test_models_of_both_vendors_sit_in_one_jury(
         label = await both.judge(comparison(0, "bad", "good"))
     assert (label.verdict, label.critic, label.calls) == (S, "x+y", 4)
     assert [one["model"] for one in server.requests] == ["x", "x", "y", "y"]
+
+
+async def test_a_jurys_questions_are_those_of_every_juror(
+    server, endpoint, comparison, tmp_path
+):
+    seats = [endpoint("openai", model="x"), endpoint("anthropic", model="y")]
+    async with open_askers(
+        [Endpoint(seat) for seat in seats], ledger=tmp_path / "l.jsonl", budget_usd=None
+    ) as askers:
+        critics = [ChatCritic(asker=asker) for asker in askers]
+        posed = list(jury(Juror(F), *critics).questions(comparison()))
+        assert [one.asker for one in posed] == [*askers[:1] * 2, *askers[1:] * 2]
+        for asker, question in posed:
+            await asker.ask_once(question)
+        await jury(*critics).judge(comparison())
+    assert len(server.requests) == 4

@@ -182,3 +182,27 @@ async def test_what_is_written_is_synced_in_groups(tmp_path, monkeypatch):
         assert len(calls) == 1
         ledger.end_sync()
         await syncing
+
+
+def test_what_a_batch_asks_is_told_until_its_result(tmp_path):
+    path = tmp_path / "ledger.jsonl"
+    other = KEY[::-1]
+    with Ledger(path) as ledger:
+        ledger.intend(KEY, "pair:ab", 0.25)  # a call that was killed
+        assert not ledger.is_spoken_for(KEY)
+        ledger.intend(KEY, "pair:ab", 0.5, batch="one")
+        ledger.intend(other, "pair:ba", 0.125, batch="two")
+    for _ in range(2):
+        with Ledger(path) as ledger:
+            assert ledger.spent_usd == 0.875 and ledger.num_calls == 3
+            (asked,) = ledger.unsettled("one").values()
+            assert (asked.at_most_usd, asked.earlier_usd) == (0.5, 0.25)
+            assert ledger.asked(asked.place) == (KEY, "pair:ab")
+            assert ledger.is_spoken_for(KEY) and ledger.is_spoken_for(other)
+    with Ledger(path) as ledger:
+        ledger.close_question(other, "pair:ba", result(state="failed", cost_usd=0.0))
+        assert not ledger.unsettled("two") and not ledger.is_spoken_for(other)
+        ledger.close_question(KEY, "pair:ab", result())
+        assert ledger.is_spoken_for(KEY) and not ledger.unsettled("one")
+    with Ledger(path) as ledger:
+        assert ledger.spent_usd == 0.5 and ledger.find(KEY) is not None

@@ -10,6 +10,7 @@ from rlaif_jax.labeling.anthropic_chat import AnthropicChat
 from rlaif_jax.labeling.openai_chat import OpenAIChat
 from rlaif_jax.labeling.openai_decisions import OpenAIDecisions
 from rlaif_jax.labeling.openai_responses import OpenAIResponses
+from rlaif_jax.labeling.question import Question
 from rlaif_jax.labeling.session import Endpoint, open_asker, open_askers, open_chat
 from rlaif_jax.labeling.watchdog import Watchdog
 from rlaif_jax.records import Message
@@ -114,15 +115,21 @@ async def test_several_endpoints_share_ledger_budget_and_stop(
     prices = {"usd_per_million_input_tokens": 1.0, "usd_per_million_output_tokens": 1.0}
     seats = [endpoint(api, max_tokens=10, **prices) for api in ("openai", "anthropic")]
     hello = (Message(role="user", content="Hi"),)
+
+    def ask(asker, item, template_hash):
+        return asker.ask_once(
+            Question(messages=hello, item=item, template_hash=template_hash)
+        )
+
     async with open_askers(
         [Endpoint(seat) for seat in seats], ledger=tmp_path / "l", budget_usd=250e-6
     ) as (one, other):
         assert one.stop is other.stop and one.ledger is other.ledger
-        await one.ask_once(hello, item="1", template_hash="t")
-        await other.ask_once(hello, item="2", template_hash="t")
+        await ask(one, "1", "t")
+        await ask(other, "2", "t")
         assert one.budget.spent_usd == pytest.approx(208e-6)
         with pytest.raises(RefusedError, match="budget"):
-            await one.ask_once(hello, item="3", template_hash="u")
+            await ask(one, "3", "u")
     assert len(server.requests) == 2
 
 

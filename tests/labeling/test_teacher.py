@@ -67,3 +67,15 @@ async def test_every_end_is_told(completed, prompt, server, fault, finish_reason
     server.faults.append(fault)
     completion = await completed(prompt())
     assert completion.finish_reason == finish_reason
+
+
+async def test_its_question_is_the_one_that_it_asks(server, endpoint, prompt, tmp_path):
+    async with open_asker(
+        endpoint(), api_key=None, ledger=tmp_path / "l.jsonl", budget_usd=None
+    ) as asker:
+        teacher = ChatTeacher(asker=asker, seed=3)
+        (posed,) = teacher.questions(prompt())
+        assert posed.asker is asker
+        await asker.ask_once(posed.question)
+        assert (await teacher.complete(prompt())).text == "echo What is 2+2?"
+    assert len(server.requests) == 1
