@@ -42,6 +42,13 @@ def test_what_is_recorded_is_in_no_batch(verb):
         load(verb, "engine=batch", recorded=True)
 
 
+def test_decisions_have_no_batches():
+    decisions = ["critic.api=openai_decisions", "critic.verdicts=soft"]
+    assert load("label", *decisions).critic.api == "openai_decisions"
+    with pytest.raises(UsageError, match="openai_decisions has no batches"):
+        load("label", *decisions, "engine=batch")
+
+
 @pytest.mark.parametrize(
     "word", ["price_share=0", "price_share=2", "max_requests=0", "poll_s=0", "x=1"]
 )

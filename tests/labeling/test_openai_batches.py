@@ -7,6 +7,7 @@ import pytest
 from rlaif_jax.labeling.chat import TransientError
 from rlaif_jax.labeling.openai_batches import OpenAIBatches
 from rlaif_jax.labeling.session import Endpoint, open_chat
+from rlaif_jax.records import Message
 
 pytestmark = pytest.mark.anyio
 
@@ -60,3 +61,22 @@ async def test_the_request_id_is_that_of_the_line(api, batches):
     batch = await api.retrieve(held.id)
     (line,) = [one async for one in api.lines(batch)]
     assert api.result(line).end.request_id == "req"
+
+
+async def test_responses_have_batches_of_their_own_path(endpoint):
+    chat = open_chat(Endpoint(endpoint("openai_responses")))
+    api = OpenAIBatches(chat)
+    hello = (Message(role="user", content="Hi"),)
+    body = chat.request(hello, max_tokens=7, temperature=None, seed=None)
+    line = json.loads(api.line("k", body))
+    assert (line["url"], line["body"]["store"]) == ("/v1/responses", False)
+    part = {"type": "output_text", "text": "Output (b)", "annotations": []}
+    answered = {
+        "status": "completed",
+        "output": [{"type": "message", "role": "assistant", "content": [part]}],
+        "usage": {"input_tokens": 3, "output_tokens": 4},
+    }
+    response = {"status_code": 200, "request_id": "r", "body": answered}
+    result = api.result(json.dumps({"custom_id": "k", "response": response}).encode())
+    assert (result.custom_id, result.end.text) == ("k", "Output (b)")
+    await chat.close()
