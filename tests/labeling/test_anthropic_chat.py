@@ -69,7 +69,11 @@ async def test_a_profile_on_disk_is_not_read(
     endpoint, server, key, monkeypatch, tmp_path
 ):
     (tmp_path / "configs").mkdir()
-    profile = {"base_url": "http://127.0.0.1:1", "organization_id": "leaked"}
+    profile = {
+        "base_url": "http://127.0.0.1:1",
+        "organization_id": "leaked",
+        "authentication": {"type": "user_oauth"},
+    }
     (tmp_path / "configs" / "default.json").write_text(json.dumps(profile))
     (tmp_path / "active_config").write_text("default")
     monkeypatch.setenv("ANTHROPIC_CONFIG_DIR", str(tmp_path))
