@@ -21,6 +21,7 @@ from rlaif_jax.labeling.judged import Judged, judged_key
 from rlaif_jax.labeling.length_bias import length_slope, longer_wins
 from rlaif_jax.labeling.meanings import MEANINGS, STATES, Unit
 from rlaif_jax.labeling.order_bias import first_shown_blocks, order_measures
+from rlaif_jax.labeling.panel import panel_measures
 from rlaif_jax.records import Record, Verdict
 
 _PERCENTILES = (50, 95, 99)
@@ -92,6 +93,7 @@ def audit(
         **_length_measures(judged, prompts),
         "self_preference": self_preference(judged, prompts, other=theirs, own=own),
         **canary_measures(judged, prompts),
+        **panel_measures(judged, prompts),
         **_effort_measures(judged, prompts),
         "agreement": agreed and agreed.share,
         "kappa": agreed and agreed.kappa,

@@ -95,6 +95,24 @@ MEANINGS: dict[str, Meaning] = {
         "A tie counts one half. Should be near 100 %.",
         "no comparison has one empty text",
     ),
+    "repeat_flips": Meaning(
+        "Votes that differ",
+        "share",
+        "Of the pairs of answers that one juror gave to the same question.",
+        "no juror was asked the same several times (votes)",
+    ),
+    "juror_agreement": Meaning(
+        "Agreement of jurors",
+        "share",
+        "Of the pairs of jurors with a usable verdict; a tie is a verdict.",
+        "there is no jury of several critics",
+    ),
+    "alpha": Meaning(
+        "Krippendorff's alpha",
+        "kappa",
+        "Agreement of all jurors beyond chance: 1 is perfect, 0 is loaded dice.",
+        "there is no jury of several critics, or its verdicts never differ",
+    ),
     "reply_cut": Meaning(
         "Replies cut off",
         "share",

@@ -124,6 +124,16 @@ def test_several_replies_a_verdict_are_audited_without_them(
     assert measures["cost_usd"]["value"] > 0
     assert {"reply_cut", "latency_s_p50", "latency_s_p99"} <= found["absent"].keys()
     assert any("jurors" in note for note in found["notes"])
+    if how == "votes":  # the lab's critics say the same again
+        assert measures["repeat_flips"]["value"] == 0.0
+        assert {"juror_agreement", "alpha"} <= found["absent"].keys()
+    else:
+        pairs = [[one.verdict for one in label.jurors] for label in labels]
+        equal = [a == b for a, b in filter(None, pairs)]
+        assert 0 < sum(equal) < len(equal)
+        assert measures["juror_agreement"]["value"] == sum(equal) / len(equal)
+        assert measures["alpha"]["value"] < 1
+        assert "repeat_flips" in found["absent"]
     page = (tmp_path / "audit" / "audit.html").read_text()
     assert "Output (" not in page  # the critics' words are left out
 
