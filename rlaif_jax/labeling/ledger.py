@@ -178,7 +178,7 @@ class Ledger:
 
     def _load(self) -> None:
         """Reads what earlier runs left."""
-        unsettled: dict[str, float] = {}  # calls without a result, by key
+        unsettled: dict[str, list[float]] = {}  # calls without a result, by key
         with self.path.open("rb") as file:
             for number, line in enumerate(file, start=1):
                 record = _parsed(line)
@@ -188,16 +188,22 @@ class Ledger:
                 place = self._size << _LENGTH_BITS | len(line)
                 self._index(record, place, unsettled)
                 self._size += len(line)
-        self.spent_usd += sum(unsettled.values())
+        self.spent_usd += sum(map(sum, unsettled.values()))
 
-    def _index(self, record: Json, place: int, unsettled: dict[str, float]) -> None:
-        """Takes one record of an earlier run into account."""
+    def _index(
+        self, record: Json, place: int, unsettled: dict[str, list[float]]
+    ) -> None:
+        """Takes one record of an earlier run into account.
+
+        A result settles its own attempts, not those of a run that was killed before.
+        """
         key = record["key"]
         if record["kind"] == "intent":
             self.num_calls += 1
-            unsettled[key] = unsettled.get(key, 0.0) + record["at_most_usd"]
+            unsettled.setdefault(key, []).append(record["at_most_usd"])
             return
-        unsettled.pop(key, None)
+        sent = unsettled.pop(key, [])
+        self.spent_usd += sum(sent[: max(0, len(sent) - record["attempts"])])
         self.spent_usd += record["cost_usd"] + record["uncertain_usd"]
         if record["state"] != "failed":
             self._places[bytes.fromhex(key[:32])] = place
@@ -224,8 +230,10 @@ def _parsed(line: bytes) -> Json | None:
             complete = isinstance(record["at_most_usd"], int | float)
         else:
             costs = (record["cost_usd"], record["uncertain_usd"])
-            complete = isinstance(record["state"], str) and all(
-                isinstance(cost, int | float) for cost in costs
+            complete = (
+                isinstance(record["state"], str)
+                and isinstance(record["attempts"], int)
+                and all(isinstance(cost, int | float) for cost in costs)
             )
     except (ValueError, KeyError, TypeError, RecursionError):
         return None

@@ -27,7 +27,7 @@ KEY = question_key(ASK, **SETTINGS)
 
 def result(state="answered", **fields):
     costs = {"cost_usd": 0.5, "uncertain_usd": 0.0}
-    return {"state": state, "text": "Output (a)", **costs, **fields}
+    return {"state": state, "text": "Output (a)", "attempts": 1, **costs, **fields}
 
 
 def write(path, *, kind="result", key=KEY, **fields):
@@ -69,6 +69,16 @@ def test_an_intent_without_result_counts_as_perhaps_billed(tmp_path):
     write(path)
     with Ledger(path) as ledger:
         assert ledger.spent_usd == 0.5
+
+
+def test_what_a_killed_run_may_owe_is_not_settled_by_the_next_ones_result(tmp_path):
+    path = tmp_path / "ledger.jsonl"
+    for _ in range(2):  # a run is killed within its second attempt
+        write(path, kind="intent")
+    write(path, kind="intent")
+    write(path, attempts=1)
+    with Ledger(path) as ledger:
+        assert ledger.spent_usd == 0.25 + 0.25 + 0.5
 
 
 @pytest.mark.parametrize("torn", [b'{"kind":"result","k', b"\x00\x00\x00", b"{}\n"])
