@@ -8,6 +8,7 @@ import anthropic
 import httpx2
 
 from rlaif_jax.config_parts import EndpointConfig
+from rlaif_jax.labeling.body_limit import read_bounded
 from rlaif_jax.labeling.chat import Answer
 from rlaif_jax.labeling.endpoint import endpoint_host
 from rlaif_jax.labeling.failures import (
@@ -50,6 +51,7 @@ class AnthropicChat:
                 trust_env=False,
                 timeout=config.timeout_s,
                 limits=httpx2.Limits(max_connections=config.max_in_flight),
+                event_hooks={"response": [read_bounded]},
             ),
         )
         # ANTHROPIC_CUSTOM_HEADERS must not reach the server
