@@ -29,7 +29,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent / "label_arms"))
 
-from inputs import sealed_files, write_config, write_inputs
+import verb
+from inputs import billed_usd, sealed_files, write_config, write_inputs
 from local_server import LocalServer, local_server
 from server import Behaviour
 
@@ -38,7 +39,6 @@ from rlaif_jax.labeling.ledger import Ledger
 from rlaif_jax.records import Label
 
 RESULTS = Path(__file__).parent / "results"
-ROOT = Path(__file__).parents[1]
 IN_STARTUP = 0.25  # of the kills
 LATER_S = 0.05  # at most, after the call that a kill waits for
 POLL_S = 0.01
@@ -116,22 +116,14 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
 def start(
     options: argparse.Namespace, folder: Path, server: LocalServer, out: str
 ) -> "subprocess.Popen[bytes]":
-    """Starts `label`; what it says goes to a file beside its folder."""
+    """Starts `label`."""
     config = write_config(
         folder,
         server.url,
         critic={"max_in_flight": options.in_flight},
         budget_usd=1000.0,
     )
-    command = [sys.executable, "-m", "rlaif_jax", "label", str(config), "--json"]
-    with (folder / f"{out}.log").open("wb") as log:
-        return subprocess.Popen(
-            [*command, "--out", str(folder / out)],
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
+    return verb.start(config, folder / out)
 
 
 def finish(process: "subprocess.Popen[bytes]") -> None:
@@ -194,7 +186,7 @@ def compared(
     lost_intents = intents_without_result(killed / "ledger.jsonl")
     with Ledger(killed / "ledger.jsonl") as ledger:
         spent_usd = ledger.spent_usd
-    billed_usd = 1e-6 * (seen["prompt_tokens"] + 4.0 * seen["completion_tokens"])
+    bill_usd = billed_usd(seen)
     extra = seen["requests"] - needed
     return {
         "calls": {
@@ -204,7 +196,7 @@ def compared(
             "under_way_at_kills_by_the_ledger": lost_intents,
             "under_way_at_kills_by_the_server": sum(tally.in_flight),
         },
-        "usd": {"billed": round(billed_usd, 6), "counted": round(spent_usd, 6)},
+        "usd": {"billed": round(bill_usd, 6), "counted": round(spent_usd, 6)},
         "lost": len(set(pairs) - set(labeled)),
         "duplicated": len(labeled) - len(set(labeled)),
         "holds": {
@@ -212,7 +204,7 @@ def compared(
             "no_more_calls_than_were_under_way": 0 <= extra <= lost_intents,
             "no_more_than_max_in_flight_a_kill": lost_intents
             <= options.in_flight * len(tally.in_flight),
-            "no_bill_above_what_the_ledger_counts": billed_usd <= spent_usd + 1e-9,
+            "no_bill_above_what_the_ledger_counts": bill_usd <= spent_usd + 1e-9,
             "equal_bytes": sealed_files(killed) == sealed_files(unbroken),
         },
     }

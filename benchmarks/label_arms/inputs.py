@@ -11,7 +11,7 @@ from rlaif_jax.records import Comparison, Completion, Message, Prompt
 
 WORDS = ["the", "of", "and", "to", "in", "is", "that", "it", "for", "was", "on", "are"]
 PROMPT_WORDS, ANSWER_WORDS = 60, 180  # on average; about 2 KB a comparison
-PRICES = {"usd_per_million_input_tokens": 1.0, "usd_per_million_output_tokens": 4.0}
+INPUT_USD, OUTPUT_USD = 1.0, 4.0  # a million tokens
 
 
 def comparisons(number: int, *, seed: int = 0) -> Iterator[Comparison]:
@@ -61,7 +61,8 @@ def write_config(
             "identity": "bench",
             "model": "bench-judge",
             "max_tokens": 16,
-            **PRICES,
+            "usd_per_million_input_tokens": INPUT_USD,
+            "usd_per_million_output_tokens": OUTPUT_USD,
             **critic,
         },
         **fields,
@@ -69,6 +70,14 @@ def write_config(
     path = folder / "label.yaml"
     path.write_text(json.dumps(document))  # JSON is YAML too
     return path
+
+
+def billed_usd(stats: dict[str, Any]) -> float:
+    """What a server that counted these tokens sends a bill for."""
+    tokens_usd = (
+        INPUT_USD * stats["prompt_tokens"] + OUTPUT_USD * stats["completion_tokens"]
+    )
+    return 1e-6 * tokens_usd
 
 
 def sealed_files(out: Path) -> dict[str, bytes]:
