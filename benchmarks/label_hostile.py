@@ -13,8 +13,9 @@ must stay below it, also when the run is started again (which may ask what is sh
 enough for the rest), and more money must finish it.
 
 The ideal beside the time that a run took, from its first call to the end of its last:
-all calls of the server's log laid end to end over as many connections as the run may
-use, and the times in which the server had asked to be left alone, when nobody calls.
+the times in which the server had asked to be left alone, when no call may begin; and
+what of the calls in its log lay outside of these, end to end over as many connections
+as the run may use.
 
 Writes benchmarks/results/label_hostile.json, unless another `--name` is given.
 """
@@ -24,6 +25,7 @@ import json
 import os
 import sys
 import tempfile
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -117,10 +119,16 @@ def hostile_run(
         stats, log = server.stats(), server.log()
     if ended.code:
         raise RuntimeError(f"label ended with {ended.code}: {ended.said}")
-    rest_s = union_s(
-        [(end, end + behaviour.retry_after_s) for end in ends(log, ASKS_FOR_REST)]
+    rests = merged(
+        (end, end + behaviour.retry_after_s)
+        for _, _, fault, _, end in log
+        if fault == ASKS_FOR_REST
     )
-    busy_s = sum(end - begin for *_, begin, end in log)
+    rest_s = sum(end - begin for begin, end in rests)
+    busy_s = sum(
+        end - begin - sum(overlap_s((begin, end), rest) for rest in rests)
+        for *_, begin, end in log
+    )
     wall_s = max(end for *_, end in log) - min(begin for *_, begin, _ in log)
     ideal_s = busy_s / options.in_flight + rest_s
     return {
@@ -131,7 +139,7 @@ def hostile_run(
         "most_in_flight": stats["most_in_flight"],
         "seconds": {
             "from_first_to_last_call": round(wall_s, 2),
-            "of_calls": round(busy_s, 2),
+            "of_calls_outside_rest": round(busy_s, 2),
             "of_rest": round(rest_s, 2),
             "ideal": round(ideal_s, 2),
             "over_ideal": round(wall_s / ideal_s, 3),
@@ -189,18 +197,20 @@ def label(
     return verb.run(config, folder / out)
 
 
-def ends(log: list[list[Any]], fault: str) -> list[float]:
-    """When the calls with that fault ended."""
-    return [end for _, _, one, _, end in log if one == fault]
-
-
-def union_s(spans: list[tuple[float, float]]) -> float:
-    """Seconds that at least one of the spans covers."""
-    covered, until = 0.0, float("-inf")
+def merged(spans: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The same times as spans that do not overlap."""
+    found: list[tuple[float, float]] = []
     for begin, end in sorted(spans):
-        covered += max(0.0, end - max(begin, until))
-        until = max(until, end)
-    return covered
+        if found and begin <= found[-1][1]:
+            found[-1] = found[-1][0], max(end, found[-1][1])
+        else:
+            found.append((begin, end))
+    return found
+
+
+def overlap_s(one: tuple[float, float], other: tuple[float, float]) -> float:
+    """Seconds that both spans cover."""
+    return max(0.0, min(one[1], other[1]) - max(one[0], other[0]))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rlaif_jax.files import write_records
+from rlaif_jax.labeling.wording import VERDICT
 from rlaif_jax.records import Comparison, Completion, Message, Prompt
 
 WORDS = ["the", "of", "and", "to", "in", "is", "that", "it", "for", "was", "on", "are"]
@@ -45,6 +46,23 @@ def write_inputs(folder: Path, number: int, *, seed: int = 0) -> list[str]:
     write_records(folder / "one.jsonl", (one.first for one in made))
     write_records(folder / "two.jsonl", (one.second for one in made))
     return [one.pair_id for one in made]
+
+
+def write_items(folder: Path, number: int) -> None:
+    """Writes the same comparisons for arms that know nothing of this package."""
+    items = [
+        {
+            "instruction": one.messages[0].content,
+            "output_1": one.first.text,
+            "output_2": one.second.text,
+            "questions": [
+                [turn.model_dump() for turn in VERDICT.messages(one, swapped=swapped)]
+                for swapped in (False, True)
+            ],
+        }
+        for one in comparisons(number)
+    ]
+    (folder / "items.json").write_text(json.dumps(items))
 
 
 def write_config(
