@@ -13,6 +13,7 @@ _CLAIM = "claim.json"
 _INCIDENTAL = {
     "api_key_env",
     "budget_usd",
+    "canaries",
     "checkpoint",
     "debug",
     "dry_run",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import aclosing
 from pathlib import Path
 
+from rlaif_jax.commands.canaries import label_canaries
 from rlaif_jax.commands.console import Console
 from rlaif_jax.commands.estimating import (
     dry_result,
@@ -25,6 +26,7 @@ from rlaif_jax.labeling.accounts import Accounts
 from rlaif_jax.labeling.candidates import best_against_worst
 from rlaif_jax.labeling.estimate import Estimate
 from rlaif_jax.labeling.pipeline import label_all
+from rlaif_jax.labeling.planting import planted
 from rlaif_jax.records import (
     Comparison,
     Completion,
@@ -48,8 +50,12 @@ async def _run(config: LabelConfig, out: Path, console: Console) -> Json:
     comparisons = [
         one for one in compared if is_usable(one.first) and is_usable(one.second)
     ]
+    canaries = planted(comparisons, config.canaries)
     estimate = judging_estimate(
-        config.critic, comparisons, orders=config.orders, budget_usd=config.budget_usd
+        config.critic,
+        [*comparisons, *(one.comparison for one in canaries)],
+        orders=config.orders,
+        budget_usd=config.budget_usd,
     )
     if config.dry_run:
         return dry_result(estimate, config.budget_usd)
@@ -59,6 +65,7 @@ async def _run(config: LabelConfig, out: Path, console: Console) -> Json:
     ) as judge:
         claim(out, config, inputs=judge.inputs_hash(comparisons))
         tell_estimate(estimate, config.budget_usd, console)
+        told = await label_canaries(canaries, judge, out) if canaries else None
         with ShardWriter(out) as shards:
             splits = {prompt.prompt_id: prompt.split for prompt in prompts}
             sealer = _Sealer(shards, config, splits)
@@ -86,6 +93,8 @@ async def _run(config: LabelConfig, out: Path, console: Console) -> Json:
             sealer.finish()
             manifest = shards.manifest
     result = _result(accounts, estimate, manifest)
+    if told is not None:
+        result["canaries"] = told
     result["unusable"] = len(compared) - len(comparisons)
     write_json(out / "label.json", result)
     return result
