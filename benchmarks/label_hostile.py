@@ -1,6 +1,6 @@
 """Labels against a server that is hostile on purpose, and counts what that cost.
 
-    python benchmarks/label_hostile.py [--comparisons 3000] [--api openai]
+    python benchmarks/label_hostile.py [--comparisons 2000] [--api openai]
 
 Of the server's answers 30 % are one of: 429 with and without `Retry-After`, 500, 529, a
 dropped connection, a body that never ends, truncated JSON, a page of HTML, a refusal, a
@@ -62,7 +62,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--comparisons", type=int, default=3000)
+    parser.add_argument("--comparisons", type=int, default=2000)
     parser.add_argument("--faults", type=float, default=0.3)
     parser.add_argument("--api", choices=("openai", "anthropic"), default="openai")
     parser.add_argument("--in-flight", type=int, default=32)
