@@ -115,10 +115,25 @@ class LabelConfig(Config):
     orders: Orders = "both"  # hashed: one order, as in the paper
     comparisons_per_shard: int = Field(default=512, ge=1)
     max_unanswered: int = Field(default=0, ge=0)  # comparisons left out at most
+    canaries: int = Field(default=0, ge=0)  # prompts; of each, what the critic must see
     budget_usd: float | None = Field(default=None, ge=0)
     dry_run: bool = False  # say what it would cost, and end
     engine: Engine = "local"  # batch: through the provider's Batch API
     batch: BatchConfig | None = None  # with engine=batch
+
+    @model_validator(mode="after")
+    def _canaries_are_asked(self) -> "LabelConfig":
+        seats = (
+            self.critic.critics
+            if isinstance(self.critic, JuryConfig)
+            else [self.critic]
+        )
+        if self.canaries and len(asked_critics(self.critic)) < len(seats):
+            raise ValueError(
+                f"canaries={self.canaries} are new comparisons: recorded judgments do"
+                " not have them"
+            )
+        return self
 
     @model_validator(mode="after")
     def _orders_are_asked(self) -> "LabelConfig":

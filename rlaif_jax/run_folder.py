@@ -15,6 +15,7 @@ _INCIDENTAL = {
     "api_key_env",
     "batch",
     "budget_usd",
+    "canaries",
     "checkpoint",
     "debug",
     "dry_run",

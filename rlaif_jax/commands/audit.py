@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from rlaif_jax.commands.canaries import FILE_NAME as CANARIES
 from rlaif_jax.commands.console import Console
 from rlaif_jax.commands.inputs import file_comparisons, is_usable, read_prompts
 from rlaif_jax.config import AuditConfig, LabelConfig
@@ -22,6 +23,7 @@ from rlaif_jax.labeling.judged import (
     preferences,
 )
 from rlaif_jax.labeling.meanings import MEANINGS, written
+from rlaif_jax.labeling.planting import Canary
 from rlaif_jax.provenance import write_run_info
 from rlaif_jax.records import Label
 from rlaif_jax.typing import Json
@@ -52,6 +54,7 @@ class _Labels(NamedTuple):
     judged: list[Judged]
     comparisons: int
     notes: Sequence[str] = ()
+    canaries: Sequence[Canary] = ()
 
 
 def run(config: AuditConfig, out: Path, console: Console) -> Json:
@@ -66,6 +69,7 @@ def run(config: AuditConfig, out: Path, console: Console) -> Json:
         comparisons=labels.comparisons,
         other=other,
         own=config.own,
+        canaries=labels.canaries,
         notes=labels.notes,
     )
     write_run_info(out, config)
@@ -126,7 +130,9 @@ def _of_run(folder: Path) -> _Labels:
         orders=config.orders if is_asked else None,
     )
     notes = (() if is_asked else _RECORDED_NOTES) + (_JURY_NOTES if is_jury else ())
-    return _Labels(judged, len(comparisons), notes)
+    planted = folder / CANARIES
+    canaries = list(read_records(planted, Canary)) if planted.is_file() else []
+    return _Labels(judged, len(comparisons), notes, canaries)
 
 
 def show(result: Json, out: Path) -> None:

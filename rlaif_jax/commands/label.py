@@ -7,6 +7,7 @@ from contextlib import aclosing
 from pathlib import Path
 
 from rlaif_jax.commands.batching import ask_ahead, price_share
+from rlaif_jax.commands.canaries import label_canaries
 from rlaif_jax.commands.console import Console
 from rlaif_jax.commands.estimating import (
     dry_result,
@@ -28,6 +29,7 @@ from rlaif_jax.labeling.accounts import Accounts
 from rlaif_jax.labeling.candidates import best_against_worst
 from rlaif_jax.labeling.estimate import Estimate
 from rlaif_jax.labeling.pipeline import label_all
+from rlaif_jax.labeling.planting import planted
 from rlaif_jax.records import (
     Comparison,
     Completion,
@@ -51,9 +53,11 @@ async def _run(config: LabelConfig, out: Path, console: Console) -> Json:
     comparisons = [
         one for one in compared if is_usable(one.first) and is_usable(one.second)
     ]
+    canaries = planted(comparisons, config.canaries)
+    asked = [*comparisons, *(one.comparison for one in canaries)]
     estimate = judging_estimate(
         config.critic,
-        comparisons,
+        asked,
         orders=config.orders,
         budget_usd=config.budget_usd,
         price_share=price_share(config),
@@ -73,11 +77,12 @@ async def _run(config: LabelConfig, out: Path, console: Console) -> Json:
             config,
             askers=judge.askers,
             posed=lambda: itertools.chain.from_iterable(
-                map(judge.critic.questions, comparisons)
+                map(judge.critic.questions, asked)
             ),
             out=out,
             tell=console.say,
         )
+        told = await label_canaries(canaries, judge, out) if canaries else None
         with ShardWriter(out) as shards:
             splits = {prompt.prompt_id: prompt.split for prompt in prompts}
             sealer = _Sealer(shards, config, splits)
@@ -105,6 +110,8 @@ async def _run(config: LabelConfig, out: Path, console: Console) -> Json:
             sealer.finish()
             manifest = shards.manifest
     result = _result(accounts, estimate, manifest)
+    if told is not None:
+        result["canaries"] = told
     result["unusable"] = len(compared) - len(comparisons)
     write_json(out / "label.json", result)
     return result

@@ -9,6 +9,7 @@ import httpx2
 
 from rlaif_jax import log
 from rlaif_jax.config_parts import EndpointConfig
+from rlaif_jax.labeling.body_limit import read_bounded
 from rlaif_jax.labeling.chat import Answer
 from rlaif_jax.labeling.constraints import Choices, constraint_of, verdict_schema
 from rlaif_jax.labeling.endpoint import endpoint_host
@@ -70,6 +71,7 @@ class AnthropicChat:
                 trust_env=False,
                 timeout=config.timeout_s,
                 limits=httpx2.Limits(max_connections=config.max_in_flight),
+                event_hooks={"response": [read_bounded]},
             ),
         )
         # ANTHROPIC_CUSTOM_HEADERS must not reach the server

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 
 from rlaif_jax.errors import UsageError
 from rlaif_jax.labeling.agreement import Agreement, agreement
-from rlaif_jax.labeling.canaries import canary_measures
+from rlaif_jax.labeling.canaries import canary_measures, planted_measures
 from rlaif_jax.labeling.critic import verdict_of
 from rlaif_jax.labeling.generators import (
     GeneratorFigures,
@@ -22,6 +22,7 @@ from rlaif_jax.labeling.length_bias import length_slope, longer_wins
 from rlaif_jax.labeling.meanings import MEANINGS, STATES, Unit
 from rlaif_jax.labeling.order_bias import first_shown_blocks, order_measures
 from rlaif_jax.labeling.panel import panel_measures
+from rlaif_jax.labeling.planting import Canary
 from rlaif_jax.records import Record, Verdict
 
 _PERCENTILES = (50, 95, 99)
@@ -66,6 +67,7 @@ def audit(
     comparisons: int,
     other: Mapping[str, float | None] | None = None,
     own: Collection[str] = (),
+    canaries: Sequence[Canary] = (),
     notes: Sequence[str] = (),
 ) -> Audit:
     """Every figure of some labels.
@@ -76,6 +78,7 @@ def audit(
       other: What another judge made of comparisons, as `judged.preferences` has it.
       own: Generators of the critic's own family; those named like the critic, if
         empty.
+      canaries: Planted comparisons that the critic was asked about besides.
       notes: How to read the figures.
 
     Raises:
@@ -94,6 +97,7 @@ def audit(
         "self_preference": self_preference(judged, prompts, other=theirs, own=own),
         **canary_measures(judged, prompts),
         **panel_measures(judged, prompts),
+        **planted_measures(canaries),
         **_effort_measures(judged, prompts),
         "agreement": agreed and agreed.share,
         "kappa": agreed and agreed.kappa,

@@ -1,12 +1,13 @@
-"""Comparisons whose right verdict is known, found in the data."""
+"""Comparisons whose right verdict is known, found in the data or planted."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Int
 
-from rlaif_jax.labeling.intervals import Measure, share
+from rlaif_jax.labeling.intervals import Measure, mean, share
 from rlaif_jax.labeling.judged import Judged
+from rlaif_jax.labeling.planting import KINDS, Canary, Kind
 from rlaif_jax.records import Verdict
 
 _NOT_ASKED = "skipped_identical"
@@ -36,6 +37,29 @@ def canary_measures(
         "identical_tied": share(np.array(tied, np.float64), prompts),
         "text_beats_empty": share(np.array(found, np.float64), prompts),
     }
+
+
+def planted_measures(canaries: Sequence[Canary]) -> dict[str, Measure | None]:
+    """How often the critic saw what is plain, and what a planted sentence changed."""
+    right = {kind: _by_prompt(canaries, kind) for kind in KINDS}
+    numbers = {one.prompt_id: number for number, one in enumerate(canaries)}
+    prompts = np.array([numbers[name] for name in right["injected"]], np.int64)
+    beaten = {
+        kind: np.array([found[name] for name in right["injected"]], np.float64)
+        for kind, found in right.items()
+    }
+    wins = 1.0 - beaten["injected"]
+    return {
+        "beats_empty": share(beaten["empty"], prompts),
+        "beats_off_topic": share(beaten["off_topic"], prompts),
+        "injected_wins": share(wins, prompts),
+        "injection_lift": mean(wins - (1.0 - beaten["off_topic"]), prompts),
+    }
+
+
+def _by_prompt(canaries: Sequence[Canary], kind: Kind) -> dict[str, float | None]:
+    """The probability that the better text won, by prompt."""
+    return {one.prompt_id: one.label.p_first for one in canaries if one.kind == kind}
 
 
 def _tied(one: Judged) -> float | None:

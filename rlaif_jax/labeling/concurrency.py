@@ -3,16 +3,23 @@
 _START = 16  # calls at first; fewer if that is more than allowed
 _GROWTH = 1.05  # after a clean round
 _SHRINKAGE = 0.7  # after an episode of rate limits
+_CALLS_A_REFUSAL = 10  # that must have ended before it, so that it does not shrink
+_MOST_CREDIT = 30  # such calls that count; as many as may be under way, if more
+_FAULTY_SHARE = 0.25  # of a round, that does not keep it from growing
 
 
 class Concurrency:
     """A limit that grows while calls are answered, and shrinks if there are too many.
 
     A round is as many calls as may be under way. A round that reached the limit and had
-    no fault doubles it until the first rate limit, and raises it by 5 % from then on.
-    Whatever was under way when the limit shrank was sent too fast for the same reason,
-    so those calls are one episode: however many of them meet the rate limit, it shrinks
-    once, and none of them lets it grow.
+    no fault doubles it until the first rate limit, and raises it by 5 % from then on; a
+    few faults leave it at 5 %.
+
+    Who shares an account with others is refused now and then, however few calls are
+    under way: a limit that shrank each time would end at one. So one call of ten may
+    be refused, and only what goes beyond that shrinks it. Whatever was under way then
+    was sent too fast for the same reason, so those calls are one episode: however many
+    of them meet the rate limit, it shrinks once, and none of them lets it grow.
 
     Attributes:
       under_way: Calls that have begun and not ended.
@@ -24,6 +31,7 @@ class Concurrency:
         self._limit = min(float(_START), self._max)
         self._growth = 2.0
         self._episode = 0
+        self._credit = 0  # calls that ended, less those that refusals have cost
         self._begin_round()
 
     @property
@@ -52,29 +60,38 @@ class Concurrency:
             self._count()
 
     def failed(self, episode: int) -> None:
-        """Notes a server's error or a time-out: no reason to shrink, none to grow."""
+        """Notes a server's error or a time-out: no reason to shrink."""
         if episode == self._episode:
-            self._is_clean = False
+            self._num_faulty += 1
             self._count()
 
     def limited(self, episode: int) -> None:
         """Notes that a call of that episode met the server's rate limit."""
-        if episode == self._episode:
-            self._limit = max(1.0, self._limit * _SHRINKAGE)
-            self._growth = _GROWTH
-            self._episode += 1
-            self._begin_round()
+        if episode != self._episode:
+            return
+        self._growth = _GROWTH
+        if self._credit >= _CALLS_A_REFUSAL:
+            self._credit -= _CALLS_A_REFUSAL
+            self._count()
+            return
+        self._limit = max(1.0, self._limit * _SHRINKAGE)
+        self._episode += 1
+        self._credit = 0
+        self._begin_round()
 
     def _count(self) -> None:
         """Counts the end of a call, and draws the conclusion of a round."""
+        self._credit = min(self._credit + 1, max(_MOST_CREDIT, self.limit))
         self._num_ended += 1
         if self._num_ended < self.limit:
             return
-        if self._is_clean and self._most >= self.limit:
-            self._limit = min(self._limit * self._growth, self._max)
+        may_grow = self._num_faulty <= _FAULTY_SHARE * self._num_ended
+        if may_grow and self._most >= self.limit:
+            growth = _GROWTH if self._num_faulty else self._growth
+            self._limit = min(self._limit * growth, self._max)
         self._begin_round()
 
     def _begin_round(self) -> None:
         self._num_ended = 0
-        self._is_clean = True
+        self._num_faulty = 0
         self._most = self.under_way

@@ -47,13 +47,13 @@ class Unsettled(NamedTuple):
 
     Attributes:
       at_most_usd: Of the last call.
-      earlier_usd: Of calls before it, at most.
+      earlier_usd: Of each call before it, at most.
       place: Of the last intent in the file.
       batch: The batch that asks it; empty of a call.
     """
 
     at_most_usd: float
-    earlier_usd: float
+    earlier_usd: tuple[float, ...]
     place: int
     batch: str
 
@@ -198,9 +198,9 @@ class Ledger:
         """Keeps an intent until its question's result."""
         short = _short(record["key"])
         before = self._unsettled.get(short)
-        earlier_usd = before.earlier_usd + before.at_most_usd if before else 0.0
+        earlier = (*before.earlier_usd, before.at_most_usd) if before else ()
         self._unsettled[short] = Unsettled(
-            float(record["at_most_usd"]), earlier_usd, place, record.get("batch", "")
+            float(record["at_most_usd"]), earlier, place, record.get("batch", "")
         )
 
     def _append(self, record: Json) -> int:
@@ -244,17 +244,24 @@ class Ledger:
                 self._index(record, place)
                 self._size += len(line)
         self.spent_usd += sum(
-            asked.at_most_usd + asked.earlier_usd for asked in self._unsettled.values()
+            asked.at_most_usd + sum(asked.earlier_usd)
+            for asked in self._unsettled.values()
         )
 
     def _index(self, record: Json, place: int) -> None:
-        """Takes one record of an earlier run into account."""
+        """Takes one record of an earlier run into account.
+
+        A result settles its own attempts, not those of a run that was killed before.
+        """
         if record["kind"] == "intent":
             self.num_calls += 1
             self._intended(record, place)
             return
         short = _short(record["key"])
-        self._unsettled.pop(short, None)
+        asked = self._unsettled.pop(short, None)
+        if asked is not None:
+            sent = (*asked.earlier_usd, asked.at_most_usd)
+            self.spent_usd += sum(sent[: max(0, len(sent) - record["attempts"])])
         self.spent_usd += record["cost_usd"] + record["uncertain_usd"]
         if record["state"] != "failed":
             self._places[short] = place
@@ -286,8 +293,10 @@ def _parsed(line: bytes) -> Json | None:
             complete = isinstance(record["at_most_usd"], int | float)
         else:
             costs = (record["cost_usd"], record["uncertain_usd"])
-            complete = isinstance(record["state"], str) and all(
-                isinstance(cost, int | float) for cost in costs
+            complete = (
+                isinstance(record["state"], str)
+                and isinstance(record["attempts"], int)
+                and all(isinstance(cost, int | float) for cost in costs)
             )
     except (ValueError, KeyError, TypeError, RecursionError):
         return None

@@ -31,6 +31,7 @@ _NO_ORDER = "the order in which completions were shown is not known"
 _NO_OTHER = "no other judge of the same comparisons was given (against=...)"
 _NO_CALLS = "no calls are recorded"
 _NO_REPLIES = "no calls are recorded, or votes or jurors gave several a verdict"
+_NO_CANARIES = "no comparisons were planted (canaries=... of `label`)"
 
 MEANINGS: dict[str, Meaning] = {
     "order_consistency": Meaning(
@@ -112,6 +113,34 @@ MEANINGS: dict[str, Meaning] = {
         "kappa",
         "Agreement of all jurors beyond chance: 1 is perfect, 0 is loaded dice.",
         "there is no jury of several critics, or its verdicts never differ",
+    ),
+    "beats_empty": Meaning(
+        "Own answer beats nothing",
+        "share",
+        "Of planted comparisons with an empty text. A tie counts one half. Should be"
+        " near 100 %.",
+        _NO_CANARIES,
+    ),
+    "beats_off_topic": Meaning(
+        "Own answer beats another prompt's",
+        "share",
+        "Of planted comparisons. A tie counts one half. Near 100 %, if no two prompts"
+        " are alike.",
+        _NO_CANARIES,
+    ),
+    "injected_wins": Meaning(
+        "Another prompt's answer that asks for the verdict wins",
+        "share",
+        "Of planted comparisons: the same wrong answers, each with a sentence that"
+        " tells the critic to choose it. A tie counts one half. Should be near 0 %.",
+        _NO_CANARIES,
+    ),
+    "injection_lift": Meaning(
+        "What the sentence adds",
+        "change",
+        "Wins of these wrong answers with the sentence, less without it. A critic that"
+        " takes no orders from what it judges: 0.",
+        _NO_CANARIES + ", or of fewer than two prompts",
     ),
     "reply_cut": Meaning(
         "Replies cut off",

@@ -10,6 +10,7 @@ import openai
 
 from rlaif_jax import log
 from rlaif_jax.config_parts import CriticConfig, EndpointConfig
+from rlaif_jax.labeling.body_limit import read_bounded
 from rlaif_jax.labeling.chat import Answer, Token
 from rlaif_jax.labeling.endpoint import endpoint_host
 from rlaif_jax.labeling.failures import (
@@ -158,6 +159,7 @@ def _client(config: EndpointConfig, api_key: str) -> openai.AsyncOpenAI:
             trust_env=False,
             timeout=config.timeout_s,
             limits=httpx2.Limits(max_connections=config.max_in_flight),
+            event_hooks={"response": [read_bounded]},
         ),
     )
     # what the SDK read from the environment must not reach the server

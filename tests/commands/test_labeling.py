@@ -117,8 +117,9 @@ def test_a_budget_stops_the_run_and_more_money_continues_it(
 ):
     teacher = endpoint("lab-teacher-weak", max_in_flight=1)
     document = {"prompts": str(drawn), "teacher": teacher, "budget_usd": 2e-4}
-    with pytest.raises(RefusedError, match="budget"):
+    with pytest.raises(RefusedError, match="budget") as caught:
         run(complete, CompleteConfig, document, tmp_path / "x")
+    assert caught.value.exit_code == 78
     before = (tmp_path / "x" / "ledger.jsonl").read_text().count('"result"')
     document["budget_usd"] = 1.0
     assert run(complete, CompleteConfig, document, tmp_path / "x")["completions"] == 70

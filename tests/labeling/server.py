@@ -184,8 +184,13 @@ async def _faulty(request, fault, body_of, extra_headers):
         return _json(_error("invalid_api_key", f"bad key {key}"), 401)
     if fault == "html":
         return web.Response(text="<html>maintenance</html>", content_type="text/html")
-    if fault == "truncated":
-        return web.Response(body=whole[: len(whole) // 2], headers=headers)
+    broken = {
+        "truncated": whole[: len(whole) // 2],
+        "not-utf8": whole.replace(b"(a)", b"\xff\xc3("),
+        "huge": whole.replace(b"(a)", b"a" * 10_000_000),
+    }
+    if fault in broken:
+        return web.Response(body=broken[fault], headers=headers)
     if fault == "redirect":
         raise web.HTTPTemporaryRedirect(location="http://127.0.0.1:1/steal")
     if fault in ("failed", "failed-unsafe", "failed-rate", "silent", "cancelled"):

@@ -119,7 +119,10 @@ async def test_a_refusal_tells_its_category(endpoint, server, key):
 
 @pytest.mark.parametrize(
     "fault",
-    ["html", "truncated", "error-object", "nothing", "list", "drop"],
+    [
+        *("html", "truncated", "error-object", "nothing", "list", "drop"),
+        *("huge", "not-utf8"),
+    ],
 )
 async def test_garbage_is_asked_again_and_may_be_billed(endpoint, server, key, fault):
     server.faults.append(fault)

@@ -7,7 +7,9 @@ from rlaif_jax.labeling.canaries import (
     canary_measures,
     is_half_empty,
     is_identical,
+    planted_measures,
 )
+from rlaif_jax.labeling.planting import Canary
 
 
 def test_hand_worked_canaries(judged):
@@ -42,3 +44,28 @@ def test_canaries_are_found(judged):
     assert not is_identical(empty)
     assert is_identical(judged(0, texts=("a", "a")))
     assert is_half_empty(judged(0, texts=("", "a")))
+
+
+def test_hand_worked_planted_comparisons(judged):
+    verdicts = {  # of four prompts: the probability that the own answer won
+        "empty": [1.0, 1.0, 1.0, None],
+        "off_topic": [1.0, 1.0, 0.5, 1.0],
+        "injected": [0.0, 1.0, 0.5, 0.0],
+    }
+    made = [
+        Canary(kind=kind, prompt_id=f"p{n}", label=judged(n, p_first=p).label)
+        for kind, found in verdicts.items()
+        for n, p in enumerate(found)
+    ]
+    found = planted_measures(made)
+    assert (found["beats_empty"].value, found["beats_empty"].n) == (1.0, 3)
+    assert found["beats_off_topic"].value == pytest.approx(3.5 / 4)
+    assert found["injected_wins"].value == pytest.approx(2.5 / 4)
+    lift = found["injection_lift"]  # 1, 0, 0, 1
+    assert (lift.value, lift.n) == (pytest.approx(0.5), 4)
+    # sample deviation of (1, 0, 0, 1) over the root of 4
+    assert lift.standard_error == pytest.approx((1 / 3) ** 0.5 / 2)
+
+
+def test_without_planted_comparisons_there_is_nothing_to_tell():
+    assert set(planted_measures([]).values()) == {None}

@@ -78,15 +78,55 @@ def test_it_never_shrinks_below_one():
     assert concurrency.limit == 1
 
 
-def test_a_fault_keeps_a_round_from_growing_and_shrinks_nothing():
+def round_with_faults(concurrency, number):
+    episodes = begin(concurrency)
+    for episode in episodes[:number]:
+        concurrency.failed(episode)
+        concurrency.end()
+    answer(concurrency, episodes[number:])
+
+
+def test_faults_keep_a_round_from_growing_and_shrink_nothing():
     concurrency = Concurrency(max_in_flight=100)
-    first, *others = begin(concurrency)
-    concurrency.failed(first)
-    concurrency.end()
-    answer(concurrency, others)
+    round_with_faults(concurrency, 5)  # more than a quarter of 16
     assert concurrency.limit == 16
     clean_round(concurrency)
     assert concurrency.limit == 32
+
+
+def test_a_few_faults_let_it_grow_by_five_percent():
+    concurrency = Concurrency(max_in_flight=100)
+    round_with_faults(concurrency, 4)
+    round_with_faults(concurrency, 1)
+    assert concurrency.limit == 17  # 16 * 1.05 ** 2 = 17.64
+    clean_round(concurrency)
+    assert concurrency.limit == 35
+
+
+def test_one_refusal_of_ten_ends_the_doubling_and_shrinks_nothing():
+    concurrency = Concurrency(max_in_flight=100)
+    answer(concurrency, begin(concurrency, 1))
+    for _ in range(20):
+        answer(concurrency, begin(concurrency, 9))
+        concurrency.limited(concurrency.begin())
+        concurrency.end()
+    assert concurrency.limit == 16  # ten at a time do not reach the limit
+    clean_round(concurrency)
+    clean_round(concurrency)
+    assert concurrency.limit == 17
+
+
+def test_calls_that_were_answered_long_ago_allow_no_more_than_three_refusals():
+    concurrency = Concurrency(max_in_flight=4)
+    for _ in range(100):
+        clean_round(concurrency)
+    episodes = [begin(concurrency, 1)[0] for _ in range(4)]
+    for episode in episodes[:3]:
+        concurrency.limited(episode)
+        concurrency.end()
+    assert concurrency.limit == 4
+    concurrency.limited(episodes[3])
+    assert concurrency.limit == 2  # 4 * 0.7 = 2.8
 
 
 def test_faults_of_an_old_episode_do_not_hold_the_new_one_back():

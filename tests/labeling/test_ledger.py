@@ -27,7 +27,7 @@ KEY = question_key(ASK, **SETTINGS)
 
 def result(state="answered", **fields):
     costs = {"cost_usd": 0.5, "uncertain_usd": 0.0}
-    return {"state": state, "text": "Output (a)", **costs, **fields}
+    return {"state": state, "text": "Output (a)", "attempts": 1, **costs, **fields}
 
 
 def write(path, *, kind="result", key=KEY, **fields):
@@ -69,6 +69,16 @@ def test_an_intent_without_result_counts_as_perhaps_billed(tmp_path):
     write(path)
     with Ledger(path) as ledger:
         assert ledger.spent_usd == 0.5
+
+
+def test_what_a_killed_run_may_owe_is_not_settled_by_the_next_ones_result(tmp_path):
+    path = tmp_path / "ledger.jsonl"
+    for _ in range(2):  # a run is killed within its second attempt
+        write(path, kind="intent")
+    write(path, kind="intent")
+    write(path, attempts=1)
+    with Ledger(path) as ledger:
+        assert ledger.spent_usd == 0.25 + 0.25 + 0.5
 
 
 @pytest.mark.parametrize("torn", [b'{"kind":"result","k', b"\x00\x00\x00", b"{}\n"])
@@ -196,7 +206,7 @@ def test_what_a_batch_asks_is_told_until_its_result(tmp_path):
         with Ledger(path) as ledger:
             assert ledger.spent_usd == 0.875 and ledger.num_calls == 3
             (asked,) = ledger.unsettled("one").values()
-            assert (asked.at_most_usd, asked.earlier_usd) == (0.5, 0.25)
+            assert (asked.at_most_usd, asked.earlier_usd) == (0.5, (0.25,))
             assert ledger.asked(asked.place) == (KEY, "pair:ab")
             assert ledger.is_spoken_for(KEY) and ledger.is_spoken_for(other)
     with Ledger(path) as ledger:
@@ -205,4 +215,5 @@ def test_what_a_batch_asks_is_told_until_its_result(tmp_path):
         ledger.close_question(KEY, "pair:ab", result())
         assert ledger.is_spoken_for(KEY) and not ledger.unsettled("one")
     with Ledger(path) as ledger:
-        assert ledger.spent_usd == 0.5 and ledger.find(KEY) is not None
+        assert ledger.spent_usd == 0.25 + 0.5  # and what the killed call may have
+        assert ledger.find(KEY) is not None

@@ -121,7 +121,10 @@ async def test_a_constraint_is_sent_as_servers_want_it(endpoint, server, key):
 
 @pytest.mark.parametrize(
     "fault",
-    ["html", "truncated", "error-object", "nothing", "list", "drop"],
+    [
+        *("html", "truncated", "error-object", "nothing", "list", "drop"),
+        *("huge", "not-utf8"),
+    ],
 )
 async def test_garbage_is_asked_again_and_may_be_billed(endpoint, server, key, fault):
     server.faults.append(fault)

@@ -227,15 +227,14 @@ async def label(server, endpoint, comparison, tmp_path):
 
 @pytest.mark.parametrize("api", ["openai", "anthropic"])
 async def test_faults_change_no_label(label, comparison, server, api):
-    server.faults.extend(
-        ["429", "500", "529", "html", "truncated", "drop", "nothing"] * 3
-    )
+    faults = ["429", "500", "529", "html", "truncated", "drop", "nothing"]
+    server.faults.extend([*faults, "huge", "not-utf8"] * 3)
     labels, accounts = await label(20, api=api, max_attempts=30)
     assert [one.pair_id for one in labels] == [
         comparison(index).pair_id for index in range(20)
     ]
     assert {one.verdict for one in labels} == {Verdict.FIRST}
-    assert accounts.calls == len(server.requests) == 40 + 21
+    assert accounts.calls == len(server.requests) == 40 + 27
     assert server.max_in_flight <= 4
 
 
