@@ -64,23 +64,24 @@ async def _run(config: LabelConfig, out: Path, console: Console) -> Json:
     ) as judge:
         claim(out, config, inputs=judge.inputs_hash(comparisons))
         tell_estimate(estimate, config.budget_usd, console)
-        await ask_ahead(
-            config,
-            askers=judge.askers,
-            posed=lambda: itertools.chain.from_iterable(
-                map(judge.critic.questions, comparisons)
-            ),
-            out=out,
-            tell=console.say,
-        )
         with ShardWriter(out) as shards:
             splits = {prompt.prompt_id: prompt.split for prompt in prompts}
             sealer = _Sealer(shards, config, splits)
             labels = sealer.sealed_labels()
             for label in labels:
                 accounts.add_label(label)
+            left = comparisons[len(labels) :]
+            await ask_ahead(
+                config,
+                askers=judge.askers,
+                posed=lambda: itertools.chain.from_iterable(
+                    map(judge.critic.questions, left)
+                ),
+                out=out,
+                tell=console.say,
+            )
             run_of_labels = label_all(
-                comparisons[len(labels) :],
+                left,
                 critic=judge.critic,
                 workers=judge.workers,
                 stop=judge.stop,

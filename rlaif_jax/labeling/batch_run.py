@@ -81,20 +81,20 @@ class BatchRun:
         """
         self._begun_at = self.clock()
         self._delay_s = self.config.poll_s
-        self._take_up()
+        await self._take_up()
         for _ in range(self.config.max_rounds):
             self._num_open = 0
             await self._ask_all_once()
             if not self._num_open:
                 return
 
-    def _take_up(self) -> None:
+    async def _take_up(self) -> None:
         """Goes on with the batches that an earlier run has left."""
         for entry in self.journal.unfinished(self.planner.addressee):
             for asked in self.books.ledger.unsettled(entry.name).values():
                 self.books.budget.reopen(asked.at_most_usd)
             if entry.state == "planned":
-                self._release(entry, "the run ended before its batch was created")
+                await self._release(entry, "the run ended before its batch was created")
             else:
                 self.say(f"taking up batch {entry.id or entry.name} ({entry.state})")
                 self._flights.append(self._flight(entry))
@@ -141,7 +141,7 @@ class BatchRun:
             _log.warning("cannot tell if batch %s was created: %s", entry.name, error)
             self._flights.append(self._flight(entry))
         except (RejectedError, CommandError) as error:
-            self._release(entry, f"its batch was refused: {error}")
+            await self._release(entry, f"its batch was refused: {error}")
             if isinstance(error, RejectedError):
                 raise UsageError(f"{error}: set batch.max_requests lower") from error
             raise
@@ -160,17 +160,17 @@ class BatchRun:
     async def _look_after_all(self) -> None:
         """Sees what has become of every batch."""
         for flight in [*self._flights]:
+            name = flight.entry.id or flight.entry.name
             try:
                 if flight.entry.id:
                     await self._look(flight)
                 else:
                     await self._find(flight)
             except TransientError as error:
-                name = flight.entry.id or flight.entry.name
                 _log.warning("batch %s: %s", name, error)
                 self._delay_s = max(self._delay_s, error.retry_after_s or 0.0)
             except RejectedError as error:
-                raise UsageError(str(error)) from error
+                raise UsageError(f"batch {name}: {error}") from error
         if not self._flights:
             self._is_over_quota = False  # what fills it may have ended by now
 
@@ -181,24 +181,31 @@ class BatchRun:
             self.say(f"found batch {batch.id} again")
             self._created(flight, batch)
         elif flight.search.is_lost:
-            self._release(flight.entry, f"{self.host} has no such batch")
+            await self._release(flight.entry, f"{self.host} has no such batch")
 
     async def _look(self, flight: _Flight) -> None:
         """Reads the results of a batch, if it has ended."""
         entry = flight.entry
-        batch = await self.api.retrieve(entry.id)
+        try:
+            batch = await self.api.retrieve(entry.id)
+        except UsageError as error:
+            raise UsageError(
+                f"cannot read batch {entry.id}, which this folder's run has made, with"
+                f" the key of now: {error}"
+            ) from error
         if not batch.is_ended:
             return
         if entry.state == "created":
             self.journal.note(entry, "ended")
         if batch.code == QUOTA:
-            self._shrink(entry, batch)
+            await self._shrink(entry, batch)
             return
         flight.num_reads += 1
         is_last_try = flight.num_reads >= _NUM_TRIES
         await self.books.ingest(
             self.api, batch, entry.name, flight.tally, is_last_try=is_last_try
         )
+        await self.books.ledger.sync()  # before the journal says that it is done
         self.journal.note(entry, "ingested")
         self._flights.remove(flight)
         self._is_over_quota = False
@@ -206,9 +213,9 @@ class BatchRun:
         await self._clean_up(entry, batch)
         self._count(batch, flight.tally)
 
-    def _shrink(self, entry: Entry, batch: Batch) -> None:
+    async def _shrink(self, entry: Entry, batch: Batch) -> None:
         """Takes back a batch with more tokens than the account may enqueue."""
-        self._release(entry, batch.message)
+        await self._release(entry, batch.message)
         self._is_over_quota = True
         if not self._flights:  # else what is in the queue is ours, and will leave it
             self.planner.max_requests = max(1, entry.size // 2)
@@ -246,9 +253,10 @@ class BatchRun:
         except FAILURES as error:
             _log.warning("cannot delete batch %s: %s", batch.id, error)
 
-    def _release(self, entry: Entry, why: str) -> None:
+    async def _release(self, entry: Entry, why: str) -> None:
         """Opens the questions of a batch that nobody works on."""
         self.books.release(entry.name, why)
+        await self.books.ledger.sync()  # before the journal says that it is done
         self.journal.note(entry, "released")
         self.planner.spool(entry).unlink(missing_ok=True)
         self._flights = [one for one in self._flights if one.entry is not entry]
@@ -269,17 +277,23 @@ class BatchRun:
             repeated before that is known.
           PreemptedError: If it fails every time.
         """
-        for number in range(1, _NUM_TRIES + 1):
+        number = 1
+        while True:
             try:
                 return await call()
             except TransientError as error:
                 if not (is_repeatable or error.is_rate_limit):
                     raise
-                failure = error
-            _log.warning("try %d of %d: %s", number, _NUM_TRIES, failure)
-            own_s = min(self.config.poll_s, 2.0**number)
-            await self.sleep(max(own_s, failure.retry_after_s or 0.0))
-        raise PreemptedError(f"{failure}: run the same command again to go on")
+                if number == _NUM_TRIES:
+                    raise PreemptedError(
+                        f"{error}: run the same command again"
+                    ) from error
+                _log.warning("try %d of %d: %s", number, _NUM_TRIES, error)
+                delay_s = max(
+                    min(self.config.poll_s, 2.0**number), error.retry_after_s or 0
+                )
+            number += 1
+            await self.sleep(delay_s)
 
     async def _wait(self) -> None:
         """Waits until it is time to look again, ever longer while nothing happens.

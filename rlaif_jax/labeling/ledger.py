@@ -131,6 +131,10 @@ class Ledger:
             if asked.batch == batch
         }
 
+    def batches(self) -> set[str]:
+        """The batches that have questions without a result."""
+        return {asked.batch for asked in self._unsettled.values() if asked.batch}
+
     def asked(self, place: int) -> tuple[str, str]:
         """The key and the item of the intent at a place."""
         record = self._read(place)
