@@ -13,6 +13,7 @@ from rlaif_jax.config_batch import BatchConfig
 from rlaif_jax.errors import CorruptDataError, RefusedError, UsageError
 from rlaif_jax.labeling.asking import Asker, Posed
 from rlaif_jax.labeling.batch_api import BatchApi
+from rlaif_jax.labeling.batch_patience import Patience
 from rlaif_jax.labeling.batch_plan import Planner
 from rlaif_jax.labeling.batch_results import Books
 from rlaif_jax.labeling.batch_run import BatchRun
@@ -147,6 +148,9 @@ def _batch_run(
         books=books,
         journal=journal,
         config=options,
+        patience=Patience(
+            asker.chat.host, poll_s=options.poll_s, max_wait_s=options.max_wait_s
+        ),
         host=asker.chat.host,
         say=tell,
     )

@@ -12,8 +12,8 @@ from rlaif_jax.commands.console import Console
 from rlaif_jax.config import LabelConfig
 from rlaif_jax.config_file import validate
 from rlaif_jax.files import write_records
+from rlaif_jax.labeling.batch_patience import Patience
 from rlaif_jax.labeling.batch_results import Books
-from rlaif_jax.labeling.batch_run import BatchRun
 from rlaif_jax.labeling.batches import Journal
 from rlaif_jax.labeling.ledger import Ledger
 from rlaif_jax.records import Completion, Message, Prompt
@@ -60,7 +60,7 @@ def dies_after(kind, name, is_it):
 
 def dies_once_created():
     """Has the process killed when the provider has a batch, and nobody knows."""
-    real = BatchRun._tried
+    real = Patience.tried
 
     async def tried(*args, is_repeatable=True):
         result = await real(*args, is_repeatable=is_repeatable)
@@ -68,7 +68,7 @@ def dies_once_created():
             os.kill(os.getpid(), signal.SIGKILL)
         return result
 
-    BatchRun._tried = tried
+    Patience.tried = tried
 
 
 _num_calls = itertools.count(1)
