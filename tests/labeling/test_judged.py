@@ -101,9 +101,7 @@ def test_replies_to_votes_and_jurors_are_left_out(judged):
     jury = one.label.model_copy(update={"jurors": (one.label, one.label)})
     ledger = {f"{one.comparison.pair_id}:ab": (LedgerCall(outcome("Output (a)"), 0.2),)}
     for label, reply, latency_s in ((one.label, "Output (a)", 0.2), (jury, "", None)):
-        (found,) = judged_labels(
-            [one.comparison], [label], calls=ledger, orders="both"
-        )
+        (found,) = judged_labels([one.comparison], [label], calls=ledger, orders="both")
         assert (found.calls[0].reply, found.calls[0].latency_s) == (reply, latency_s)
         assert [call.verdict for call in found.calls] == ["first", "second"]
 
