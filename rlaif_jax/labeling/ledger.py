@@ -67,7 +67,8 @@ class Ledger:
     Attributes:
       path: The file.
       spent_usd: Billed, or perhaps billed, by the runs that wrote it so far.
-      num_calls: Calls sent by all runs, this one included.
+      num_calls: Calls sent by all runs, this one included; a question in a batch that
+        was worked on is one.
     """
 
     def __init__(self, path: Path):
@@ -167,10 +168,7 @@ class Ledger:
         """
         record = {"kind": "result", "key": key, "item": item, **result}
         record["at"] = round(time.time(), 3)
-        place = self._append(record)
-        self._unsettled.pop(_short(key), None)
-        if result["state"] != "failed":
-            self._places[_short(key)] = place
+        self._settled(record, self._append(record))
 
     async def keep_synced(self, every_s: float = 0.2) -> None:
         """Brings what was written onto the disk, group by group, until `end_sync`.
@@ -206,6 +204,15 @@ class Ledger:
         self._unsettled[short] = Unsettled(
             float(record["at_most_usd"]), earlier_usd, place, record.get("batch", "")
         )
+
+    def _settled(self, record: Json, place: int) -> None:
+        """Takes a result in place of its question's intents."""
+        short = _short(record["key"])
+        asked = self._unsettled.pop(short, None)
+        if asked is not None and asked.batch and not record["attempts"]:
+            self.num_calls -= 1  # nobody worked on that batch
+        if record["state"] != "failed":
+            self._places[short] = place
 
     def _append(self, record: Json) -> int:
         """Writes one line with one call, and returns its place."""
@@ -257,11 +264,8 @@ class Ledger:
             self.num_calls += 1
             self._intended(record, place)
             return
-        short = _short(record["key"])
-        self._unsettled.pop(short, None)
         self.spent_usd += record["cost_usd"] + record["uncertain_usd"]
-        if record["state"] != "failed":
-            self._places[short] = place
+        self._settled(record, place)
 
     def _repair(self, number: int, line: bytes, *, is_last: bool) -> None:
         """Cuts a torn last line off; refuses any other damage."""

@@ -455,3 +455,18 @@ async def test_a_batch_of_another_account_is_named(run, batches):
     batches.batches.clear()
     with pytest.raises(UsageError, match=r"cannot read batch batch_0, .* answered 404"):
         await run("openai")
+
+
+async def test_a_short_budget_lets_every_model_of_a_jury_read_its_batches(
+    run, critic, batches, tmp_path
+):
+    jury = {"api": "jury", "critics": [critic("openai"), critic("anthropic")]}
+    document = load_script().document(
+        tmp_path, jury, engine="batch", batch={"poll_s": 0.01}, budget_usd=0.03
+    )
+    config = validate(LabelConfig, document)
+    with pytest.raises(RefusedError, match="budget reached"):
+        await asyncio.to_thread(label.run, config, run.out, Console(quiet=True))
+    states = [one["kind"] for one in journal(run.out)]
+    made = len(batches.batches)
+    assert 1 <= made <= 2 and states.count("ingested") == made
