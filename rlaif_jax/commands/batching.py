@@ -10,13 +10,15 @@ from pathlib import Path
 
 from rlaif_jax.config import CompleteConfig, LabelConfig
 from rlaif_jax.config_batch import BatchConfig
-from rlaif_jax.errors import RefusedError, UsageError
+from rlaif_jax.errors import CorruptDataError, RefusedError, UsageError
 from rlaif_jax.labeling.asking import Asker, Posed
 from rlaif_jax.labeling.batch_api import BatchApi
+from rlaif_jax.labeling.batch_patience import Patience
 from rlaif_jax.labeling.batch_plan import Planner
 from rlaif_jax.labeling.batch_results import Books
 from rlaif_jax.labeling.batch_run import BatchRun
 from rlaif_jax.labeling.batches import Journal
+from rlaif_jax.labeling.ledger import Ledger
 from rlaif_jax.labeling.outcome import Outcome
 from rlaif_jax.labeling.question import Addressee, Question
 from rlaif_jax.labeling.stop import Stop, stop_on_signals
@@ -54,10 +56,13 @@ async def ask_ahead(
 
     Raises:
       UsageError: If batches of this folder are under way, and the engine is another.
+      CorruptDataError: If the ledger names a batch that the journal lacks.
       PreemptedError: If stopped by a signal, or the batches take too long.
       CommandError: If no question can be asked, or the budget is reached.
     """
     journal = Journal(out / _JOURNAL)
+    if askers:
+        _require_known(journal, askers[0].ledger)
     if config.engine != "batch":
         _require_none_under_way(journal, out, config.engine)
         return
@@ -76,6 +81,16 @@ async def ask_ahead(
 def _options(config: LabelConfig | CompleteConfig) -> BatchConfig:
     """The options of batches."""
     return config.batch or BatchConfig()
+
+
+def _require_known(journal: Journal, ledger: Ledger) -> None:
+    """Refuses to go on if nobody knows what has become of a question."""
+    known = {one.name for one in journal.entries if not one.is_done}
+    if lost := ledger.batches() - known:
+        raise CorruptDataError(
+            f"{ledger.path} has questions of batch {min(lost)}, which {_JOURNAL} beside"
+            " it does not have under way: restore both files"
+        )
 
 
 def _require_none_under_way(journal: Journal, out: Path, engine: str) -> None:
@@ -133,6 +148,9 @@ def _batch_run(
         books=books,
         journal=journal,
         config=options,
+        patience=Patience(
+            asker.chat.host, poll_s=options.poll_s, max_wait_s=options.max_wait_s
+        ),
         host=asker.chat.host,
         say=tell,
     )

@@ -54,10 +54,10 @@ async def _run(config: LabelConfig, out: Path, console: Console) -> Json:
         one for one in compared if is_usable(one.first) and is_usable(one.second)
     ]
     canaries = planted(comparisons, config.canaries)
-    asked = [*comparisons, *(one.comparison for one in canaries)]
+    planted_comparisons = [one.comparison for one in canaries]
     estimate = judging_estimate(
         config.critic,
-        asked,
+        [*comparisons, *planted_comparisons],
         orders=config.orders,
         budget_usd=config.budget_usd,
         price_share=price_share(config),
@@ -73,24 +73,25 @@ async def _run(config: LabelConfig, out: Path, console: Console) -> Json:
         tell_endpoints(asked_critics(config.critic), console)
         for outcome in await judge.probed():
             accounts.add_probe(outcome)
-        await ask_ahead(
-            config,
-            askers=judge.askers,
-            posed=lambda: itertools.chain.from_iterable(
-                map(judge.critic.questions, asked)
-            ),
-            out=out,
-            tell=console.say,
-        )
-        told = await label_canaries(canaries, judge, out) if canaries else None
         with ShardWriter(out) as shards:
             splits = {prompt.prompt_id: prompt.split for prompt in prompts}
             sealer = _Sealer(shards, config, splits)
             labels = sealer.sealed_labels()
             for label in labels:
                 accounts.add_label(label)
+            left = comparisons[len(labels) :]
+            await ask_ahead(
+                config,
+                askers=judge.askers,
+                posed=lambda: itertools.chain.from_iterable(
+                    map(judge.critic.questions, (*left, *planted_comparisons))
+                ),
+                out=out,
+                tell=console.say,
+            )
+            told = await label_canaries(canaries, judge, out) if canaries else None
             run_of_labels = label_all(
-                comparisons[len(labels) :],
+                left,
                 critic=judge.critic,
                 workers=judge.workers,
                 stop=judge.stop,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from rlaif_jax.errors import UsageError
+from rlaif_jax.errors import InternalError, UsageError
 from rlaif_jax.labeling.asking import Asker
 from rlaif_jax.labeling.batch_api import BatchApi
 from rlaif_jax.labeling.batch_results import Books
@@ -63,8 +63,23 @@ class Planner:
         Raises:
           UsageError: If a question alone is more than a batch may hold.
         """
+        try:
+            plan = await self._filled()
+        except OSError as error:
+            raise InternalError(
+                f"cannot write below {self.folder}: {error.strerror}: free some space"
+                " and run the same command again"
+            ) from error
+        if plan is None:
+            return None
+        plan.entry.size = plan.size
+        await self.books.ledger.sync()
+        return plan.entry
+
+    async def _filled(self) -> "_Plan | None":
+        """A batch with as many questions as fit."""
+        plan: _Plan | None = None
         with ExitStack() as stack:
-            plan: _Plan | None = None
             while (found := await self._next_open()) is not None:
                 question, key = found
                 line = self._line(question, key)
@@ -81,11 +96,7 @@ class Planner:
                     key, question.item, at_most_usd, batch=plan.entry.name
                 )
                 plan.add(line)
-        if plan is None:
-            return None
-        plan.entry.size = plan.size
-        await self.books.ledger.sync()
-        return plan.entry
+        return plan
 
     async def _next_open(self) -> tuple[Question, str] | None:
         """The next question that is to be asked, with its key."""

@@ -63,7 +63,7 @@ class Books:
         """Opens the questions of a batch that nobody worked on, and counts them."""
         left = self.ledger.unsettled(name).values()
         for asked in left:
-            self._settle(asked, Outcome.of_failure(why, uncertain_usd=0.0, attempts=1))
+            self._settle(asked, Outcome.of_failure(why, uncertain_usd=0.0, attempts=0))
         return len(left)
 
     async def ingest(

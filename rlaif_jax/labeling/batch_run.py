@@ -4,16 +4,14 @@ What is asked and answered is in the ledger, and what is at the provider in the 
 so a run can be killed anywhere: the next one takes the same batches up.
 """
 
-import asyncio
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from rlaif_jax import log
 from rlaif_jax.config_batch import BatchConfig
-from rlaif_jax.errors import CommandError, PreemptedError, RefusedError, UsageError
+from rlaif_jax.errors import CommandError, RefusedError, UsageError
 from rlaif_jax.labeling.batch_api import QUOTA, Batch, BatchApi
+from rlaif_jax.labeling.batch_patience import Patience
 from rlaif_jax.labeling.batch_plan import Planner
 from rlaif_jax.labeling.batch_results import Books, Tally
 from rlaif_jax.labeling.batch_search import Search
@@ -21,11 +19,7 @@ from rlaif_jax.labeling.batches import Entry, Journal
 from rlaif_jax.labeling.chat import RejectedError, TransientError
 from rlaif_jax.labeling.failures import FAILURES
 
-T = TypeVar("T")
-
-_NUM_TRIES = 6  # of a call, and of reading results that end early
-_GROWTH = 1.5  # of the time between two looks
-_LONGEST = 10.0  # times the first
+_NUM_READS = 6  # of results that end early
 
 _log = log.logger(__name__)
 
@@ -49,11 +43,10 @@ class BatchRun:
       planner: Fills the batches.
       books: Where questions are settled.
       journal: Where batches are kept.
-      config: How often, how many, how long.
+      config: How many, how often.
+      patience: Tries again, and waits.
       host: The provider's, for messages.
       say: Tells what happens to batches.
-      clock: Seconds from any origin.
-      sleep: Waits that many seconds.
     """
 
     api: BatchApi
@@ -61,16 +54,13 @@ class BatchRun:
     books: Books
     journal: Journal
     config: BatchConfig
+    patience: Patience
     host: str
     say: Callable[[str], None]
-    clock: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     _flights: list[_Flight] = field(default_factory=list, init=False)
     _is_over_quota: bool = field(default=False, init=False)
     _must_rescan: bool = field(default=False, init=False)
     _num_open: int = field(default=0, init=False)
-    _delay_s: float = field(default=0.0, init=False)
-    _begun_at: float = field(default=0.0, init=False)
 
     async def run(self) -> None:
         """Asks until all is answered, or every round is used up.
@@ -79,22 +69,20 @@ class BatchRun:
           PreemptedError: If the batches take too long, or the provider is gone.
           CommandError: If no question can be asked, or the budget is reached.
         """
-        self._begun_at = self.clock()
-        self._delay_s = self.config.poll_s
-        self._take_up()
+        await self._take_up()
         for _ in range(self.config.max_rounds):
             self._num_open = 0
             await self._ask_all_once()
             if not self._num_open:
                 return
 
-    def _take_up(self) -> None:
+    async def _take_up(self) -> None:
         """Goes on with the batches that an earlier run has left."""
         for entry in self.journal.unfinished(self.planner.addressee):
             for asked in self.books.ledger.unsettled(entry.name).values():
                 self.books.budget.reopen(asked.at_most_usd)
             if entry.state == "planned":
-                self._release(entry, "the run ended before its batch was created")
+                await self._release(entry, "the run ended before its batch was created")
             else:
                 self.say(f"taking up batch {entry.id or entry.name} ({entry.state})")
                 self._flights.append(self._flight(entry))
@@ -108,7 +96,7 @@ class BatchRun:
             if entry is not None:
                 await self._submit(entry)
             elif self._flights or self._is_over_quota:
-                await self._wait()
+                await self.patience.wait(len(self._flights))
                 await self._look_after_all()
             elif self.planner.is_short:
                 raise RefusedError(
@@ -132,16 +120,16 @@ class BatchRun:
         """Gives a planned batch to the provider."""
         spool = self.planner.spool(entry)
         try:
-            file = await self._tried(lambda: self.api.upload(spool))
+            file = await self.patience.tried(lambda: self.api.upload(spool))
             self.journal.note(entry, "uploaded", size=entry.size, file=file)
-            batch = await self._tried(
+            batch = await self.patience.tried(
                 lambda: self.api.create(entry.name, spool, file), is_repeatable=False
             )
         except TransientError as error:  # it may have been created all the same
             _log.warning("cannot tell if batch %s was created: %s", entry.name, error)
             self._flights.append(self._flight(entry))
         except (RejectedError, CommandError) as error:
-            self._release(entry, f"its batch was refused: {error}")
+            await self._release(entry, f"its batch was refused: {error}")
             if isinstance(error, RejectedError):
                 raise UsageError(f"{error}: set batch.max_requests lower") from error
             raise
@@ -155,22 +143,22 @@ class BatchRun:
         self.journal.note(flight.entry, "created", id=batch.id)
         self.planner.spool(flight.entry).unlink(missing_ok=True)
         self.say(f"batch {batch.id}: {flight.entry.size:,} questions at {self.host}")
-        self._delay_s = self.config.poll_s
+        self.patience.begin_again()
 
     async def _look_after_all(self) -> None:
         """Sees what has become of every batch."""
         for flight in [*self._flights]:
+            name = flight.entry.id or flight.entry.name
             try:
                 if flight.entry.id:
                     await self._look(flight)
                 else:
                     await self._find(flight)
             except TransientError as error:
-                name = flight.entry.id or flight.entry.name
                 _log.warning("batch %s: %s", name, error)
-                self._delay_s = max(self._delay_s, error.retry_after_s or 0.0)
+                self.patience.hold_back(error.retry_after_s or 0.0)
             except RejectedError as error:
-                raise UsageError(str(error)) from error
+                raise UsageError(f"batch {name}: {error}") from error
         if not self._flights:
             self._is_over_quota = False  # what fills it may have ended by now
 
@@ -181,34 +169,41 @@ class BatchRun:
             self.say(f"found batch {batch.id} again")
             self._created(flight, batch)
         elif flight.search.is_lost:
-            self._release(flight.entry, f"{self.host} has no such batch")
+            await self._release(flight.entry, f"{self.host} has no such batch")
 
     async def _look(self, flight: _Flight) -> None:
         """Reads the results of a batch, if it has ended."""
         entry = flight.entry
-        batch = await self.api.retrieve(entry.id)
+        try:
+            batch = await self.api.retrieve(entry.id)
+        except UsageError as error:
+            raise UsageError(
+                f"cannot read batch {entry.id}, which this folder's run has made, with"
+                f" the key of now: {error}"
+            ) from error
         if not batch.is_ended:
             return
         if entry.state == "created":
             self.journal.note(entry, "ended")
         if batch.code == QUOTA:
-            self._shrink(entry, batch)
+            await self._shrink(entry, batch)
             return
         flight.num_reads += 1
-        is_last_try = flight.num_reads >= _NUM_TRIES
+        is_last_try = flight.num_reads >= _NUM_READS
         await self.books.ingest(
             self.api, batch, entry.name, flight.tally, is_last_try=is_last_try
         )
+        await self.books.ledger.sync()  # before the journal says that it is done
         self.journal.note(entry, "ingested")
         self._flights.remove(flight)
         self._is_over_quota = False
-        self._delay_s = self.config.poll_s
+        self.patience.begin_again()
         await self._clean_up(entry, batch)
         self._count(batch, flight.tally)
 
-    def _shrink(self, entry: Entry, batch: Batch) -> None:
+    async def _shrink(self, entry: Entry, batch: Batch) -> None:
         """Takes back a batch with more tokens than the account may enqueue."""
-        self._release(entry, batch.message)
+        await self._release(entry, batch.message)
         self._is_over_quota = True
         if not self._flights:  # else what is in the queue is ours, and will leave it
             self.planner.max_requests = max(1, entry.size // 2)
@@ -246,9 +241,10 @@ class BatchRun:
         except FAILURES as error:
             _log.warning("cannot delete batch %s: %s", batch.id, error)
 
-    def _release(self, entry: Entry, why: str) -> None:
+    async def _release(self, entry: Entry, why: str) -> None:
         """Opens the questions of a batch that nobody works on."""
         self.books.release(entry.name, why)
+        await self.books.ledger.sync()  # before the journal says that it is done
         self.journal.note(entry, "released")
         self.planner.spool(entry).unlink(missing_ok=True)
         self._flights = [one for one in self._flights if one.entry is not entry]
@@ -258,41 +254,3 @@ class BatchRun:
         """A batch to be looked after."""
         search = Search(entry, api=self.api, journal=self.journal, books=self.books)
         return _Flight(entry, search)
-
-    async def _tried(
-        self, call: Callable[[], Awaitable[T]], *, is_repeatable: bool = True
-    ) -> T:
-        """What a call returns, tried several times.
-
-        Raises:
-          TransientError: If it may have done its work all the same, and must not be
-            repeated before that is known.
-          PreemptedError: If it fails every time.
-        """
-        for number in range(1, _NUM_TRIES + 1):
-            try:
-                return await call()
-            except TransientError as error:
-                if not (is_repeatable or error.is_rate_limit):
-                    raise
-                failure = error
-            _log.warning("try %d of %d: %s", number, _NUM_TRIES, failure)
-            own_s = min(self.config.poll_s, 2.0**number)
-            await self.sleep(max(own_s, failure.retry_after_s or 0.0))
-        raise PreemptedError(f"{failure}: run the same command again to go on")
-
-    async def _wait(self) -> None:
-        """Waits until it is time to look again, ever longer while nothing happens.
-
-        Raises:
-          PreemptedError: If the run has waited long enough.
-        """
-        left_s = self.config.max_wait_s - (self.clock() - self._begun_at)
-        if left_s <= 0:
-            raise PreemptedError(
-                f"{len(self._flights)} batches at {self.host} have not ended within"
-                f" batch.max_wait_s={self.config.max_wait_s:g}: they go on there; run"
-                " the same command again to read them"
-            )
-        await self.sleep(min(self._delay_s, left_s))
-        self._delay_s = min(_GROWTH * self._delay_s, _LONGEST * self.config.poll_s)

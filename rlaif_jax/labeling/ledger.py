@@ -67,7 +67,8 @@ class Ledger:
     Attributes:
       path: The file.
       spent_usd: Billed, or perhaps billed, by the runs that wrote it so far.
-      num_calls: Calls sent by all runs, this one included.
+      num_calls: Calls sent by all runs, this one included; a question in a batch that
+        was worked on is one.
     """
 
     def __init__(self, path: Path):
@@ -131,6 +132,10 @@ class Ledger:
             if asked.batch == batch
         }
 
+    def batches(self) -> set[str]:
+        """The batches that have questions without a result."""
+        return {asked.batch for asked in self._unsettled.values() if asked.batch}
+
     def asked(self, place: int) -> tuple[str, str]:
         """The key and the item of the intent at a place."""
         record = self._read(place)
@@ -163,10 +168,7 @@ class Ledger:
         """
         record = {"kind": "result", "key": key, "item": item, **result}
         record["at"] = round(time.time(), 3)
-        place = self._append(record)
-        self._unsettled.pop(_short(key), None)
-        if result["state"] != "failed":
-            self._places[_short(key)] = place
+        self._settled(record, self._append(record))
 
     async def keep_synced(self, every_s: float = 0.2) -> None:
         """Brings what was written onto the disk, group by group, until `end_sync`.
@@ -202,6 +204,24 @@ class Ledger:
         self._unsettled[short] = Unsettled(
             float(record["at_most_usd"]), earlier, place, record.get("batch", "")
         )
+
+    def _settled(self, record: Json, place: int) -> float:
+        """Takes a result in place of its question's intents.
+
+        A result settles its own attempts, or its batch. What those of a run that was
+        killed before them may cost is returned, in US dollars.
+        """
+        short = _short(record["key"])
+        if record["state"] != "failed":
+            self._places[short] = place
+        asked = self._unsettled.pop(short, None)
+        if asked is None:
+            return 0.0
+        if asked.batch and not record["attempts"]:
+            self.num_calls -= 1  # nobody worked on that batch
+        num_own = 1 if asked.batch else record["attempts"]
+        sent = (*asked.earlier_usd, asked.at_most_usd)
+        return sum(sent[: max(0, len(sent) - num_own)])
 
     def _append(self, record: Json) -> int:
         """Writes one line with one call, and returns its place."""
@@ -249,22 +269,13 @@ class Ledger:
         )
 
     def _index(self, record: Json, place: int) -> None:
-        """Takes one record of an earlier run into account.
-
-        A result settles its own attempts, not those of a run that was killed before.
-        """
+        """Takes one record of an earlier run into account."""
         if record["kind"] == "intent":
             self.num_calls += 1
             self._intended(record, place)
             return
-        short = _short(record["key"])
-        asked = self._unsettled.pop(short, None)
-        if asked is not None:
-            sent = (*asked.earlier_usd, asked.at_most_usd)
-            self.spent_usd += sum(sent[: max(0, len(sent) - record["attempts"])])
         self.spent_usd += record["cost_usd"] + record["uncertain_usd"]
-        if record["state"] != "failed":
-            self._places[short] = place
+        self.spent_usd += self._settled(record, place)
 
     def _repair(self, number: int, line: bytes, *, is_last: bool) -> None:
         """Cuts a torn last line off; refuses any other damage."""

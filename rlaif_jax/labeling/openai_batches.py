@@ -131,7 +131,7 @@ def _batch(document: Json) -> Batch:
     counts = document.get("request_counts") or {}
     told = ((document.get("errors") or {}).get("data") or [{}])[0]
     files = (document.get("output_file_id"), document.get("error_file_id"))
-    is_counted = status in _ENDED and counts.get("total")
+    is_counted = status == "completed" and counts.get("total")
     return Batch(
         id=safe_id(document["id"]),
         is_ended=status in _ENDED,

@@ -12,11 +12,10 @@ from rlaif_jax.commands.console import Console
 from rlaif_jax.config import LabelConfig
 from rlaif_jax.config_file import validate
 from rlaif_jax.files import write_records
-from rlaif_jax.labeling.anthropic_batches import AnthropicBatches
+from rlaif_jax.labeling.batch_patience import Patience
 from rlaif_jax.labeling.batch_results import Books
 from rlaif_jax.labeling.batches import Journal
 from rlaif_jax.labeling.ledger import Ledger
-from rlaif_jax.labeling.openai_batches import OpenAIBatches
 from rlaif_jax.records import Completion, Message, Prompt
 
 
@@ -59,15 +58,17 @@ def dies_after(kind, name, is_it):
     setattr(kind, name, dying)
 
 
-def dies_once_created(api):
+def dies_once_created():
     """Has the process killed when the provider has a batch, and nobody knows."""
-    real = api.create
+    real = Patience.tried
 
-    async def create(*args):
-        await real(*args)
-        os.kill(os.getpid(), signal.SIGKILL)
+    async def tried(*args, is_repeatable=True):
+        result = await real(*args, is_repeatable=is_repeatable)
+        if not is_repeatable:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
 
-    api.create = create
+    Patience.tried = tried
 
 
 _num_calls = itertools.count(1)
@@ -81,7 +82,7 @@ PLACES = {
     "planned": lambda: dies_after(Journal, "plan", lambda *args: True),
     "intended": lambda: dies_after(Ledger, "intend", third),
     "ingesting": lambda: dies_after(Books, "_settle", third),
-    "orphan": lambda: [*map(dies_once_created, (OpenAIBatches, AnthropicBatches))],
+    "orphan": dies_once_created,
 }
 
 

@@ -37,7 +37,7 @@ class BatchServer:
       batches: By id, the oldest first.
       looks: Retrievals before a batch ends; None: it never does.
       ends: How the next batches end: completed, expired, quota, invalid, empty.
-      create_faults: Of creations: 500, 500-after (it was created), 429, 400.
+      create_faults: Of creations: 500-after (it was created), or a status.
       result_faults: Of results: truncated, short, twice, unknown, garbage.
       statuses: Of the lines of all batches, one each; 200 if there is none.
       capacity: Requests that may wait for a model at a time; no limit if None.
@@ -117,7 +117,7 @@ class BatchServer:
     async def _create(self, request):
         fault = self.create_faults.popleft() if self.create_faults else ""
         if fault and fault != "500-after":
-            return _failed(int(fault))
+            return _failed(int(fault), request.headers["Authorization"])
         document = json.loads(await request.read())
         self.documents.append(document)
         if "input_file_id" in document:
@@ -233,8 +233,8 @@ def _joined(lines):
     return b"".join(json.dumps(line).encode() + b"\n" for line in reversed(lines))
 
 
-def _failed(status):
-    error = {"type": _KINDS.get(status, "not_found_error"), "message": "no"}
+def _failed(status, message="no"):  # some servers repeat the key
+    error = {"type": _KINDS.get(status, "not_found_error"), "message": message}
     return web.json_response({"type": "error", "error": error}, status=status)
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import importlib.util
 import json
+import logging
 import os
 import signal
 import sys
@@ -14,7 +15,7 @@ from rlaif_jax.commands import complete, label
 from rlaif_jax.commands.console import Console
 from rlaif_jax.config import CompleteConfig, LabelConfig
 from rlaif_jax.config_file import validate
-from rlaif_jax.errors import PreemptedError, RefusedError, UsageError
+from rlaif_jax.errors import CorruptDataError, PreemptedError, RefusedError, UsageError
 
 pytestmark = pytest.mark.anyio
 SCRIPT = Path(__file__).with_name("batch_once.py")
@@ -59,11 +60,20 @@ def run(tmp_path, critic):
     """Labels in this process, off the main thread; gives the result."""
     load_script().write_input(tmp_path, NUMBER)
 
-    async def call(api, *, out="batch", engine="batch", usd=1.0, batch=(), **fields):
+    async def call(
+        api,
+        *,
+        out="batch",
+        engine="batch",
+        usd=1.0,
+        batch=(),
+        api_key_env=None,
+        **fields,
+    ):
         if engine == "batch":
             fields["batch"] = {"poll_s": 0.01, "max_requests": 7} | dict(batch)
         document = load_script().document(
-            tmp_path, critic(api, usd), engine=engine, **fields
+            tmp_path, critic(api, usd, api_key_env=api_key_env), engine=engine, **fields
         )
         console = Said()
         call.lines = console.lines
@@ -110,7 +120,7 @@ async def test_batches_label_as_calls_do_at_half_the_price(run, as_live, batches
 
 @pytest.fixture
 async def started(tmp_path, critic):
-    """Starts `label` with batches as a process that may die on the way."""
+    """Starts `label` with batches: the command, or a process that dies on the way."""
     load_script().write_input(tmp_path, NUMBER)
     processes = []
 
@@ -119,12 +129,15 @@ async def started(tmp_path, critic):
         document = load_script().document(
             tmp_path, critic(api), engine="batch", batch=options
         )
+        config, out = tmp_path / "label.yaml", str(tmp_path / "batch")
+        config.write_text(json.dumps(document))
+        if place:
+            command = [str(SCRIPT), json.dumps(document), out, place]
+        else:
+            command = ["-m", "rlaif_jax", "label", str(config), "--out", out]
         process = await asyncio.create_subprocess_exec(
             sys.executable,
-            str(SCRIPT),
-            json.dumps(document),
-            str(tmp_path / "batch"),
-            place,
+            *command,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             env=os.environ | {"PYTHONPATH": str(ROOT)},
@@ -188,7 +201,7 @@ async def test_a_signal_ends_the_waiting_and_the_batch_goes_on(
         await asyncio.sleep(0.02)
     process.send_signal(number)
     _, stderr = await process.communicate()
-    assert b"PreemptedError: stopped by" in stderr
+    assert process.returncode == 75 and b"stopped by SIG" in stderr
     assert [one["kind"] for one in journal(run.out)][-1] == "created"
     batches.looks = 1
     await run("openai")
@@ -391,3 +404,69 @@ async def test_completions_are_those_of_calls(critic, batches, server, tmp_path,
         made[engine] = (out / "completions.jsonl").read_bytes(), result["cost_usd"]
     assert made["batch"] == made["local"]
     assert len(batches.batches) == 1 and len(server.requests) == NUMBER
+
+
+@pytest.mark.parametrize("api", ["openai", "anthropic"])
+async def test_the_key_is_in_no_message_and_no_file(
+    run, batches, monkeypatch, caplog, api
+):
+    monkeypatch.setenv("K", "planted-key-9f8e7d")
+    caplog.set_level(logging.DEBUG)
+    batches.create_faults.extend(["500", "429", "401"])
+    with pytest.raises(UsageError, match="answered 401") as caught:
+        await run(api, api_key_env="K", batch={"max_requests": 50})
+    files = [path for path in run.out.rglob("*") if path.is_file()]
+    written = [path.read_text(errors="replace") for path in files]
+    for text in (str(caught.value), caplog.text, *run.lines, *written):
+        assert "planted-key" not in text
+    assert {"ledger.jsonl", "batches.jsonl"} <= {path.name for path in files}
+
+
+async def test_a_busy_provider_is_asked_again_for_a_while(run, batches):
+    batches.create_faults.extend(["429"] * 5)
+    await run("openai", batch={"max_requests": 50})
+    batches.create_faults.extend(["429"] * 6)
+    with pytest.raises(PreemptedError, match=r"answered 429 .*run the same command"):
+        await run("openai", out="other", batch={"max_requests": 50})
+
+
+async def test_a_lost_journal_is_missed(run, batches):
+    batches.looks = None
+    with pytest.raises(PreemptedError):
+        await run("openai", batch={"max_wait_s": 0.05})
+    (run.out / "batches.jsonl").unlink()
+    for engine in ("batch", "local"):
+        with pytest.raises(CorruptDataError, match=r"batches\.jsonl .*restore both"):
+            await run("openai", engine=engine)
+
+
+async def test_what_was_sealed_without_an_answer_is_in_no_later_batch(run, batches):
+    batches.ends.append("expired")
+    options = {"max_requests": 50, "max_rounds": 1}
+    result = await run("openai", batch=options, max_unanswered=13)
+    assert await run("openai", max_unanswered=13) == result
+    assert len(batches.batches) == 1
+
+
+async def test_a_batch_of_another_account_is_named(run, batches):
+    batches.looks = None
+    with pytest.raises(PreemptedError):
+        await run("openai", batch={"max_wait_s": 0.05, "max_requests": 50})
+    batches.batches.clear()
+    with pytest.raises(UsageError, match=r"cannot read batch batch_0, .* answered 404"):
+        await run("openai")
+
+
+async def test_a_short_budget_lets_every_model_of_a_jury_read_its_batches(
+    run, critic, batches, tmp_path
+):
+    jury = {"api": "jury", "critics": [critic("openai"), critic("anthropic")]}
+    document = load_script().document(
+        tmp_path, jury, engine="batch", batch={"poll_s": 0.01}, budget_usd=0.03
+    )
+    config = validate(LabelConfig, document)
+    with pytest.raises(RefusedError, match="budget reached"):
+        await asyncio.to_thread(label.run, config, run.out, Console(quiet=True))
+    states = [one["kind"] for one in journal(run.out)]
+    made = len(batches.batches)
+    assert 1 <= made <= 2 and states.count("ingested") == made

@@ -210,10 +210,12 @@ def test_what_a_batch_asks_is_told_until_its_result(tmp_path):
             assert ledger.asked(asked.place) == (KEY, "pair:ab")
             assert ledger.is_spoken_for(KEY) and ledger.is_spoken_for(other)
     with Ledger(path) as ledger:
-        ledger.close_question(other, "pair:ba", result(state="failed", cost_usd=0.0))
+        unsent = result(state="failed", cost_usd=0.0, attempts=0)
+        ledger.close_question(other, "pair:ba", unsent)
         assert not ledger.unsettled("two") and not ledger.is_spoken_for(other)
-        ledger.close_question(KEY, "pair:ab", result())
+        ledger.close_question(KEY, "pair:ab", result(attempts=1))
         assert ledger.is_spoken_for(KEY) and not ledger.unsettled("one")
     with Ledger(path) as ledger:
         assert ledger.spent_usd == 0.25 + 0.5  # and what the killed call may have
         assert ledger.find(KEY) is not None
+        assert ledger.num_calls == 2  # the batch of the other was never sent
