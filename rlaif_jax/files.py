@@ -147,13 +147,21 @@ def read_records(path: Path, kind: type[RecordT]) -> Iterator[RecordT]:
     """
     require_file(path, f"{kind.__name__} file")
     for number, line in enumerate(read_text(path).split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            yield kind.model_validate_json(line)
-        except pydantic.ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"])) or "line"
-            raise CorruptDataError(
-                f"{path}:{number} is not a {kind.__name__}: {where}: {first['msg']}"
-            ) from error
+        if line.strip():
+            yield parse_record(line, kind, f"{path}:{number}")
+
+
+def parse_record(line: str | bytes, kind: type[RecordT], where: str) -> RecordT:
+    """The record in one JSON line.
+
+    Raises:
+      CorruptDataError: If it is not such a record; the message begins with `where`.
+    """
+    try:
+        return kind.model_validate_json(line)
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"])) or "line"
+        raise CorruptDataError(
+            f"{where} is not a {kind.__name__}: {field}: {first['msg']}"
+        ) from error

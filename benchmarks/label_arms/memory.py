@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from inputs import comparisons
 
@@ -41,6 +41,7 @@ class InstantChat:
     """Answers at once, after it has let the others have a turn."""
 
     api, model, identity, host = "openai", "instant", "instant", "nowhere"
+    settings: ClassVar[dict[str, str]] = {}
 
     async def ask(
         self,
@@ -60,13 +61,17 @@ class InstantChat:
             request_id="r",
         )
 
+    def request(self, messages: Sequence[Message], **options: Any) -> dict[str, Any]:
+        """Asks for nothing apart from a call."""
+        raise NotImplementedError
+
     async def close(self) -> None:
         """Has nothing to close."""
 
 
 async def main(steps: Sequence[int]) -> None:
     """Labels as many as the last step says."""
-    session._OPENERS["openai"] = lambda config, api_key: InstantChat()
+    session._OPENERS["openai"] = lambda endpoint, api_key: InstantChat()
     rows, begun_at = [], time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "ledger.jsonl"

@@ -4,6 +4,7 @@ The whole input is estimated, whatever earlier runs have answered of it, so that
 that is taken up again tells the same.
 """
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 
 from rlaif_jax.commands.console import Console
@@ -20,6 +21,7 @@ from rlaif_jax.labeling.budget import Budget, endpoint_prices
 from rlaif_jax.labeling.critic import judging_questions
 from rlaif_jax.labeling.endpoint import endpoint_host
 from rlaif_jax.labeling.estimate import Estimate
+from rlaif_jax.labeling.places import Places
 from rlaif_jax.labeling.probing import QUESTION
 from rlaif_jax.labeling.question import Addressee, Question
 from rlaif_jax.labeling.teacher import writing_question
@@ -31,6 +33,7 @@ def judging_estimate(
     config: CriticConfig | RecordedConfig | JuryConfig,
     comparisons: Sequence[Comparison],
     *,
+    canaries: Sequence[Comparison] = (),
     orders: Orders,
     budget_usd: float | None,
     price_share: float = 1.0,
@@ -43,6 +46,7 @@ def judging_estimate(
     Args:
       config: The critic.
       comparisons: All that are to be judged.
+      canaries: Those that are planted beside them.
       orders: In which each is shown.
       budget_usd: What the run may spend, for the refusal of unknown prices.
       price_share: What is paid of the listed prices.
@@ -51,11 +55,14 @@ def judging_estimate(
       UsageError: If there is no such template, or it does not suit the verdicts.
       RefusedError: If a price is unknown.
     """
-    asked: set[bytes] = set()
+    asked = Places()
     parts: list[Estimate] = []
     for critic in asked_critics(config):
         prices = endpoint_prices(critic, budget_usd)
-        questions = _judge_questions(comparisons, orders, critic)
+        questions = itertools.chain(
+            _judge_questions(comparisons, orders, critic),
+            _judge_questions(canaries, orders, critic),
+        )
         parts.append(
             Estimate.of(
                 _new(questions, critic, asked),
@@ -86,7 +93,7 @@ def writing_estimate(
     if isinstance(config, RecordedConfig):
         return Estimate.total([])
     return Estimate.of(
-        _new((writing_question(one, seed=seed) for one in prompts), config, set()),
+        _new((writing_question(one, seed=seed) for one in prompts), config, Places()),
         max_tokens=config.max_tokens,
         prices=endpoint_prices(config, budget_usd).times(price_share),
     )
@@ -167,12 +174,12 @@ def _judge_questions(
 
 
 def _new(
-    questions: Iterable[Question], config: EndpointConfig, asked: set[bytes]
+    questions: Iterable[Question], config: EndpointConfig, asked: Places
 ) -> Iterator[Sequence[Message]]:
     """The prompts of questions whose answers will not be in the ledger by then."""
     addressee = Addressee.of(config)
     for question in questions:
         key = bytes.fromhex(addressee.key(question)[:32])
-        if key not in asked:
-            asked.add(key)
+        if asked.get(key) is None:
+            asked[key] = 0
             yield question.messages

@@ -17,15 +17,26 @@ def read_prompts(path: Path, splits: Sequence[str]) -> list[Prompt]:
       CorruptDataError: If a line is not a prompt.
     """
     prompts = list(read_records(path, Prompt))
+    kept = [prompt for prompt in prompts if not splits or prompt.split in splits]
     found = {prompt.split for prompt in prompts}
+    require_splits(path, splits, found, is_empty=not kept)
+    return kept
+
+
+def require_splits(
+    path: Path, splits: Sequence[str], found: set[str], *, is_empty: bool
+) -> None:
+    """Makes sure that a file of prompts holds what is wanted of it.
+
+    Raises:
+      UsageError: If it has no prompt of a split, or none at all.
+    """
     if unknown := set(splits) - found:
         raise UsageError(
             f"{path} has no prompt of split {min(unknown)!r}, only of {sorted(found)}"
         )
-    kept = [prompt for prompt in prompts if not splits or prompt.split in splits]
-    if not kept:
+    if is_empty:
         raise UsageError(f"{path} holds no prompts")
-    return kept
 
 
 def read_completions(path: Path) -> dict[str, list[Completion]]:
@@ -67,13 +78,24 @@ def nth_completions(
     """
     found = read_completions(path)
     missing = [p.prompt_id for p in prompts if len(found.get(p.prompt_id, ())) <= nth]
+    require_completions(path, missing, total=len(prompts), nth=nth)
+    return [found[prompt.prompt_id][nth] for prompt in prompts]
+
+
+def require_completions(
+    path: Path, missing: Sequence[str], *, total: int, nth: int
+) -> None:
+    """Makes sure that a file has a completion of every prompt.
+
+    Raises:
+      UsageError: If some prompts have none, or none of that number.
+    """
     if missing:
         what = "completions" if nth == 0 else f"completion number {nth + 1}"
         raise UsageError(
-            f"{path} lacks {what} of {len(missing)} of {len(prompts)} prompts,"
+            f"{path} lacks {what} of {len(missing)} of {total} prompts,"
             f" {missing[0]} the first: complete or sample those splits too"
         )
-    return [found[prompt.prompt_id][nth] for prompt in prompts]
 
 
 def file_comparisons(prompts: Sequence[Prompt], *paths: Path) -> list[Comparison]:

@@ -2,12 +2,13 @@
 
 import asyncio
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import aclosing
 from pathlib import Path
 
 from rlaif_jax.commands.batching import ask_ahead, price_share
 from rlaif_jax.commands.canaries import label_canaries
+from rlaif_jax.commands.comparing import read_comparisons
 from rlaif_jax.commands.console import Console
 from rlaif_jax.commands.estimating import (
     dry_result,
@@ -18,7 +19,6 @@ from rlaif_jax.commands.estimating import (
     tell_endpoints,
     tell_estimate,
 )
-from rlaif_jax.commands.inputs import file_comparisons, is_usable, read_prompts
 from rlaif_jax.commands.judging import open_judge
 from rlaif_jax.config import LabelConfig
 from rlaif_jax.config_parts import asked_critics
@@ -48,16 +48,16 @@ def run(config: LabelConfig, out: Path, console: Console) -> Json:
 
 
 async def _run(config: LabelConfig, out: Path, console: Console) -> Json:
-    prompts = read_prompts(config.prompts, config.splits)
-    compared = file_comparisons(prompts, config.first, config.second, *config.others)
-    comparisons = [
-        one for one in compared if is_usable(one.first) and is_usable(one.second)
-    ]
+    compared = read_comparisons(
+        config.prompts, config.splits, (config.first, config.second, *config.others)
+    )
+    comparisons = compared.comparisons
     canaries = planted(comparisons, config.canaries)
     planted_comparisons = [one.comparison for one in canaries]
     estimate = judging_estimate(
         config.critic,
-        [*comparisons, *planted_comparisons],
+        comparisons,
+        canaries=planted_comparisons,
         orders=config.orders,
         budget_usd=config.budget_usd,
         price_share=price_share(config),
@@ -74,17 +74,18 @@ async def _run(config: LabelConfig, out: Path, console: Console) -> Json:
         for outcome in await judge.probed():
             accounts.add_probe(outcome)
         with ShardWriter(out) as shards:
-            splits = {prompt.prompt_id: prompt.split for prompt in prompts}
-            sealer = _Sealer(shards, config, splits)
-            labels = sealer.sealed_labels()
-            for label in labels:
+            sealer = _Sealer(shards, config, compared.splits)
+            for label in sealer.sealed_labels():
                 accounts.add_label(label)
-            left = comparisons[len(labels) :]
+            left = comparisons[accounts.done :]
             await ask_ahead(
                 config,
                 askers=judge.askers,
                 posed=lambda: itertools.chain.from_iterable(
-                    map(judge.critic.questions, (*left, *planted_comparisons))
+                    map(
+                        judge.critic.questions,
+                        itertools.chain(left, planted_comparisons),
+                    )
                 ),
                 out=out,
                 tell=console.say,
@@ -104,16 +105,16 @@ async def _run(config: LabelConfig, out: Path, console: Console) -> Json:
                 ),
             )
             async with aclosing(run_of_labels):
-                async for label in run_of_labels:
+                async for label in run_of_labels:  # counted when it comes
                     if not accounts.is_short:  # else a later run seals from here on
-                        sealer.take(comparisons[len(labels) : len(labels) + 2], label)
-                    labels.append(label)
+                        place = accounts.done - 1
+                        sealer.take(comparisons[place : place + 2], label)
             sealer.finish()
             manifest = shards.manifest
     result = _result(accounts, estimate, manifest)
     if told is not None:
         result["canaries"] = told
-    result["unusable"] = len(compared) - len(comparisons)
+    result["unusable"] = compared.num_unusable
     write_json(out / "label.json", result)
     return result
 
@@ -137,11 +138,10 @@ class _Sealer:
         self._splits = splits
         self._block: list[tuple[Comparison, Label]] = []
 
-    def sealed_labels(self) -> list[Label]:
+    def sealed_labels(self) -> Iterator[Label]:
         """The labels of every block that an earlier run sealed."""
-        num_blocks = len(self._shards.manifest.entries)
-        paths = [self._labels_file(block) for block in range(num_blocks)]
-        return [label for path in paths for label in read_records(path, Label)]
+        for block in range(len(self._shards.manifest.entries)):
+            yield from read_records(self._labels_file(block), Label)
 
     def take(self, comparisons: Sequence[Comparison], label: Label) -> None:
         """Adds the label of the first comparison; the second one, if any, is next."""

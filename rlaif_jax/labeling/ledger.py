@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from rlaif_jax import log
 from rlaif_jax.errors import CorruptDataError, InternalError, UsageError
 from rlaif_jax.files import sync_folder
+from rlaif_jax.labeling.places import Places
 from rlaif_jax.records import Message
 from rlaif_jax.typing import Json
 
@@ -26,7 +27,7 @@ _log = log.logger(__name__)
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 _VERSION = 1  # of the key
-_LENGTH_BITS = 32
+_LENGTH_BITS = 26  # of a line: 64 MiB; 38 bits are left for where it stands
 _LENGTH = (1 << _LENGTH_BITS) - 1
 
 
@@ -61,8 +62,8 @@ class Unsettled(NamedTuple):
 class Ledger:
     """An append-only log of calls, and the index of the questions it answers.
 
-    Only 16 bytes of a key and a place in the file are held in memory for a question.
-    A call or batch under way takes a little more.
+    Of a question, 16 bytes of its key and a place in the file are held in memory. A
+    call or batch under way takes a little more.
 
     Attributes:
       path: The file.
@@ -83,7 +84,7 @@ class Ledger:
         self.num_calls = 0
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
-        self._places: dict[bytes, int] = {}  # key -> offset and length, in one number
+        self._places = Places()  # key -> offset and length, in one number
         self._unsettled: dict[bytes, Unsettled] = {}
         self._size = 0
         self._written = asyncio.Event()
@@ -122,7 +123,8 @@ class Ledger:
         """Whether a question is closed, or in a batch whose results will tell."""
         short = _short(key)
         asked = self._unsettled.get(short)
-        return short in self._places or (asked is not None and bool(asked.batch))
+        is_closed = self._places.get(short) is not None
+        return is_closed or (asked is not None and bool(asked.batch))
 
     def unsettled(self, batch: str) -> dict[bytes, Unsettled]:
         """The questions of a batch without a result, by the first 16 bytes of keys."""
@@ -226,6 +228,8 @@ class Ledger:
     def _append(self, record: Json) -> int:
         """Writes one line with one call, and returns its place."""
         line = _encode(record).encode("ascii") + b"\n"
+        if len(line) > _LENGTH:
+            raise InternalError(f"a record of {len(line):,} bytes is no answer")
         offset = self._size
         try:
             written = os.write(self._file, line)

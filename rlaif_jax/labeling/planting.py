@@ -62,7 +62,10 @@ def planted(comparisons: Sequence[Comparison], number: int) -> list[Planted]:
     """
     if not number:
         return []
-    prompts = list({one.prompt_id: one for one in comparisons}.values())
+    first_places: dict[str, int] = {}
+    for place, one in enumerate(comparisons):
+        first_places.setdefault(one.prompt_id, place)
+    prompts = list(first_places.values())
     if len(prompts) < 2:
         raise UsageError(
             f"canaries={number} needs the answers to two prompts at least: set it to 0"
@@ -74,8 +77,8 @@ def planted(comparisons: Sequence[Comparison], number: int) -> list[Planted]:
         one
         for count, place in enumerate(places)
         for one in _about(
-            prompts[place],
-            wrong=prompts[(place + half) % len(prompts)].first.text,
+            comparisons[prompts[place]],
+            wrong=comparisons[prompts[(place + half) % len(prompts)]].first.text,
             injection=INJECTIONS[count % len(INJECTIONS)],
         )
     ]

@@ -165,7 +165,7 @@ async def test_what_nobody_worked_on_is_open_and_free(books):
     assert books.budget.spent_usd == 0.0 and not books.ledger.is_spoken_for(KEYS[0])
     lines = books.ledger.path.read_text().splitlines()
     last = json.loads(lines[-1])
-    assert (last["error"], last["attempts"]) == ("never created", 1)
+    assert (last["error"], last["attempts"]) == ("never created", 0)
 
 
 def test_what_is_no_key_is_nobodys():

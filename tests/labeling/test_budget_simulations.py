@@ -8,6 +8,7 @@ random moments: its ledger takes no further byte, and its tasks are gone.
 import asyncio
 import contextlib
 import random
+from typing import ClassVar
 
 import pytest
 
@@ -21,6 +22,7 @@ from rlaif_jax.labeling.concurrency import Concurrency
 from rlaif_jax.labeling.ledger import Ledger
 from rlaif_jax.labeling.limits import Limits
 from rlaif_jax.labeling.pipeline import in_order
+from rlaif_jax.labeling.question import Question
 from rlaif_jax.labeling.stop import Stop
 from rlaif_jax.labeling.tokens import most_prompt_tokens
 from rlaif_jax.labeling.watchdog import Watchdog
@@ -36,6 +38,7 @@ class Provider:
     """Answers, fails, and bills; all of it drawn from one seed."""
 
     api, model, identity, host = "openai", "m", "http://h", "h"
+    settings: ClassVar[dict[str, str]] = {}
 
     def __init__(self, draw, prices):
         self.draw = draw
@@ -57,6 +60,9 @@ class Provider:
         for _ in range(self.draw.randrange(4)):
             await asyncio.sleep(0)
         return end(usage, self.draw)
+
+    def request(self, messages, **options):
+        raise AssertionError("nothing of a call is asked apart")
 
     async def close(self):
         pass
@@ -161,7 +167,9 @@ async def live(asker, questions, *, workers, dies_after):
     async def work(number):
         text = f"question {number} " + "x" * (37 * number % 200)
         messages = (Message(role="user", content=text),)
-        return await asker.ask_once(messages, item=str(number), template_hash="t")
+        return await asker.ask_once(
+            Question(messages=messages, item=str(number), template_hash="t")
+        )
 
     async def run():
         outcomes = in_order(range(questions), work, workers=workers, stop=asker.stop)
