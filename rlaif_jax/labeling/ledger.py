@@ -223,7 +223,7 @@ class Ledger:
             self.num_calls -= 1  # nobody worked on that batch
         num_own = 1 if asked.batch else record["attempts"]
         sent = (*asked.earlier_usd, asked.at_most_usd)
-        return sum(sent[: max(0, len(sent) - num_own)])
+        return sum(sent[: max(0, len(sent) - num_own)], start=0.0)
 
     def _append(self, record: Json) -> int:
         """Writes one line with one call, and returns its place."""
