@@ -8,6 +8,7 @@ from rlaif_jax.labeling.batch_results import Books, short_key
 from rlaif_jax.labeling.batches import Entry, Journal
 
 _SKEW_S = 600.0  # between our clock and a provider's
+_NUM_PROBED = 100  # results of others, before a batch is taken for theirs
 _NUM_LISTINGS = 3  # without a batch, before it is taken for never created
 
 
@@ -40,10 +41,11 @@ class Search:
             async for batch in candidates:
                 if batch.name is not None:
                     return batch
-                if not batch.is_ended:
+                is_ours = await self._is_ours(batch)
+                if is_ours is None:
                     self._num_listings = 0
                     return None
-                if await self._is_ours(batch):
+                if is_ours:
                     return batch
                 self._others.add(batch.id)
         self._num_listings += 1
@@ -62,13 +64,23 @@ class Search:
             if batch.id not in known and (is_named or is_alike):
                 yield batch
 
-    async def _is_ours(self, batch: Batch) -> bool:
-        """Whether the first result of a batch is about one of our questions."""
+    async def _is_ours(self, batch: Batch) -> bool | None:
+        """Whether one of the first results of a batch is about one of our questions.
+
+        None as long as there is no result to tell.
+        """
+        if not batch.is_ended:
+            return None
         keys = self._books.ledger.unsettled(self._entry.name)
+        num_others = 0
         async with aclosing(self._api.lines(batch)) as lines:
             async for line in lines:
                 try:
-                    return short_key(self._api.result(line).custom_id) in keys
+                    if short_key(self._api.result(line).custom_id) in keys:
+                        return True
                 except ValueError:
                     continue
-        return False
+                num_others += 1
+                if num_others == _NUM_PROBED:
+                    break
+        return False if num_others else None

@@ -38,7 +38,8 @@ class BatchServer:
       looks: Retrievals before a batch ends; None: it never does.
       ends: How the next batches end: completed, expired, quota, invalid, empty.
       create_faults: Of creations: 500-after (it was created), or a status.
-      result_faults: Of results: truncated, short, twice, unknown, garbage.
+      result_faults: Of results: truncated, short, nothing, twice, unknown,
+        garbage.
       statuses: Of the lines of all batches, one each; 200 if there is none.
       capacity: Requests that may wait for a model at a time; no limit if None.
       deleted: Files and batches.
@@ -217,6 +218,8 @@ class BatchServer:
             return response
         if fault == "short":
             lines = lines[: len(lines) // 2]
+        if fault == "nothing":
+            lines = []
         if fault == "twice":
             lines *= 2
         if fault == "unknown":

@@ -85,3 +85,13 @@ async def test_a_name_tells_at_once_and_a_size_only_with_results(lost, batches):
             assert await search.found() is None and not search.is_lost
         batches.looks = 0
     assert (await search.found()) is not None
+
+
+async def test_results_without_a_line_tell_nothing(lost, batches):
+    api, search, *_ = lost
+    ours = batches.add(api, requests(KEYS), source="file-7")
+    batches.looks = 0
+    batches.result_faults.extend([*["nothing"] * 5, "unknown"])
+    for _ in range(5 if api == "anthropic" else 0):
+        assert await search.found() is None and not search.is_lost
+    assert (await search.found()).id == ours.id
