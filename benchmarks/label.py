@@ -11,8 +11,9 @@ interpreters of environments with AlpacaEval and distilabel. Every arm has a pro
 its own, one runs at a time, and the arms take turns; what is slow by far (the SDKs'
 default transport, other tools) runs in the first round alone, and the tools on fewer
 comparisons. The steady rate is that between 30 % and 90 % of the calls: without the
-start, and without the last ones. The share of a processor that the server used says
-whether it held anybody back.
+start, and without the last ones. Where processors are shared with other work, the
+processor time of a call tells more than the rate. The share of a processor that the
+server used says whether it held anybody back.
 
 Memory: the pipeline labels ever more comparisons, which are made as they are asked
 for, with a chat model in the same process that answers at once.
@@ -74,8 +75,8 @@ def arguments() -> argparse.Namespace:
     race.set_defaults(measure=throughput)
     for peer in PEERS.values():
         race.add_argument(f"--{peer}", help="a Python with it")
-    race.add_argument("--rounds", type=int, default=3)
-    race.add_argument("--seconds", type=float, default=6.0, help="of a run, about")
+    race.add_argument("--rounds", type=int, default=2)
+    race.add_argument("--seconds", type=float, default=3.0, help="of a run, about")
     race.add_argument("--latencies", type=float, nargs="+", default=LATENCIES_S)
     race.add_argument("--in-flight", type=int, nargs="+", default=IN_FLIGHT)
     race.add_argument("--arms", nargs="+", help="only these")
@@ -164,14 +165,12 @@ def row(arm: str, runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
         name: statistics.median(one[name] for one in mine) for name in mine[0]
     }
     found["all_steady"] = [one["steady_calls_per_second"] for one in mine]
-    bare = runs.get(f"{OURS.get(arm, 'openai')} aiohttp", [])
-    ratios = [
-        one["steady_calls_per_second"] / other["steady_calls_per_second"]
-        for one, other in zip(mine, bare, strict=False)
-        if "failed" not in other
-    ]
-    if ratios:
-        found["over_bare_aiohttp"] = round(statistics.median(ratios), 3)
+    api = "openai" if arm in PEERS else OURS.get(arm, arm).partition(" ")[0]
+    bare = runs.get(f"{api} aiohttp")
+    if bare and not any("failed" in one for one in bare):
+        for name in ("steady_calls_per_second", "cpu_ms_a_call"):
+            ratios = [a[name] / b[name] for a, b in zip(mine, bare, strict=False)]
+            found[f"{name}_over_bare"] = round(statistics.median(ratios), 3)
     return found
 
 

@@ -25,6 +25,7 @@ from rlaif_jax.labeling.accounts import Accounts
 from rlaif_jax.labeling.chat import Answer
 from rlaif_jax.labeling.critic import ChatCritic
 from rlaif_jax.labeling.pipeline import label_all
+from rlaif_jax.labeling.places import Places
 from rlaif_jax.records import Message, Usage
 
 CONFIG = CriticConfig(
@@ -100,17 +101,18 @@ async def main(steps: Sequence[int]) -> None:
 
 
 def told(
-    done: int, places: dict[bytes, int], ledger_bytes: int, begun_at: float
+    done: int, places: Places, ledger_bytes: int, begun_at: float
 ) -> dict[str, Any]:
     """What is held after so many comparisons, a question each."""
     page = resource.getpagesize()
     resident = int(Path("/proc/self/statm").read_text().split()[1]) * page
-    key, place = next(iter(places.items()))
-    entries = len(places) * (sys.getsizeof(key) + sys.getsizeof(place))
+    recent = places._recent
+    entries = sum(map(sys.getsizeof, [*recent.keys(), *recent.values()]))
+    arrays = places._keys.nbytes + places._values.nbytes
     return {
         "comparisons": done,
         "rss_bytes": resident,
-        "index_bytes": sys.getsizeof(places) + entries,
+        "index_bytes": sys.getsizeof(recent) + entries + arrays,
         "ledger_bytes": ledger_bytes,
         "seconds": round(time.monotonic() - begun_at, 1),
     }

@@ -244,4 +244,6 @@ def show(result: Json, out: Path) -> None:
     counts = ", ".join(f"{name} {count}" for name, count in result["labels"].items())
     print(f"{result['comparisons']} comparisons: {counts}")
     print(f"{result['pairs']} pairs in {result['shards']} shards: {out}")
+    if "canaries" in result:
+        print(f"{result['canaries']['comparisons']} canaries: see `audit`")
     show_spent(result)

@@ -28,7 +28,7 @@ class Places:
     def get(self, key: bytes) -> int | None:
         """The number that was kept under a key of 16 bytes; None if there is none."""
         value = self._recent.get(key)
-        if value is not None:
+        if value is not None or not len(self._keys):
             return value
         place = int(np.searchsorted(self._keys, np.bytes_(key)))
         # NumPy leaves zeros at the end out, of all keys alike

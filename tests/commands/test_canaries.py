@@ -107,7 +107,7 @@ def sealed(out):
 
 
 def test_an_audit_tells_how_much_a_critic_obeys_what_it_judges(
-    document, server, tmp_path, run
+    document, server, tmp_path, run, capsys
 ):
     out = tmp_path / "labels"
     plain = run(label, LabelConfig, document, out)
@@ -116,6 +116,8 @@ def test_an_audit_tells_how_much_a_critic_obeys_what_it_judges(
     assert result["canaries"]["comparisons"] == 16 * 3
     assert result["canaries"]["calls"] == len(server.requests) - asked == 16 * 3 * 2
     assert sealed(out) == without
+    label.show(result, out)
+    assert "48 canaries" in capsys.readouterr().out
     assert {k: v for k, v in result.items() if k not in ("canaries", "estimate")} == {
         k: v for k, v in plain.items() if k != "estimate"
     }
