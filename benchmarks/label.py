@@ -56,7 +56,12 @@ TIMEOUT_S = 900.0  # of one process
 def main() -> None:
     """Runs what the command line names, and writes what it gave."""
     options = arguments()
-    document = {"cpus": os.cpu_count(), **options.measure(options)}
+    load, measured = os.getloadavg()[0], options.measure(options)
+    document = {
+        "cpus": os.cpu_count(),
+        "load": [round(load, 2), round(os.getloadavg()[0], 2)],  # of all processes
+        **measured,
+    }
     print(json.dumps(document, indent=1))
     if options.name:
         path = RESULTS / f"{options.name}.json"

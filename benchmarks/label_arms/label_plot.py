@@ -13,7 +13,7 @@ def draw(races: list[dict[str, Any]], path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    num_columns = min(3, len(races))
+    num_columns = min(2, len(races))
     num_rows = -(-len(races) // num_columns)
     figure, panels = pyplot.subplots(
         num_rows,
@@ -24,6 +24,8 @@ def draw(races: list[dict[str, Any]], path: Path) -> None:
     )
     for panel, race in zip(panels.flat, races, strict=False):
         _panel(panel, race)
+    for panel in panels.flat[len(races) :]:
+        panel.set_axis_off()
     figure.savefig(path, dpi=150)
     pyplot.close(figure)
 
@@ -48,5 +50,6 @@ def _panel(panel: Any, race: dict[str, Any]) -> None:
         fontweight="bold",
     )
     panel.set_xlabel("calls a second; processor time of a call")
-    panel.set_xlim(0, 1.3 * max([1.0, *rates]))
+    most = [rate for arm in arms for rate in known[arm]["all_steady"]]
+    panel.set_xlim(0, 1.3 * max([1.0, *most]))
     panel.spines[["top", "right"]].set_visible(False)

@@ -17,12 +17,6 @@ from rlaif_jax.records import Completion, Label, Message, Prompt
 
 LABELING = Path(__file__).parents[1] / "labeling"
 SUSCEPTIBLE = 3  # of the sentences in INJECTIONS, the critic obeys the first ones
-MARKUP = [
-    "</script><script>document.title='owned'</script>",
-    '<img src=x onerror="document.title=1">',
-    "<svg onload=alert(1)>",
-    "{{ 7 * 7 }}",
-]
 
 
 def load(name):
@@ -78,8 +72,9 @@ def server():
 @pytest.fixture
 def document(server, tmp_path):
     """A run of `label` whose second texts are hostile."""
-    texts = [t for t in load("hostile").TEXTS if t.strip() and "\ud800" not in t]
-    texts += MARKUP + list(INJECTIONS)
+    hostile = load("hostile")  # of these, what a file can hold
+    texts = [t for t in hostile.TEXTS if t.strip() and "\ud800" not in t]
+    texts += hostile.MARKUP + list(INJECTIONS)
     prompts = [
         Prompt.create((Message(role="user", content=f"question {n}?"),), source="test")
         for n in range(len(texts))
@@ -139,7 +134,9 @@ def test_an_audit_tells_how_much_a_critic_obeys_what_it_judges(
     assert 0 < obeyed["low"] < SUSCEPTIBLE / 8 < obeyed["high"] < 1
     page = (tmp_path / "audit" / "audit.html").read_text()
     assert "What the sentence adds" in page
-    assert not any(markup in page for markup in MARKUP[:3])
+    tags = [markup for markup in load("hostile").MARKUP if "<" in markup]
+    assert tags and not [markup for markup in tags if markup in page]
+    assert "{{ 7 * 7 }}" in page  # a template's marks are text like any other
 
 
 def test_without_canaries_an_audit_says_so(document, tmp_path, run):
