@@ -114,6 +114,8 @@ async def _run(config: LabelConfig, out: Path, console: Console) -> Json:
     result = _result(accounts, estimate, manifest)
     if told is not None:
         result["canaries"] = told
+        for key in accounts.spent():  # the estimate counts them, too
+            result[key] += told[key]
     result["unusable"] = compared.num_unusable
     write_json(out / "label.json", result)
     return result

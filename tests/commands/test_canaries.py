@@ -113,10 +113,12 @@ def test_an_audit_tells_how_much_a_critic_obeys_what_it_judges(
     assert sealed(out) == without
     label.show(result, out)
     assert "48 canaries" in capsys.readouterr().out
-    assert {k: v for k, v in result.items() if k not in ("canaries", "estimate")} == {
-        k: v for k, v in plain.items() if k != "estimate"
-    }
-    assert result["estimate"]["calls"] == plain["estimate"]["calls"] + 96
+    paid = ("calls", "prompt_tokens", "completion_tokens", "cost_usd")
+    for key in paid:
+        assert result[key] == plain[key] + result["canaries"][key]
+    others = plain.keys() - {"estimate", *paid}
+    assert {key: result[key] for key in others} == {key: plain[key] for key in others}
+    assert result["calls"] == result["estimate"]["calls"]
     pairs = {one.label.pair_id for one in read_records(out / "canaries.jsonl", Canary)}
     labels = sorted((out / "labels").glob("*.jsonl"))
     ids = [one.pair_id for file in labels for one in read_records(file, Label)]
