@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx2
 
-from rlaif_jax.labeling.anthropic_chat import API_ERRORS, AnthropicChat
+from rlaif_jax.labeling.anthropic_chat import AnthropicChat
 from rlaif_jax.labeling.batch_api import (
     CHUNK_BYTES,
     TRANSFER_TIMEOUT_S,
@@ -58,7 +58,7 @@ class AnthropicBatches:
         """The batches of a chat model, whose connections and bodies are used."""
         self._chat = chat
         self._wire = Wire(
-            chat.client, target=chat.target, errors=API_ERRORS, failure=chat.failure
+            chat.client, target=chat.target, errors=chat.errors, failure=chat.failure
         )
 
     def line(self, key: str, body: Json) -> bytes:

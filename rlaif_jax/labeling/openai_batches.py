@@ -15,7 +15,7 @@ from rlaif_jax.labeling.batch_api import TRANSFER_TIMEOUT_S, Batch, Result
 from rlaif_jax.labeling.batch_wire import Wire, safe_id
 from rlaif_jax.labeling.chat import Answer, TransientError
 from rlaif_jax.labeling.failures import UNUSABLE, Failure, status_failure
-from rlaif_jax.labeling.openai_model import API_ERRORS, OpenAIModel
+from rlaif_jax.labeling.openai_model import OpenAIModel
 from rlaif_jax.typing import Json
 
 _NAME = "rlaif_jax_batch"  # of the metadata
@@ -46,7 +46,7 @@ class OpenAIBatches:
         self._chat = chat
         self._path = f"/v1{chat.path}"
         self._wire = Wire(
-            chat.client, target=chat.target, errors=API_ERRORS, failure=chat.failure
+            chat.client, target=chat.target, errors=chat.errors, failure=chat.failure
         )
         self._expiry: Json = {"output_expires_after": _EXPIRES} if deletes else {}
 
