@@ -33,11 +33,11 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent / "label_arms"))
 
 import verb
+from conclusion import conclude
 from inputs import billed_usd, sealed_files, write_config, write_inputs
 from local_server import LocalServer, local_server
 from server import Behaviour
 
-RESULTS = Path(__file__).parent / "results"
 STATES = {"labeled", "skipped_identical", "unparsable", "refused", "too_long", "failed"}
 ASKS_FOR_REST = "429-later"
 LATENCY_SEEDS = (1, 2)
@@ -50,11 +50,7 @@ def main() -> None:
     options = arguments()
     with tempfile.TemporaryDirectory() as name:
         document = measure(options, Path(name))
-    print(json.dumps(document, indent=1))
-    if options.name:
-        text = json.dumps(document, indent=1) + "\n"
-        (RESULTS / f"{options.name}.json").write_text(text)
-    sys.exit(not all(document["holds"].values()))
+    conclude(document, options.name)
 
 
 def arguments() -> argparse.Namespace:

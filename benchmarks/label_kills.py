@@ -30,6 +30,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent / "label_arms"))
 
 import verb
+from conclusion import conclude
 from inputs import billed_usd, sealed_files, write_config, write_inputs
 from local_server import LocalServer, local_server
 from server import Behaviour
@@ -38,7 +39,6 @@ from rlaif_jax.files import read_records
 from rlaif_jax.labeling.ledger import Ledger
 from rlaif_jax.records import Label
 
-RESULTS = Path(__file__).parent / "results"
 IN_STARTUP = 0.25  # of the kills
 LATER_S = 0.05  # at most, after the call that a kill waits for
 POLL_S = 0.01
@@ -65,11 +65,7 @@ def main() -> None:
     options = arguments()
     with tempfile.TemporaryDirectory() as name:
         document = measure(options, Path(name))
-    print(json.dumps(document, indent=1))
-    if options.name:
-        text = json.dumps(document, indent=1) + "\n"
-        (RESULTS / f"{options.name}.json").write_text(text)
-    sys.exit(not all(document["holds"].values()))
+    conclude(document, options.name)
 
 
 def arguments() -> argparse.Namespace:
