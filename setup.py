@@ -39,6 +39,7 @@ setup(
         "jinja2>=3.1",
     ],
     extras_require={
+        "ray": ["ray>=2.60", "obstore>=0.9"],  # label engine=ray; s3:// storage
         "trackers": ["tensorboardX>=2.6", "wandb"],
         "test": [
             "jax[tpu]",  # libtpu compiles for TPU topologies without a TPU
@@ -48,6 +49,9 @@ setup(
             "pytest-xdist>=3.6",
             "beartype>=0.20",
             "tensorboardX>=2.6",
+            "ray>=2.60",
+            "obstore>=0.9",
+            "moto[s3,server]>=5",  # S3 on localhost
             "nbclient>=0.10",
             "nbformat>=5.10",
             "ipykernel>=6",

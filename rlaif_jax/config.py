@@ -16,12 +16,14 @@ from rlaif_jax.config_parts import (
     ChatConfig,
     CriticConfig,
     EndpointConfig,
+    FaultsConfig,
     JudgeConfig,
     JuryConfig,
     LabVariant,
     MeshConfig,
     ModelConfig,
     Orders,
+    RayConfig,
     RecordedConfig,
     RowsConfig,
     TokensConfig,
@@ -72,8 +74,9 @@ class CompleteConfig(Config):
     splits: tuple[str, ...] = ()  # all, if empty
     teacher: ChatConfig
     generator: str | None = None  # the writer's name in records; the model's else
+    samples: int = Field(default=1, ge=1)  # completions of each prompt
     seed: int = 0  # sent where the API has one: api=openai
-    max_unanswered: int = Field(default=0, ge=0)  # prompts left out at most
+    max_unanswered: int = Field(default=0, ge=0)  # completions left out at most
     budget_usd: float | None = Field(default=None, ge=0)
     dry_run: bool = False  # say what it would cost, and end
     engine: Engine = "local"  # batch: through the provider's Batch API
@@ -83,6 +86,22 @@ class CompleteConfig(Config):
     def _batches_are_asked(self) -> "CompleteConfig":
         asked = [self.teacher] if isinstance(self.teacher, EndpointConfig) else []
         _require_engine(self.engine, self.batch, asked)
+        return self
+
+    @model_validator(mode="after")
+    def _samples_differ(self) -> "CompleteConfig":
+        if self.samples == 1:
+            return self
+        if isinstance(self.teacher, RecordedConfig):
+            raise ValueError(
+                f"samples={self.samples}, but a recorded teacher has one completion of"
+                " a prompt: samples=1"
+            )
+        if self.teacher.temperature == 0:
+            raise ValueError(
+                f"samples={self.samples} with teacher.temperature=0 would all be the"
+                " same: raise the temperature, or samples=1"
+            )
         return self
 
 
@@ -118,8 +137,14 @@ class LabelConfig(Config):
     canaries: int = Field(default=0, ge=0)  # prompts; of each, what the critic must see
     budget_usd: float | None = Field(default=None, ge=0)
     dry_run: bool = False  # say what it would cost, and end
-    engine: Engine = "local"  # batch: through the provider's Batch API
+    engine: Literal["local", "batch", "ray"] = "local"  # docs/batches.md, docs/ray.md
     batch: BatchConfig | None = None  # with engine=batch
+    ray: RayConfig | None = None  # with engine=ray
+
+    @model_validator(mode="after")
+    def _ray_is_asked(self) -> "LabelConfig":
+        _require_ray(self)
+        return self
 
     @model_validator(mode="after")
     def _canaries_are_asked(self) -> "LabelConfig":
@@ -168,8 +193,32 @@ def _require_orders(
         raise ValueError("orders is for critics that are asked: leave it out")
 
 
+def _require_ray(config: LabelConfig) -> None:
+    """Refuses options of Ray without it, and with it what it cannot do."""
+    if config.ray is not None and config.engine != "ray":
+        raise ValueError(f"ray goes with engine=ray, not engine={config.engine}")
+    if config.engine != "ray":
+        return
+    asked = asked_critics(config.critic)
+    if not asked:
+        raise ValueError(
+            "engine=ray spreads calls, and recorded judgments need none: leave it out"
+        )
+    if config.canaries:
+        raise ValueError(
+            f"canaries={config.canaries} go with engine=local or engine=batch: plant"
+            " them in a small run of the same critic"
+        )
+    for critic in asked:
+        if critic.constrain != "none":
+            raise ValueError(
+                f"constrain={critic.constrain} is probed by one process before the run,"
+                " which engine=ray does not: leave one of them out"
+            )
+
+
 def _require_engine(
-    engine: Engine, batch: BatchConfig | None, asked: Sequence[EndpointConfig]
+    engine: str, batch: BatchConfig | None, asked: Sequence[EndpointConfig]
 ) -> None:
     """Refuses options of batches, and batches, where there are none."""
     if engine != "batch" and batch is not None:
@@ -193,6 +242,7 @@ class EvaluateConfig(Config):
     against: Path | None = None  # another's run folder or annotations: paired test
     max_unanswered: int = Field(default=0, ge=0)  # prompts left out at most
     budget_usd: float | None = Field(default=None, ge=0)
+    dry_run: bool = False  # say what it would cost, and end
 
     @model_validator(mode="after")
     def _complete(self) -> "EvaluateConfig":
@@ -203,6 +253,8 @@ class EvaluateConfig(Config):
             )
         if self.recorded is not None and any(part is not None for part in judged):
             raise ValueError("recorded=FILE stands alone: it already holds verdicts")
+        if self.recorded is not None and self.dry_run:
+            raise ValueError("recorded=FILE asks nobody: dry_run=true tells nothing")
         if self.evaluator is not None:
             _require_orders(self.evaluator, self.orders)
         return self
@@ -261,6 +313,8 @@ class LabConfig(Config):
     variant: LabVariant = "default"
     host: str = "127.0.0.1"
     port: int = Field(default=8765, ge=0, le=65535)  # 0: any free port
+    latency_s: float = Field(default=0.0, ge=0)  # added to every answer
+    faults: FaultsConfig = FaultsConfig()  # what goes wrong, and how often
     write: Path | None = None  # write the world's files there and stop
 
 

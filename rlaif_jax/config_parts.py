@@ -25,6 +25,31 @@ LabVariant = Literal[
 # --- the pieces ---------------------------------------------------------------
 
 
+class FaultsConfig(Config):
+    """The share of the lab's requests that meets each fault; together at most 1."""
+
+    rate_limited: float = Field(default=0.0, ge=0, le=1)  # 429 with Retry-After
+    server_error: float = Field(default=0.0, ge=0, le=1)  # 500
+    html: float = Field(default=0.0, ge=0, le=1)  # status 200, but a web page
+    truncated: float = Field(default=0.0, ge=0, le=1)  # status 200, but half the JSON
+    dropped: float = Field(default=0.0, ge=0, le=1)  # cut without a response
+    retry_after_s: int = Field(default=1, ge=0)
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _leaves_none_out(self) -> "FaultsConfig":
+        total = (
+            self.rate_limited
+            + self.server_error
+            + self.html
+            + self.truncated
+            + self.dropped
+        )
+        if total > 1:
+            raise ValueError(f"the shares of faults sum to {total:g}, more than 1")
+        return self
+
+
 class MeshConfig(Config):
     """How many devices along each mesh axis; one of them may be -1 for the rest."""
 
@@ -177,7 +202,7 @@ class EndpointConfig(Config):
     max_tokens: int = Field(default=512, ge=1)  # of one answer, reasoning included
     usd_per_million_input_tokens: float | None = Field(default=None, ge=0)
     usd_per_million_output_tokens: float | None = Field(default=None, ge=0)
-    max_in_flight: int = Field(default=32, ge=1)  # calls at most; begins with 16
+    max_in_flight: int = Field(default=32, ge=1)  # calls at most, in the end
     requests_per_minute: int | None = Field(default=None, ge=1)
     tokens_per_minute: int | None = Field(default=None, ge=1)  # in and out
     timeout_s: float = Field(default=120.0, gt=0)  # of one attempt, in all
@@ -312,6 +337,24 @@ class JuryConfig(Config):
 JudgeConfig = Annotated[
     CriticConfig | RecordedConfig | JuryConfig, Field(discriminator="api")
 ]
+
+
+class RayConfig(Config):
+    """Where `label engine=ray` runs, and where its tasks meet."""
+
+    address: str | None = None  # HOST:PORT of a cluster's head; null: started here
+    storage: str | None = None  # a folder that all nodes share, or s3://BUCKET/PREFIX
+    blocks_in_flight: int = Field(default=16, ge=1)  # tasks at a time; one, one block
+    cpus_per_task: float = Field(default=1.0, gt=0)  # of a node; less: more tasks there
+
+    @model_validator(mode="after")
+    def _nodes_share(self) -> "RayConfig":
+        if self.address is not None and self.storage is None:
+            raise ValueError(
+                "ray.address needs ray.storage too, which every node can reach: a"
+                " shared folder, or s3://BUCKET/PREFIX"
+            )
+        return self
 
 
 def asked_critics(

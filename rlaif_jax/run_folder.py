@@ -12,11 +12,14 @@ from rlaif_jax.provenance import write_run_info
 _CLAIM = "claim.json"
 # They change how fast or how far a run goes, never what it says.
 _INCIDENTAL = {
+    "address",
     "api_key_env",
     "batch",
+    "blocks_in_flight",
     "budget_usd",
     "canaries",
     "checkpoint",
+    "cpus_per_task",
     "debug",
     "dry_run",
     "engine",

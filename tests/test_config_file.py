@@ -158,6 +158,20 @@ def test_a_jury_of_files_has_no_order_and_a_teacher_no_template():
         )
 
 
+@pytest.mark.parametrize(
+    ("teacher", "message"),
+    [
+        (RECORDED, "samples=2, but a recorded teacher has one completion"),
+        (SEAT.replace("}", ", temperature: 0}"), "samples=2 .* would all be the same"),
+    ],
+)
+def test_samples_that_could_not_differ_are_refused(teacher, message):
+    arguments = ["prompts=p", f"teacher={teacher}"]
+    assert load_config(CompleteConfig, arguments).samples == 1
+    with pytest.raises(UsageError, match=message):
+        load_config(CompleteConfig, [*arguments, "samples=2"])
+
+
 def test_what_only_chooses_cannot_write():
     arguments = ["prompts=p", "teacher={api: openai_decisions, base_url: x, model: m}"]
     with pytest.raises(UsageError, match=r"teacher.*judges and writes nothing"):
@@ -242,3 +256,17 @@ def test_an_unknown_key_is_looked_for_deeper():
 def test_a_model_of_the_hub_is_pinned(arguments, message):
     with pytest.raises(UsageError, match=message):
         load_config(ImportConfig, arguments)
+
+
+def test_ray_goes_with_its_engine_and_with_critics_that_are_asked():
+    critic = ["critic.api=openai", "critic.base_url=http://h/v1", "critic.model=m"]
+    arguments = ["prompts=p", "first=a", "second=b", *critic]
+    with pytest.raises(UsageError, match="engine=ray, not engine=local"):
+        load_config(LabelConfig, [*arguments, "ray.blocks_in_flight=3"])
+    config = load_config(LabelConfig, [*arguments, "engine=ray", "ray.storage=s"])
+    assert config.ray.storage == "s"
+    with pytest.raises(UsageError, match=r"ray.address needs ray.storage"):
+        load_config(LabelConfig, [*arguments, "engine=ray", "ray.address=head:6379"])
+    recorded = ["critic.api=recorded", "critic.file=f", "engine=ray"]
+    with pytest.raises(UsageError, match="recorded judgments need none"):
+        load_config(LabelConfig, [*arguments[:3], *recorded])

@@ -175,6 +175,8 @@ def show(result: Json, out: Path) -> None:
 
 def _print_table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
     """Columns as wide as they must be, the first to the left."""
+    if not rows:
+        return
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     print()
     for row in (head, *rows):

@@ -62,7 +62,9 @@ async def ask_ahead(
     """
     journal = Journal(out / _JOURNAL)
     if askers:
-        _require_known(journal, askers[0].ledger)
+        ledger = askers[0].ledger
+        assert isinstance(ledger, Ledger)  # only tasks on a cluster have another log
+        _require_known(journal, ledger)
     if config.engine != "batch":
         _require_none_under_way(journal, out, config.engine)
         return
@@ -125,6 +127,7 @@ def _batch_run(
     tell: Callable[[str], None],
 ) -> BatchRun:
     """The batches of one model."""
+    assert isinstance(asker.ledger, Ledger)  # no other keeps what batches ask
     api = _APIS[asker.chat.api](asker, options)
     books = Books(
         ledger=asker.ledger,

@@ -22,13 +22,14 @@ from rlaif_jax.config import CompleteConfig
 from rlaif_jax.files import write_json, write_records
 from rlaif_jax.labeling.accounts import Accounts
 from rlaif_jax.labeling.pipeline import complete_all
+from rlaif_jax.labeling.teacher import draws
 from rlaif_jax.records import content_hash
 from rlaif_jax.run_folder import claim
 from rlaif_jax.typing import Json
 
 
 def run(config: CompleteConfig, out: Path, console: Console) -> Json:
-    """Asks for every prompt's completion, and writes them in prompt order."""
+    """Asks for every prompt's completions, and writes them in prompt order."""
     return asyncio.run(_run(config, out, console))
 
 
@@ -36,14 +37,16 @@ async def _run(config: CompleteConfig, out: Path, console: Console) -> Json:
     prompts = read_prompts(config.prompts, config.splits)
     estimate = writing_estimate(
         config.teacher,
-        prompts,
+        draws(prompts, config.samples),
         seed=config.seed,
         budget_usd=config.budget_usd,
         price_share=price_share(config),
     )
     if config.dry_run:
         return dry_result(estimate, config.budget_usd)
-    accounts = Accounts(total=len(prompts), max_unanswered=config.max_unanswered)
+    accounts = Accounts(
+        total=len(prompts) * config.samples, max_unanswered=config.max_unanswered
+    )
     async with open_writer(
         config.teacher,
         generator=config.generator,
@@ -58,13 +61,13 @@ async def _run(config: CompleteConfig, out: Path, console: Console) -> Json:
             config,
             askers=writer.askers,
             posed=lambda: itertools.chain.from_iterable(
-                map(writer.teacher.questions, prompts)
+                map(writer.teacher.questions, draws(prompts, config.samples))
             ),
             out=out,
             tell=console.say,
         )
         run_of_completions = complete_all(
-            prompts,
+            draws(prompts, config.samples),
             teacher=writer.teacher,
             workers=writer.workers,
             stop=writer.stop,

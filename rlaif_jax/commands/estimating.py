@@ -1,4 +1,4 @@
-"""What `label` and `complete` will cost, said before the first call and after the last.
+"""What a run will cost that asks models, said before the first call and after the last.
 
 The whole input is estimated, whatever earlier runs have answered of it, so that a run
 that is taken up again tells the same.
@@ -24,8 +24,8 @@ from rlaif_jax.labeling.estimate import Estimate
 from rlaif_jax.labeling.places import Places
 from rlaif_jax.labeling.probing import QUESTION
 from rlaif_jax.labeling.question import Addressee, Question
-from rlaif_jax.labeling.teacher import writing_question
-from rlaif_jax.records import Comparison, Message, Prompt
+from rlaif_jax.labeling.teacher import Draw, writing_question
+from rlaif_jax.records import Comparison, Message
 from rlaif_jax.typing import Json
 
 
@@ -79,13 +79,20 @@ def judging_estimate(
 
 def writing_estimate(
     config: EndpointConfig | RecordedConfig,
-    prompts: Sequence[Prompt],
+    wanted: Iterable[Draw],
     *,
     seed: int,
     budget_usd: float | None,
     price_share: float = 1.0,
 ) -> Estimate:
-    """What completing these prompts will take.
+    """What writing these completions will take.
+
+    Args:
+      config: The teacher.
+      wanted: All that are to be written.
+      seed: The run's.
+      budget_usd: What the run may spend, for the refusal of unknown prices.
+      price_share: What is paid of the listed prices.
 
     Raises:
       RefusedError: If a price is unknown.
@@ -93,7 +100,7 @@ def writing_estimate(
     if isinstance(config, RecordedConfig):
         return Estimate.total([])
     return Estimate.of(
-        _new((writing_question(one, seed=seed) for one in prompts), config, Places()),
+        _new((writing_question(one, seed=seed) for one in wanted), config, Places()),
         max_tokens=config.max_tokens,
         prices=endpoint_prices(config, budget_usd).times(price_share),
     )

@@ -5,13 +5,21 @@ from contextlib import aclosing
 from pathlib import Path
 
 from rlaif_jax.commands.console import Console
-from rlaif_jax.commands.estimating import tell_endpoints
+from rlaif_jax.commands.estimating import (
+    dry_result,
+    judging_estimate,
+    show_dry,
+    show_spent,
+    spending,
+    tell_endpoints,
+    tell_estimate,
+)
 from rlaif_jax.commands.inputs import (
     build_comparisons,
     nth_completions,
     read_prompts,
 )
-from rlaif_jax.commands.judging import open_judge
+from rlaif_jax.commands.judging import inputs_hash, open_judge
 from rlaif_jax.config import EvaluateConfig
 from rlaif_jax.config_parts import asked_critics
 from rlaif_jax.evaluation.annotations import read_outcomes
@@ -19,9 +27,10 @@ from rlaif_jax.evaluation.paired import paired_test
 from rlaif_jax.evaluation.win_rate import OUTCOMES, from_annotations, from_outcomes
 from rlaif_jax.files import read_records, write_json, write_records
 from rlaif_jax.labeling.accounts import Accounts
+from rlaif_jax.labeling.estimate import Estimate
 from rlaif_jax.labeling.pipeline import label_all
 from rlaif_jax.provenance import write_run_info
-from rlaif_jax.records import JudgedCompletion, Verdict
+from rlaif_jax.records import Comparison, JudgedCompletion, Label, Prompt, Verdict
 from rlaif_jax.run_folder import claim
 from rlaif_jax.typing import Json
 
@@ -33,11 +42,25 @@ def run(config: EvaluateConfig, out: Path, console: Console) -> Json:
         result: Json = from_annotations(config.recorded).model_dump()
         won = {} if config.against is None else read_outcomes(config.recorded)
     else:
-        judged, accounts = asyncio.run(_judge(config, out, console))
+        prompts, comparisons = _compared(config)
+        estimate = _estimate(config, comparisons)
+        if config.dry_run:
+            return dry_result(estimate, config.budget_usd)
+        tell_estimate(estimate, config.budget_usd, console)
+        labels, accounts = asyncio.run(
+            _judge(config, comparisons, estimate, out, console)
+        )
+        judged = [
+            JudgedCompletion(
+                prompt_id=prompt.prompt_id, won=OUTCOMES[label.verdict], label=label
+            )
+            for prompt, label in zip(prompts, labels, strict=True)
+        ]
         write_records(out / "verdicts.jsonl", judged)
         won = {one.prompt_id: one.won for one in judged}
         result = from_outcomes(won.values()).model_dump() | accounts.spent()
         result["n_failed"] = accounts.verdicts[Verdict.FAILED.value]
+        result["estimate"] = estimate.to_json()
     if config.against is not None:
         test = paired_test(won, _outcomes(config.against))
         result["against"] = {"folder": str(config.against), **test.model_dump()}
@@ -45,25 +68,44 @@ def run(config: EvaluateConfig, out: Path, console: Console) -> Json:
     return result
 
 
-async def _judge(
-    config: EvaluateConfig, out: Path, console: Console
-) -> tuple[list[JudgedCompletion], Accounts]:
-    """The outcome on every prompt, in prompt order; the candidate is second."""
+def _compared(config: EvaluateConfig) -> tuple[list[Prompt], list[Comparison]]:
+    """The prompts, and the comparison of each; the candidate is second."""
     assert config.prompts is not None  # the config's validator saw to these
     assert config.candidate is not None
     assert config.baseline is not None
-    assert config.evaluator is not None
     prompts = read_prompts(config.prompts, config.splits)
-    comparisons = build_comparisons(
+    return prompts, build_comparisons(
         prompts,
         nth_completions(prompts, config.baseline),
         nth_completions(prompts, config.candidate),
     )
+
+
+def _estimate(config: EvaluateConfig, comparisons: list[Comparison]) -> Estimate:
+    """What judging them will take."""
+    assert config.evaluator is not None
+    return judging_estimate(
+        config.evaluator,
+        comparisons,
+        orders=config.orders,
+        budget_usd=config.budget_usd,
+    )
+
+
+async def _judge(
+    config: EvaluateConfig,
+    comparisons: list[Comparison],
+    estimate: Estimate,
+    out: Path,
+    console: Console,
+) -> tuple[list[Label], Accounts]:
+    """The label of every comparison, in order."""
+    assert config.evaluator is not None
     accounts = Accounts(total=len(comparisons), max_unanswered=config.max_unanswered)
     async with open_judge(
         config.evaluator, orders=config.orders, out=out, budget_usd=config.budget_usd
     ) as judge:
-        claim(out, config, inputs=judge.inputs_hash(comparisons))
+        claim(out, config, inputs=inputs_hash(config.evaluator, comparisons))
         tell_endpoints(asked_critics(config.evaluator), console)
         for outcome in await judge.probed():
             accounts.add_probe(outcome)
@@ -73,17 +115,13 @@ async def _judge(
             workers=judge.workers,
             stop=judge.stop,
             accounts=accounts,
-            progress=lambda now: console.update("verdicts", now.done, now.total),
+            progress=lambda now: console.update(
+                "verdicts", now.done, now.total, spending(judge.budget, estimate)
+            ),
         )
         async with aclosing(run_of_labels):
             labels = [label async for label in run_of_labels]
-    judged = [
-        JudgedCompletion(
-            prompt_id=prompt.prompt_id, won=OUTCOMES[label.verdict], label=label
-        )
-        for prompt, label in zip(prompts, labels, strict=True)
-    ]
-    return judged, accounts
+    return labels, accounts
 
 
 def _outcomes(path: Path) -> dict[str, float | None]:
@@ -95,7 +133,10 @@ def _outcomes(path: Path) -> dict[str, float | None]:
 
 
 def show(result: Json, out: Path) -> None:
-    """Prints the win rate and the paired difference, if one was asked for."""
+    """Prints the win rate, the paired difference and the price, or the estimate."""
+    if "dry_run" in result:
+        show_dry(result)
+        return
     print(
         f"win rate {result['win_rate']:.2f} % (standard error"
         f" {result['standard_error']:.2f}), {result['n_wins']} wins and"
@@ -105,6 +146,8 @@ def show(result: Json, out: Path) -> None:
         print(f"{result['n_failed']} without a verdict, left out")
     if "against" in result:
         _show_test(result["against"])
+    if "estimate" in result:
+        show_spent(result)
     print(f"written to {out / 'win_rate.json'}")
 
 

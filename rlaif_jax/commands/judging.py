@@ -22,19 +22,24 @@ from rlaif_jax.labeling.catalog import BUILT_IN, template_named
 from rlaif_jax.labeling.constraints import constrained, whole_choices
 from rlaif_jax.labeling.critic import ChatCritic, Critic
 from rlaif_jax.labeling.jury import Jury
-from rlaif_jax.labeling.ledger import Ledger
+from rlaif_jax.labeling.ledger import CallLog
 from rlaif_jax.labeling.outcome import Outcome
 from rlaif_jax.labeling.probing import Probe
 from rlaif_jax.labeling.prompts import Template
 from rlaif_jax.labeling.recorded import RecordedCritic, RecordedTeacher, read_judgments
-from rlaif_jax.labeling.session import Endpoint, open_asker, open_askers
+from rlaif_jax.labeling.session import (
+    Endpoint,
+    lend_askers,
+    open_asker,
+    open_askers,
+)
 from rlaif_jax.labeling.stop import Stop
 from rlaif_jax.labeling.teacher import ChatTeacher, Teacher
 from rlaif_jax.records import Comparison, content_hash
 
 _RECORDED_WORKERS = 16
 _WORKERS_PER_CALL = 2  # what waits before it is asked again holds nothing new back
-_LEDGER = "ledger.jsonl"
+LEDGER = "ledger.jsonl"  # in the run folder
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,6 @@ class Judge:
       stop: Ends the run.
       budget: What the ledger's runs may spend; without limit if nobody is asked.
       askers: Of all models that are asked.
-      outside: Hashes of the templates that are not this package's own.
       probes: One for each critic that a server is to constrain.
     """
 
@@ -56,7 +60,6 @@ class Judge:
     stop: Stop
     budget: Budget
     askers: tuple[Asker, ...] = ()
-    outside: tuple[str, ...] = ()
     probes: tuple[Probe, ...] = ()
 
     async def probed(self) -> list[Outcome]:
@@ -66,11 +69,6 @@ class Judge:
           CommandError: As `Probe.outcomes`: a constraint that does not hold.
         """
         return [one for probe in self.probes for one in await probe.outcomes()]
-
-    def inputs_hash(self, comparisons: Sequence[Comparison]) -> str:
-        """A hash of what is judged, in order, and of what words are read for it."""
-        compared = content_hash([comparison.pair_id for comparison in comparisons])
-        return content_hash(compared, self.outside) if self.outside else compared
 
 
 @dataclass(frozen=True)
@@ -82,7 +80,7 @@ class Writer:
     stop: Stop
     budget: Budget
     askers: tuple[Asker, ...] = ()
-    ledger: Ledger | None = None  # none of a recorded teacher
+    ledger: CallLog | None = None  # none of a recorded teacher
 
 
 @asynccontextmanager
@@ -99,41 +97,104 @@ async def open_judge(
       UsageError: If there is no such template, or it does not suit the verdicts.
       CommandError: As `session.open_askers`.
     """
-    seats = config.critics if isinstance(config, JuryConfig) else (config,)
-    asked = asked_critics(config)
-    templates = [judging_template(seat) for seat in asked]
-    recorded = {
-        seat: RecordedCritic.from_file(seat.file)
-        for seat in seats
-        if isinstance(seat, RecordedConfig)
-    }
+    bench = _Bench(config, orders)
     async with AsyncExitStack() as stack:
         askers: list[Asker] = []
-        if asked:
-            endpoints = [
-                Endpoint(seat, _key(seat), template.grammar.choices)
-                for seat, template in zip(asked, templates, strict=True)
-            ]
+        if bench.asked:
             session = open_askers(
-                endpoints, ledger=out / _LEDGER, budget_usd=budget_usd
+                bench.endpoints(), ledger=out / LEDGER, budget_usd=budget_usd
             )
             askers = await stack.enter_async_context(session)
-        critics: dict[CriticConfig | RecordedConfig, Critic] = {**recorded}
-        for seat, asker, template in zip(asked, askers, templates, strict=True):
-            critics[seat] = _critic(seat, asker, template, orders)
-        yield Judge(
-            _one([critics[seat] for seat in seats]),
-            sum(map(_workers, asked)) or _RECORDED_WORKERS,
+        yield bench.judge(askers)
+
+
+@asynccontextmanager
+async def lend_judge(
+    config: CriticConfig | JuryConfig,
+    *,
+    orders: Orders,
+    ledger: CallLog,
+    budget: Budget,
+    budget_usd: float | None,
+) -> AsyncIterator[Judge]:
+    """The critic that a config names, with a ledger and a budget of someone else's.
+
+    Raises:
+      CommandError: As `open_judge`.
+    """
+    bench = _Bench(config, orders)
+    async with lend_askers(
+        bench.endpoints(), ledger=ledger, budget=budget, budget_usd=budget_usd
+    ) as askers:
+        yield bench.judge(askers)
+
+
+def inputs_hash(
+    config: CriticConfig | RecordedConfig | JuryConfig,
+    comparisons: Sequence[Comparison],
+) -> str:
+    """A hash of what is judged, in order, and of what words are read for it.
+
+    Raises:
+      UsageError: As `judging_template`.
+    """
+    compared = content_hash([comparison.pair_id for comparison in comparisons])
+    templates = [judging_template(critic) for critic in asked_critics(config)]
+    outside = tuple(one.hash for one in templates if one.name not in BUILT_IN)
+    return content_hash(compared, outside) if outside else compared
+
+
+class _Bench:
+    """The critics of a config, before there is anyone to ask."""
+
+    def __init__(
+        self, config: CriticConfig | RecordedConfig | JuryConfig, orders: Orders
+    ):
+        self.asked = asked_critics(config)
+        self._seats = config.critics if isinstance(config, JuryConfig) else (config,)
+        self._orders: Orders = orders
+        self._templates = [judging_template(seat) for seat in self.asked]
+        self._recorded = {
+            seat: RecordedCritic.from_file(seat.file)
+            for seat in self._seats
+            if isinstance(seat, RecordedConfig)
+        }
+
+    def endpoints(self) -> list[Endpoint]:
+        """The models that are asked, and their keys."""
+        return [
+            Endpoint(seat, _key(seat), template.grammar.choices)
+            for seat, template in zip(self.asked, self._templates, strict=True)
+        ]
+
+    def judge(self, askers: list[Asker]) -> Judge:
+        """The judge, with an asker for each of `asked`."""
+        critics: dict[CriticConfig | RecordedConfig, Critic] = {**self._recorded}
+        for seat, asker, template in zip(
+            self.asked, askers, self._templates, strict=True
+        ):
+            critics[seat] = _critic(seat, asker, template, self._orders)
+        return Judge(
+            _one([critics[seat] for seat in self._seats]),
+            sum(map(_workers, self.asked)) or _RECORDED_WORKERS,
             askers[0].stop if askers else Stop(),
             askers[0].budget if askers else Budget(limit_usd=None),
             tuple(askers),
-            tuple(one.hash for one in templates if one.name not in BUILT_IN),
             tuple(
                 Probe(asker=asker, template=template, constrain=seat.constrain)
-                for seat, asker, template in zip(asked, askers, templates, strict=True)
+                for seat, asker, template in zip(
+                    self.asked, askers, self._templates, strict=True
+                )
                 if seat.constrain != "none"
             ),
         )
+
+
+def template_hashes(
+    config: CriticConfig | RecordedConfig | JuryConfig,
+) -> tuple[str, ...]:
+    """Of the questions that a config has asked, one for each critic."""
+    return tuple(judging_template(critic).hash for critic in asked_critics(config))
 
 
 def judging_template(config: CriticConfig) -> Template:
@@ -202,7 +263,7 @@ async def open_writer(
         yield Writer(teacher, _RECORDED_WORKERS, Stop(), Budget(limit_usd=None))
         return
     async with open_asker(
-        config, api_key=_key(config), ledger=out / _LEDGER, budget_usd=budget_usd
+        config, api_key=_key(config), ledger=out / LEDGER, budget_usd=budget_usd
     ) as asker:
         chat = ChatTeacher(asker=asker, generator=generator, seed=seed)
         workers = _workers(config)

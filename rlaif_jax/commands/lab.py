@@ -23,7 +23,14 @@ def run(config: LabConfig, out: Path, console: Console) -> Json:
         console.say(f"the {config.variant} lab answers at {url} (OpenAI: {url}/v1)")
 
     asyncio.run(
-        serve(config.variant, host=config.host, port=config.port, report=report)
+        serve(
+            config.variant,
+            host=config.host,
+            port=config.port,
+            latency_s=config.latency_s,
+            faults=config.faults,
+            report=report,
+        )
     )
     return {"variant": config.variant}
 

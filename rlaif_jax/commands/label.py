@@ -2,8 +2,8 @@
 
 import asyncio
 import itertools
-from collections.abc import Iterator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from pathlib import Path
 
 from rlaif_jax.commands.batching import ask_ahead, price_share
@@ -19,25 +19,19 @@ from rlaif_jax.commands.estimating import (
     tell_endpoints,
     tell_estimate,
 )
-from rlaif_jax.commands.judging import open_judge
+from rlaif_jax.commands.judging import Judge, inputs_hash, open_judge
+from rlaif_jax.commands.label_ray import ray_engine, require_no_books
+from rlaif_jax.commands.sealing import Engine, Sealer, Work, block_ends
 from rlaif_jax.config import LabelConfig
 from rlaif_jax.config_parts import asked_critics
 from rlaif_jax.data.manifest import Manifest
 from rlaif_jax.data.shards import ShardWriter
-from rlaif_jax.files import read_records, write_json, write_records
+from rlaif_jax.files import write_json
 from rlaif_jax.labeling.accounts import Accounts
-from rlaif_jax.labeling.candidates import best_against_worst
 from rlaif_jax.labeling.estimate import Estimate
-from rlaif_jax.labeling.pipeline import label_all
-from rlaif_jax.labeling.planting import planted
-from rlaif_jax.records import (
-    Comparison,
-    Completion,
-    Label,
-    Message,
-    Preference,
-    Verdict,
-)
+from rlaif_jax.labeling.pipeline import Progress, label_all
+from rlaif_jax.labeling.planting import Planted, planted
+from rlaif_jax.records import Label, Verdict
 from rlaif_jax.run_folder import claim
 from rlaif_jax.typing import Json
 
@@ -53,11 +47,10 @@ async def _run(config: LabelConfig, out: Path, console: Console) -> Json:
     )
     comparisons = compared.comparisons
     canaries = planted(comparisons, config.canaries)
-    planted_comparisons = [one.comparison for one in canaries]
     estimate = judging_estimate(
         config.critic,
         comparisons,
-        canaries=planted_comparisons,
+        canaries=[one.comparison for one in canaries],
         orders=config.orders,
         budget_usd=config.budget_usd,
         price_share=price_share(config),
@@ -65,50 +58,31 @@ async def _run(config: LabelConfig, out: Path, console: Console) -> Json:
     if config.dry_run:
         return dry_result(estimate, config.budget_usd)
     accounts = Accounts(total=len(comparisons), max_unanswered=config.max_unanswered)
-    async with open_judge(
-        config.critic, orders=config.orders, out=out, budget_usd=config.budget_usd
-    ) as judge:
-        claim(out, config, inputs=judge.inputs_hash(comparisons))
+    ends = block_ends(comparisons, config)
+    async with _ENGINES[config.engine](config, out) as engine:
+        claim(out, config, inputs=inputs_hash(config.critic, comparisons))
         tell_estimate(estimate, config.budget_usd, console)
         tell_endpoints(asked_critics(config.critic), console)
-        for outcome in await judge.probed():
-            accounts.add_probe(outcome)
         with ShardWriter(out) as shards:
-            sealer = _Sealer(shards, config, compared.splits)
+            sealer = Sealer(shards, config, splits=compared.splits, ends=ends)
             for label in sealer.sealed_labels():
                 accounts.add_label(label)
-            left = comparisons[accounts.done :]
-            await ask_ahead(
-                config,
-                askers=judge.askers,
-                posed=lambda: itertools.chain.from_iterable(
-                    map(
-                        judge.critic.questions,
-                        itertools.chain(left, planted_comparisons),
-                    )
-                ),
-                out=out,
-                tell=console.say,
-            )
-            told = await label_canaries(canaries, judge, out) if canaries else None
-            run_of_labels = label_all(
-                left,
-                critic=judge.critic,
-                workers=judge.workers,
-                stop=judge.stop,
+            work = Work(comparisons, ends, lambda: len(shards.manifest.entries))
+            told = await engine.begin(work, canaries, accounts, console.say)
+            run_of_labels = engine.labels(
+                work,
                 accounts=accounts,
                 progress=lambda now: console.update(
                     "labels",
                     now.done,
                     now.total,
-                    spending(judge.budget, estimate) + _counts(now, console.watch),
+                    spending(engine.budget, estimate) + _counts(now, console.watch),
                 ),
             )
             async with aclosing(run_of_labels):
                 async for label in run_of_labels:  # counted when it comes
                     if not accounts.is_short:  # else a later run seals from here on
-                        place = accounts.done - 1
-                        sealer.take(comparisons[place : place + 2], label)
+                        sealer.take(comparisons[accounts.done - 1], label)
             sealer.finish()
             manifest = shards.manifest
     result = _result(accounts, estimate, manifest)
@@ -121,103 +95,71 @@ async def _run(config: LabelConfig, out: Path, console: Console) -> Json:
     return result
 
 
-class _Sealer:
-    """Seals a shard whenever a block of the input is labeled.
+class _Local:
+    """Judges in this process."""
 
-    The labels of a block lie beside its shard, in `labels/`. Once it is sealed they
-    are final: a comparison that failed in it is not asked again, or the same shard
-    would mean another thing tomorrow. A prompt with more than two candidates has all
-    its comparisons in one block.
-    """
+    def __init__(self, config: LabelConfig, judge: Judge, out: Path):
+        self.budget = judge.budget
+        self._config = config
+        self._judge = judge
+        self._out = out
 
-    def __init__(
-        self, shards: ShardWriter, config: LabelConfig, splits: dict[str, str]
-    ):
-        self._shards = shards
-        self._size = config.comparisons_per_shard
-        self._keeps_prompts_whole = bool(config.others)
-        self._pairs = config.pairs
-        self._splits = splits
-        self._block: list[tuple[Comparison, Label]] = []
+    async def begin(
+        self,
+        work: Work,
+        canaries: Sequence[Planted],
+        accounts: Accounts,
+        tell: Callable[[str], None],
+    ) -> Json | None:
+        """Probes, has batches asked if the config wants it, and judges canaries."""
+        for outcome in await self._judge.probed():
+            accounts.add_probe(outcome)
+        left = work.comparisons[work.start :]
+        asked = itertools.chain.from_iterable
+        await ask_ahead(
+            self._config,
+            askers=self._judge.askers,
+            posed=lambda: asked(
+                map(
+                    self._judge.critic.questions,
+                    itertools.chain(left, (one.comparison for one in canaries)),
+                )
+            ),
+            out=self._out,
+            tell=tell,
+        )
+        if not canaries:
+            return None
+        return await label_canaries(canaries, self._judge, self._out)
 
-    def sealed_labels(self) -> Iterator[Label]:
-        """The labels of every block that an earlier run sealed."""
-        for block in range(len(self._shards.manifest.entries)):
-            yield from read_records(self._labels_file(block), Label)
-
-    def take(self, comparisons: Sequence[Comparison], label: Label) -> None:
-        """Adds the label of the first comparison; the second one, if any, is next."""
-        self._block.append((comparisons[0], label))
-        prompt_goes_on = len({one.prompt_id for one in comparisons}) < len(comparisons)
-        if len(self._block) >= self._size and not (
-            self._keeps_prompts_whole and prompt_goes_on
-        ):
-            self._seal()
-
-    def finish(self) -> None:
-        """Seals what is left, and says that no shard follows."""
-        if self._block:
-            self._seal()
-        self._shards.finish()
-
-    def _seal(self) -> None:
-        block = len(self._shards.manifest.entries)
-        write_records(self._labels_file(block), [label for _, label in self._block])
-        chosen = self._block
-        if self._pairs == "best_worst":
-            groups = itertools.groupby(chosen, key=lambda one: one[0].prompt_id)
-            chosen = [pair for _, one in groups for pair in best_against_worst([*one])]
-        self._shards.add(decided(chosen, self._splits))
-        self._block = []
-
-    def _labels_file(self, block: int) -> Path:
-        return self._shards.manifest.folder / "labels" / f"{block:06d}.jsonl"
+    def labels(
+        self, work: Work, *, accounts: Accounts, progress: Progress
+    ) -> AsyncGenerator[Label, None]:
+        """The labels of all that is not sealed, in order."""
+        return label_all(
+            work.comparisons[work.start :],
+            critic=self._judge.critic,
+            workers=self._judge.workers,
+            stop=self._judge.stop,
+            accounts=accounts,
+            progress=progress,
+        )
 
 
-def decided(
-    block: Sequence[tuple[Comparison, Label]], splits: dict[str, str]
-) -> list[Preference]:
-    """The preferences of a block; ties and failures are none.
-
-    Args:
-      block: Comparisons with their labels.
-      splits: Prompt id to its split.
-    """
-    return [
-        _preference(comparison, label, splits[comparison.prompt_id])
-        for comparison, label in block
-        if label.verdict in (Verdict.FIRST, Verdict.SECOND)
-    ]
+@asynccontextmanager
+async def _local(config: LabelConfig, out: Path) -> AsyncIterator[Engine]:
+    require_no_books(out, config.engine)
+    async with open_judge(
+        config.critic, orders=config.orders, out=out, budget_usd=config.budget_usd
+    ) as judge:
+        yield _Local(config, judge, out)
 
 
-def _preference(comparison: Comparison, label: Label, split: str) -> Preference:
-    chosen, rejected = comparison.first, comparison.second
-    p_chosen = label.p_first
-    assert p_chosen is not None  # a decided label has one
-    if label.verdict is Verdict.SECOND:
-        chosen, rejected, p_chosen = rejected, chosen, 1.0 - p_chosen
-    return Preference(
-        prompt=comparison.messages,
-        chosen=_turn(chosen),
-        rejected=_turn(rejected),
-        pair_id=comparison.pair_id,
-        prompt_id=comparison.prompt_id,
-        chosen_generator=chosen.generator,
-        rejected_generator=rejected.generator,
-        p_chosen=p_chosen,
-        verdict_both_orders=label.verdict_both_orders,
-        critic=label.critic,
-        critic_returned_model=label.critic_returned_model,
-        template_hash=label.template_hash,
-        label_cost_usd=label.cost_usd,
-        chosen_finish_reason=chosen.finish_reason,
-        rejected_finish_reason=rejected.finish_reason,
-        split=split,
-    )
-
-
-def _turn(completion: Completion) -> tuple[Message, ...]:
-    return (Message(role="assistant", content=completion.text),)
+_ENGINES: dict[str, Callable[..., AbstractAsyncContextManager[Engine]]] = {
+    "local": _local,
+    "batch": _local,  # whose calls find their answers in the ledger
+    "ray": ray_engine,
+}
 
 
 def _counts(accounts: Accounts, watch: bool) -> str:

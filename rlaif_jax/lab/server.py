@@ -9,11 +9,12 @@ from functools import partial
 
 from aiohttp import web
 
+from rlaif_jax.config_parts import FaultsConfig
 from rlaif_jax.errors import UsageError
 from rlaif_jax.lab.comparisons import judge, judge_odds
 from rlaif_jax.lab.critics import Critic
 from rlaif_jax.lab.decisions import decide_body
-from rlaif_jax.lab.faults import Fault, Faults
+from rlaif_jax.lab.faults import Fault, fault_at
 from rlaif_jax.lab.probabilities import spell
 from rlaif_jax.lab.responses import RESPONSES
 from rlaif_jax.lab.scorer import score_body
@@ -92,7 +93,7 @@ class Cast:
 
 
 def build_app(
-    variant: Variant, *, latency_s: float = 0.0, faults: Faults | None = None
+    variant: Variant, *, latency_s: float = 0.0, faults: FaultsConfig | None = None
 ) -> web.Application:
     """The web application: both vendors' APIs and model lists, and `POST /score`.
 
@@ -101,14 +102,14 @@ def build_app(
       latency_s: Added to every question to a model.
       faults: What goes wrong, and how often; nothing otherwise.
     """
-    cast, faults = Cast(variant), faults or Faults()
+    cast, faults = Cast(variant), faults or FaultsConfig()
     models = encode_models(cast.names)
     number_of_requests = 0
 
     def handler(dialect: Dialect, answer: Callable[[bytes], bytes]) -> Handler:
         async def handle(request: web.Request) -> web.Response:
             nonlocal number_of_requests
-            fault = faults.at(number_of_requests)
+            fault = fault_at(faults, number_of_requests)
             number_of_requests += 1
             body = await request.read()
             if latency_s:
@@ -146,7 +147,7 @@ async def serve(
     host: str = "127.0.0.1",
     port: int = 8765,
     latency_s: float = 0.0,
-    faults: Faults | None = None,
+    faults: FaultsConfig | None = None,
     report: Callable[[str], None],
 ) -> None:
     """Serves until cancelled.
@@ -186,7 +187,7 @@ def run_in_thread(
     host: str = "127.0.0.1",
     port: int = 0,
     latency_s: float = 0.0,
-    faults: Faults | None = None,
+    faults: FaultsConfig | None = None,
 ) -> Iterator[str]:
     """Serves from a thread of its own inside a `with`, which gives the URL.
 

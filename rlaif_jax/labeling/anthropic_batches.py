@@ -87,7 +87,7 @@ class AnthropicBatches:
                 },
             },
         )
-        return await self._wire.sent(sending, _batch)
+        return await self._wire.sent(sending, _batch, is_entrance=True)
 
     async def retrieve(self, batch_id: str) -> Batch:
         """What has become of a batch."""

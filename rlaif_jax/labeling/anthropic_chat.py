@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 
 import anthropic
 import httpx2
+from anthropic._models import FinalRequestOptions
 
 from rlaif_jax.config_parts import EndpointConfig
-from rlaif_jax.labeling.body_limit import read_bounded
 from rlaif_jax.labeling.chat import Answer
 from rlaif_jax.labeling.constraints import Choices, constraint_of, verdict_schema
 from rlaif_jax.labeling.failures import billed_tokens
 from rlaif_jax.labeling.headers import quotas
-from rlaif_jax.labeling.sdk_model import TRANSPORT_ERRORS, SdkModel
+from rlaif_jax.labeling.sdk_model import TRANSPORT_ERRORS, SdkModel, http_options
 from rlaif_jax.records import Message, Usage
 from rlaif_jax.typing import Json
 
@@ -30,11 +30,14 @@ class AnthropicChat(SdkModel):
     path = "/v1/messages"
     errors = (anthropic.AnthropicError, *TRANSPORT_ERRORS)
     status_error = anthropic.APIStatusError
+    call_options = FinalRequestOptions
 
     def __init__(
         self, config: EndpointConfig, *, api_key: str, choices: Choices | None = None
     ):
-        super().__init__(config, api_key=api_key, client=_client(config, api_key))
+        http = anthropic.DefaultAioHttpClient(**http_options(config))
+        client = _client(config, api_key, http)
+        super().__init__(config, api_key=api_key, client=client, http=http)
         self._output: Json = {}
         if config.reasoning_effort is not None:
             self._output["effort"] = config.reasoning_effort
@@ -88,7 +91,9 @@ class AnthropicChat(SdkModel):
         )
 
 
-def _client(config: EndpointConfig, api_key: str) -> anthropic.AsyncAnthropic:
+def _client(
+    config: EndpointConfig, api_key: str, http: httpx2.AsyncClient
+) -> anthropic.AsyncAnthropic:
     """The SDK's client, of which nothing is left to the environment."""
     return anthropic.AsyncAnthropic(
         api_key=api_key,
@@ -96,13 +101,7 @@ def _client(config: EndpointConfig, api_key: str) -> anthropic.AsyncAnthropic:
         max_retries=0,
         timeout=config.timeout_s,
         open_telemetry=False,
-        http_client=anthropic.DefaultAioHttpClient(
-            follow_redirects=False,
-            trust_env=False,
-            timeout=config.timeout_s,
-            limits=httpx2.Limits(max_connections=config.max_in_flight),
-            event_hooks={"response": [read_bounded]},
-        ),
+        http_client=http,
     )
 
 

@@ -4,8 +4,9 @@ import asyncio
 import logging
 import random
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ from rlaif_jax.errors import PreemptedError, RefusedError, UsageError
 from rlaif_jax.labeling.backoff import Backoff
 from rlaif_jax.labeling.budget import Budget, Prices
 from rlaif_jax.labeling.chat import Answer, ChatModel, RejectedError, TransientError
-from rlaif_jax.labeling.ledger import Ledger
+from rlaif_jax.labeling.ledger import CallLog
 from rlaif_jax.labeling.limits import Limits
 from rlaif_jax.labeling.outcome import Outcome
 from rlaif_jax.labeling.question import Addressee, Question
@@ -22,6 +23,7 @@ from rlaif_jax.labeling.stop import Stop, StoppedError
 from rlaif_jax.labeling.tokens import expected_prompt_tokens
 from rlaif_jax.labeling.watchdog import Watchdog
 from rlaif_jax.records import Usage
+from rlaif_jax.typing import Json
 
 _log = log.logger(__name__)
 
@@ -39,6 +41,7 @@ class _Asked:
     attempts: int = 0
     busy_s: float = 0.0  # of calls, and of the delays between them
     uncertain_usd: float = 0.0
+    faults: Counter[str] = field(default_factory=Counter)  # of calls that failed
 
     @property
     def item(self) -> str:
@@ -50,6 +53,12 @@ class _Asked:
         return Outcome.of_failure(
             error, uncertain_usd=self.uncertain_usd, attempts=self.attempts
         )
+
+    def ended(self, outcome: Outcome) -> Json:
+        """What the ledger keeps of an end."""
+        if self.faults:
+            outcome = replace(outcome, faults=dict(sorted(self.faults.items())))
+        return outcome.to_json()
 
 
 @dataclass(kw_only=True)
@@ -80,7 +89,7 @@ class Asker:
     """
 
     chat: ChatModel
-    ledger: Ledger
+    ledger: CallLog
     prices: Prices
     budget: Budget
     limits: Limits
@@ -155,10 +164,10 @@ class Asker:
             outcome = await self._ask(asked)
         except (UsageError, RefusedError, PreemptedError, StoppedError) as error:
             if asked.attempts:  # its intents are settled: nothing else is unknown
-                failed = asked.failed(str(error)).to_json()
+                failed = asked.ended(asked.failed(str(error)))
                 self.ledger.close_question(asked.key, asked.item, failed)
             raise
-        self.ledger.close_question(asked.key, asked.item, outcome.to_json())
+        self.ledger.close_question(asked.key, asked.item, asked.ended(outcome))
         return outcome
 
     async def _ask(self, asked: _Asked) -> Outcome:
@@ -168,6 +177,7 @@ class Asker:
             try:
                 answer = await self.limits.within(asked.size, pay)
             except TransientError as error:
+                asked.faults[error.fault] += 1
                 if not await self._back_off(asked, error):
                     return asked.failed(self._why_no_more(asked, error))
             except RejectedError as error:
@@ -225,6 +235,7 @@ class Asker:
         except TimeoutError:
             raise TransientError(
                 f"{self.chat.host} did not answer within {timeout_s:g} s",
+                fault="deadline",
                 may_be_billed=True,
             ) from None
         finally:

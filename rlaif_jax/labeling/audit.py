@@ -99,6 +99,7 @@ def audit(
         **panel_measures(judged, prompts),
         **planted_measures(canaries),
         **_effort_measures(judged, prompts),
+        **_fault_measures(judged, prompts),
         "agreement": agreed and agreed.share,
         "kappa": agreed and agreed.kappa,
     }
@@ -259,6 +260,32 @@ def _effort_measures(
             f"latency_s_p{percent}": quantile(seconds, of_call, q=percent / 100)
             for percent in _PERCENTILES
         },
+    }
+
+
+def _fault_measures(
+    judged: Sequence[Judged], prompts: Int[np.ndarray, " N"]
+) -> dict[str, Measure | None]:
+    """How many of the calls failed: one draw a call."""
+    known = [
+        (one.attempts, prompt)
+        for one, prompt in zip(judged, prompts, strict=True)
+        if one.attempts is not None
+    ]
+    of_call = np.repeat(
+        np.array([prompt for _, prompt in known], np.int64),
+        [attempts.sent for attempts, _ in known],
+    )
+    limited: list[bool] = []
+    faulty: list[bool] = []
+    for attempts, _ in known:
+        refused = attempts.faults.get("rate_limit", 0)
+        failed = sum(attempts.faults.values()) - refused
+        limited += [number < refused for number in range(attempts.sent)]
+        faulty += [number < failed for number in range(attempts.sent)]
+    return {
+        "rate_limited": share(np.array(limited, np.float64), of_call),
+        "faulty": share(np.array(faulty, np.float64), of_call),
     }
 
 

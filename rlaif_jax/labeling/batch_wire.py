@@ -8,12 +8,14 @@ from typing import Any, TypeVar
 
 import httpx2
 
+from rlaif_jax.errors import UsageError
 from rlaif_jax.labeling.batch_api import CHUNK_BYTES, TRANSFER_TIMEOUT_S, Batch
 from rlaif_jax.labeling.failures import UNUSABLE, Failure, Target
 from rlaif_jax.typing import Json
 
 T = TypeVar("T")
 
+_NO_SUCH_PATH = (404, 405)
 _PAGE = 100  # batches of one listing; both APIs allow it
 _ID = re.compile(r"\w[\w.-]{0,255}", re.ASCII)  # what may stand in a path
 
@@ -46,10 +48,22 @@ class Wire:
         self._errors = errors
         self._failure = failure
 
-    async def sent(self, sending: Awaitable[Any], reader: Callable[[Any], T]) -> T:
+    async def sent(
+        self,
+        sending: Awaitable[Any],
+        reader: Callable[[Any], T],
+        *,
+        is_entrance: bool = False,
+    ) -> T:
         """What a reader makes of a response's JSON, which may hold anything.
 
+        Args:
+          sending: The request under way.
+          reader: Of the decoded body.
+          is_entrance: Whether a server that knows no such path has no Batch API.
+
         Raises:
+          UsageError: If the server has no Batch API.
           TransientError: If the call may be tried again, or answered with garbage.
           Exception: Another `Failure`.
         """
@@ -57,6 +71,11 @@ class Wire:
             content: bytes = (await sending).content
         except self._errors as error:
             raised: Exception = self._failure(error)
+            if is_entrance and getattr(error, "status_code", None) in _NO_SUCH_PATH:
+                raised = UsageError(
+                    f"{self._target.host} has no Batch API at base_url: engine=local"
+                    f" asks it call by call ({raised})"
+                )
         else:
             try:
                 return reader(json.loads(content))

@@ -48,6 +48,7 @@ class Bucket:
         """
         self._capacity = capacity
         self._per_s = per_s
+        self._share = 1.0
         self._clock = clock
         self._level = capacity
         self._filled_at = clock()
@@ -63,18 +64,35 @@ class Bucket:
 
     @classmethod
     def of_server(
-        cls, quota: Quota, *, clock: Callable[[], float] = time.monotonic
+        cls,
+        quota: Quota,
+        *,
+        share: float = 1.0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> "Bucket":
-        """A limit that a server told for the first time."""
+        """A limit that a server told for the first time, or a share of it."""
         bucket = cls(capacity=quota.limit, per_s=_per_s(quota), clock=clock)
-        bucket._level = quota.remaining
+        bucket._share = share
+        bucket._level = quota.remaining * share
         return bucket
+
+    def share(self, share: float) -> None:
+        """Leaves the rest of the limit to others that ask the same server.
+
+        Args:
+          share: Above 0 to 1, of the capacity and of what comes back; with 0 nobody
+            may ask when a call can go.
+        """
+        self._fill()
+        self._share = share
+        self._level = min(self._level, self._capacity * share)
 
     def wait_s(self, amount: int) -> float:
         """Seconds until a call that may need that much can go."""
         self._fill()
-        lacking = min(amount, self._capacity) - self._level
-        return lacking / self._per_s if lacking > _ROUNDING else 0.0
+        lacking = min(amount, self._capacity * self._share) - self._level
+        per_s = self._per_s * self._share
+        return lacking / per_s if lacking > _ROUNDING else 0.0
 
     def take(self, amount: int) -> Taken:
         """Sets aside what a call may need."""
@@ -98,14 +116,15 @@ class Bucket:
         self._fill()
         self._capacity = quota.limit
         self._per_s = _per_s(quota)
-        least = quota.remaining - (self._total - taken.total)
-        most = quota.remaining + (self._filled_at - taken.at) * self._per_s
+        remaining = quota.remaining * self._share
+        least = remaining - (self._total - taken.total)
+        most = remaining + (self._filled_at - taken.at) * self._per_s * self._share
         self._level = min(max(self._level, least), most)
 
     def _fill(self) -> None:
         now = self._clock()
-        risen = self._level + (now - self._filled_at) * self._per_s
-        self._level = min(risen, self._capacity)
+        risen = self._level + (now - self._filled_at) * self._per_s * self._share
+        self._level = min(risen, self._capacity * self._share)
         self._filled_at = now
 
 

@@ -61,6 +61,14 @@ def endpoint_prices(config: EndpointConfig, budget_usd: float | None) -> Prices:
     )
 
 
+def budget_reached(spent_usd: float, limit_usd: float, need_usd: float) -> RefusedError:
+    """The error of a run whose next call might pass its limit."""
+    return RefusedError(
+        f"budget reached: ${spent_usd:.6f} of ${limit_usd:.6f} spent, and the next"
+        f" call may cost ${need_usd:.6f}; raise budget_usd to go on"
+    )
+
+
 class Budget:
     """Reserves the most that a call can cost before it, and settles after it.
 
@@ -78,6 +86,11 @@ class Budget:
         self._num_reserved = 0
         self._settled = asyncio.Event()
 
+    @property
+    def reserved_usd(self) -> float:
+        """Set aside for calls under way."""
+        return self._reserved_usd
+
     async def reserve(self, at_most_usd: float) -> None:
         """Sets money aside; waits for calls under way if it might be enough then.
 
@@ -85,12 +98,7 @@ class Budget:
           RefusedError: If the call could pass the limit whatever the others cost.
         """
         while not self.try_reserve(at_most_usd):
-            if not self._num_reserved:
-                raise RefusedError(
-                    f"budget reached: ${self.spent_usd:.6f} of ${self._limit_usd:.6f}"
-                    f" spent, and the next call may cost ${at_most_usd:.6f}; raise"
-                    " budget_usd to go on"
-                )
+            self._short_of(at_most_usd)
             self._settled.clear()
             await self._settled.wait()
 
@@ -116,6 +124,11 @@ class Budget:
         remaining = self._reserved_usd - at_most_usd
         self._reserved_usd = remaining if self._num_reserved else 0.0
         self._settled.set()
+
+    def _short_of(self, at_most_usd: float) -> None:
+        """Raises `RefusedError` if no waiting can make room for that call."""
+        if not self._num_reserved:
+            raise budget_reached(self.spent_usd, self._limit_usd or 0.0, at_most_usd)
 
     def _fits(self, at_most_usd: float) -> bool:
         """Whether one more call stays within the limit."""

@@ -2,20 +2,23 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 from rlaif_jax.labeling.headers import Quotas
 from rlaif_jax.records import Message, Usage
 from rlaif_jax.typing import Json
+
+Fault = Literal["rate_limit", "server_error", "connection", "deadline", "garbage"]
 
 
 class TransientError(Exception):
     """The model may answer if asked again: rate limit, time-out, garbage.
 
     Attributes:
+      fault: What kind of failure it is: of the limits, of the server by its own word,
+        of the connection, of time, or of an answer that is none.
       retry_after_s: Seconds the server asked to be left alone, if it said so.
       may_be_billed: Whether the server may have done the work all the same.
-      is_rate_limit: Whether the server answers, but not so many calls.
       quotas: The rate limits that the server told.
     """
 
@@ -23,16 +26,21 @@ class TransientError(Exception):
         self,
         message: str,
         *,
+        fault: Fault = "server_error",
         retry_after_s: float | None = None,
         may_be_billed: bool = False,
-        is_rate_limit: bool = False,
         quotas: Quotas | None = None,
     ):
         super().__init__(message)
+        self.fault: Fault = fault
         self.retry_after_s = retry_after_s
         self.may_be_billed = may_be_billed
-        self.is_rate_limit = is_rate_limit
         self.quotas = quotas or {}
+
+    @property
+    def is_rate_limit(self) -> bool:
+        """Whether the server answers, but not so many calls."""
+        return self.fault == "rate_limit"
 
 
 class RejectedError(Exception):

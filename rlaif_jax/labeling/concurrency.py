@@ -1,6 +1,7 @@
 """How many calls may be under way, found out from what the server takes."""
 
 _START = 16  # calls at first; fewer if that is more than allowed
+_START_SHARE = 1 / 8  # of what is allowed, if that is more
 _GROWTH = 1.05  # after a clean round
 _SHRINKAGE = 0.7  # after an episode of rate limits
 _CALLS_A_REFUSAL = 10  # that must have ended before it, so that it does not shrink
@@ -28,7 +29,7 @@ class Concurrency:
     def __init__(self, *, max_in_flight: int):
         self.under_way = 0
         self._max = float(max_in_flight)
-        self._limit = min(float(_START), self._max)
+        self._limit = min(max(float(_START), _START_SHARE * self._max), self._max)
         self._growth = 2.0
         self._episode = 0
         self._credit = 0  # calls that ended, less those that refusals have cost
@@ -37,12 +38,16 @@ class Concurrency:
     @property
     def limit(self) -> int:
         """Calls that may be under way now."""
-        return int(self._limit)
+        return int(min(self._limit, self._max))
 
     @property
     def is_full(self) -> bool:
         """Whether no further call may begin."""
         return self.under_way >= self.limit
+
+    def allow(self, max_in_flight: int) -> None:
+        """Sets how far the limit may grow; 0 lets no call begin."""
+        self._max = float(max_in_flight)
 
     def begin(self) -> int:
         """Counts a call in, and returns the episode that it belongs to."""
@@ -74,7 +79,8 @@ class Concurrency:
             self._credit -= _CALLS_A_REFUSAL
             self._count()
             return
-        self._limit = max(1.0, self._limit * _SHRINKAGE)
+        used = min(self._limit, self._max or self._limit)
+        self._limit = max(1.0, used * _SHRINKAGE)
         self._episode += 1
         self._credit = 0
         self._begin_round()
@@ -88,7 +94,8 @@ class Concurrency:
         may_grow = self._num_faulty <= _FAULTY_SHARE * self._num_ended
         if may_grow and self._most >= self.limit:
             growth = _GROWTH if self._num_faulty else self._growth
-            self._limit = min(self._limit * growth, self._max)
+            # never less than before: nothing may be allowed at the moment
+            self._limit = max(self._limit, min(self._limit * growth, self._max))
         self._begin_round()
 
     def _begin_round(self) -> None:

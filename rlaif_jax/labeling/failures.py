@@ -69,6 +69,7 @@ class Target:
         words = self.quote(content.decode("utf-8", "replace")) or "nothing"
         return TransientError(
             f"garbage answer from {self.host} (check base_url and api): {words}",
+            fault="garbage",
             may_be_billed=True,
         )
 
@@ -95,7 +96,7 @@ def status_failure(
         return TransientError(
             f"{shown}: {quoted}",
             retry_after_s=retry_after_s(headers),
-            is_rate_limit=status == 429,
+            fault="rate_limit" if status == 429 else "server_error",
             quotas=quotas(headers),
         )
     if status == 413 or any(mark in f"{code} {message}".lower() for mark in _TOO_LONG):
@@ -119,6 +120,7 @@ def connection_failure(target: Target, error: BaseException) -> TransientError:
     words = target.quote(f"{type(causes[-1]).__name__} {causes[-1]}")
     return TransientError(
         f"no answer from {target.host}: {words}",
+        fault="connection",
         may_be_billed=not any(isinstance(one, _NEVER_SENT) for one in causes),
     )
 

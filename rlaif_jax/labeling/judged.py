@@ -1,8 +1,10 @@
 """Comparisons together with all that is known of how they were judged."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from rlaif_jax.config_parts import Orders
 from rlaif_jax.errors import CorruptDataError
@@ -43,6 +45,18 @@ class Call:
     latency_s: float | None = None
 
 
+class Attempts(NamedTuple):
+    """What was sent to get the answers about one comparison.
+
+    Attributes:
+      sent: Calls.
+      faults: Those of them that failed, by `chat.Fault`.
+    """
+
+    sent: int
+    faults: Mapping[str, int]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
     """A comparison, its label, and the calls behind it.
@@ -53,6 +67,7 @@ class Judged:
       calls: One an order that was asked; none if nobody was.
       place: Where in the run it stands, from 0 to 1.
       is_cut_known: Whether finish reasons of the completions are recorded.
+      attempts: Of all critics and votes; None if that is not recorded.
     """
 
     comparison: Comparison
@@ -60,6 +75,7 @@ class Judged:
     calls: tuple[Call, ...]
     place: float
     is_cut_known: bool
+    attempts: Attempts | None = None
 
     @property
     def instruction(self) -> str:
@@ -134,6 +150,7 @@ def judged_labels(
                 calls=_calls(comparison, label, calls, orders),
                 place=_place(number, len(comparisons)),
                 is_cut_known=True,
+                attempts=_attempts(comparison, calls, orders),
             )
         )
     return judged
@@ -223,6 +240,27 @@ def _calls(
         _call(verdict, swapped, known.get(_item(comparison, swapped), ()))
         for verdict, swapped in zip(verdicts, shown, strict=False)
     )
+
+
+def _attempts(
+    comparison: Comparison,
+    ledger: Mapping[str, Sequence[LedgerCall]],
+    orders: Orders | None,
+) -> Attempts | None:
+    """All calls about a comparison, if the ledger tells what became of each."""
+    if orders is None:
+        return None
+    shown = shown_orders(orders, instruction_text(comparison.messages))
+    ends = [
+        call.outcome
+        for swapped in shown
+        for call in ledger.get(_item(comparison, swapped), ())
+    ]
+    faults = sum((Counter(one.faults) for one in ends), Counter[str]())
+    # all calls of a question but one have failed; older ledgers do not say how
+    if not ends or any(sum(one.faults.values()) < one.attempts - 1 for one in ends):
+        return None
+    return Attempts(sum(one.attempts for one in ends), faults)
 
 
 def _verdicts(label: Label) -> list[Verdict]:

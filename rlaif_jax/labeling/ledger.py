@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from rlaif_jax import log
 from rlaif_jax.errors import CorruptDataError, InternalError, UsageError
@@ -57,6 +57,29 @@ class Unsettled(NamedTuple):
     earlier_usd: tuple[float, ...]
     place: int
     batch: str
+
+
+@runtime_checkable
+class CallLog(Protocol):
+    """Where calls are noted, and answers found that were paid for before.
+
+    Attributes:
+      num_calls: Calls sent by all who wrote to it so far.
+    """
+
+    num_calls: int
+
+    def find(self, key: str) -> Json | None:
+        """The result that closed a question; None if it is open."""
+        ...
+
+    def intend(self, key: str, item: str, at_most_usd: float) -> None:
+        """Notes that a call is about to be sent."""
+        ...
+
+    def close_question(self, key: str, item: str, result: Json) -> None:
+        """Notes what came of a question; see `Ledger`."""
+        ...
 
 
 class Ledger:
@@ -148,13 +171,7 @@ class Ledger:
     ) -> None:
         """Notes that a call, or a batch with this question, is about to be sent."""
         self.num_calls += 1
-        record: Json = {
-            "kind": "intent",
-            "key": key,
-            "item": item,
-            "at_most_usd": at_most_usd,
-            "at": round(time.time(), 3),
-        }
+        record = intent_record(key, item, at_most_usd)
         if batch:
             record["batch"] = batch
         self._intended(record, self._append(record))
@@ -168,8 +185,7 @@ class Ledger:
           result: JSON fields; a `state` of `failed` leaves the question open for a
             later run.
         """
-        record = {"kind": "result", "key": key, "item": item, **result}
-        record["at"] = round(time.time(), 3)
+        record = result_record(key, item, result)
         self._settled(record, self._append(record))
 
     async def keep_synced(self, every_s: float = 0.2) -> None:
@@ -227,7 +243,7 @@ class Ledger:
 
     def _append(self, record: Json) -> int:
         """Writes one line with one call, and returns its place."""
-        line = _encode(record).encode("ascii") + b"\n"
+        line = encode_record(record)
         if len(line) > _LENGTH:
             raise InternalError(f"a record of {len(line):,} bytes is no answer")
         offset = self._size
@@ -260,7 +276,7 @@ class Ledger:
         """Reads what earlier runs left."""
         with self.path.open("rb") as file:
             for number, line in enumerate(file, start=1):
-                record = _parsed(line)
+                record = parse_record(line)
                 if record is None:
                     self._repair(number, line, is_last=not file.read(1))
                     break
@@ -297,7 +313,29 @@ def _short(key: str) -> bytes:
     return bytes.fromhex(key[:32])
 
 
-def _parsed(line: bytes) -> Json | None:
+def intent_record(key: str, item: str, at_most_usd: float) -> Json:
+    """What is written before a call is sent."""
+    return {
+        "kind": "intent",
+        "key": key,
+        "item": item,
+        "at_most_usd": at_most_usd,
+        "at": round(time.time(), 3),
+    }
+
+
+def result_record(key: str, item: str, result: Json) -> Json:
+    """What is written when a question is closed."""
+    record = {"kind": "result", "key": key, "item": item, **result}
+    return record | {"at": round(time.time(), 3)}
+
+
+def encode_record(record: Json) -> bytes:
+    """One line of a ledger."""
+    return _encode(record).encode("ascii") + b"\n"
+
+
+def parse_record(line: bytes) -> Json | None:
     """The record in a line, or None if it is damaged."""
     if not line.endswith(b"\n"):
         return None

@@ -18,6 +18,7 @@ from rlaif_jax.records import Usage
 
 _log = log.logger(__name__)
 
+_TELL_EVERY_S = 60.0  # of pauses that the server asks for
 _NOTHING = Usage()
 
 # what a call counts for in a rate limit of each kind
@@ -66,9 +67,12 @@ class Limits:
     clock: Callable[[], float] = time.monotonic
     max_pause_s: float = 900.0
     _learnt: dict[Kind, Bucket] = field(default_factory=dict, init=False)
+    _share: float = field(default=1.0, init=False)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
     _ended: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _resume_at: float = field(default=-math.inf, init=False)
+    _num_pauses: int = field(default=0, init=False)
+    _tell_at: float = field(default=-math.inf, init=False)
 
     async def within(
         self, size: Usage, call: Callable[[], Awaitable[Answer]]
@@ -116,8 +120,39 @@ class Limits:
             )
         resume_at = self.clock() + seconds
         if resume_at > self._resume_at + 1.0:  # not once for every call it refused
-            _log.info("the server asks for a pause of %.1f s", seconds)
+            self._num_pauses += 1
+            self._tell_pause(seconds)
         self._resume_at = max(self._resume_at, resume_at)
+
+    @property
+    def pause_left_s(self) -> float:
+        """Seconds until a call may start, as far as the server has asked for it."""
+        return max(0.0, self._resume_at - self.clock())
+
+    def grant(self, *, max_in_flight: int, share: float) -> None:
+        """Leaves the rest of the limits to others that ask the same server.
+
+        Args:
+          max_in_flight: Calls at a time; 0 lets none start.
+          share: From 0 to 1, of the limits per minute, the server's included.
+        """
+        self.concurrency.allow(max_in_flight)
+        self._share = share
+        for buckets in (self.buckets, self._learnt):
+            for bucket in buckets.values():
+                bucket.share(share)
+        self._ended.set()  # a wait may be over
+
+    def _tell_pause(self, seconds: float) -> None:
+        """Tells of a pause, now and then."""
+        if self.clock() < self._tell_at:
+            return
+        self._tell_at = self.clock() + _TELL_EVERY_S
+        _log.info(
+            "the server asks for a pause of %.1f s (number %d)",
+            seconds,
+            self._num_pauses,
+        )
 
     async def _admit(self, size: Usage) -> _Place:
         """Waits for its turn, and until a call of that size may start."""
@@ -130,13 +165,13 @@ class Limits:
 
     def _wait_s(self, size: Usage) -> float:
         """Seconds until that call may start; infinite until another has ended."""
-        if self.concurrency.is_full:
+        if self.concurrency.is_full or not self._share:
             return math.inf
         wait_s = max(self._resume_at - self.clock(), self.circuit.wait_s())
         for buckets in (self.buckets, self._learnt):
             for kind, bucket in buckets.items():
                 wait_s = max(wait_s, bucket.wait_s(_AMOUNTS[kind](size)))
-        if wait_s > self.max_pause_s and not self.concurrency.under_way:
+        if wait_s * self._share > self.max_pause_s and not self.concurrency.under_way:
             raise PreemptedError(
                 f"the limits per minute let no call start for {wait_s:.0f} s: run the"
                 " same command again after that, or raise requests_per_minute and"
@@ -190,7 +225,9 @@ class Limits:
             self._learnt[kind].settle(taken, _AMOUNTS[kind](used))
         for kind, quota in quotas.items():
             if kind not in self._learnt:
-                self._learnt[kind] = Bucket.of_server(quota, clock=self.clock)
+                self._learnt[kind] = Bucket.of_server(
+                    quota, share=self._share, clock=self.clock
+                )
             elif kind in place.learnt:  # else it began before the limit was known
                 self._learnt[kind].learn(quota, place.learnt[kind])
 

@@ -30,6 +30,7 @@ class Meaning(NamedTuple):
 _NO_ORDER = "the order in which completions were shown is not known"
 _NO_OTHER = "no other judge of the same comparisons was given (against=...)"
 _NO_CALLS = "no calls are recorded"
+_NO_FAULTS = "no calls are recorded, or not what became of each"
 _NO_REPLIES = "no calls are recorded, or votes or jurors gave several a verdict"
 _NO_CANARIES = "no comparisons were planted (canaries=... of `label`)"
 
@@ -165,6 +166,19 @@ MEANINGS: dict[str, Meaning] = {
         "calls",
         "Orders asked, and every attempt at them.",
         _NO_CALLS,
+    ),
+    "rate_limited": Meaning(
+        "Calls refused by a rate limit",
+        "share",
+        "Of all calls sent, every attempt: 429, which costs time and no money.",
+        _NO_FAULTS,
+    ),
+    "faulty": Meaning(
+        "Calls that failed otherwise",
+        "share",
+        "Of all calls sent: errors of the server, dropped connections, time-outs,"
+        " answers that are none. Some may have been billed.",
+        _NO_FAULTS,
     ),
     "latency_s_p50": Meaning("Latency, median", "s", "Of answered calls.", _NO_REPLIES),
     "latency_s_p95": Meaning("Latency, 95th percentile", "s", "Likewise.", _NO_REPLIES),

@@ -61,7 +61,9 @@ class OpenAIBatches:
             sending = self._wire.client.files.with_raw_response.create(
                 file=(spool.name, file), purpose="batch", timeout=TRANSFER_TIMEOUT_S
             )
-            return await self._wire.sent(sending, lambda told: safe_id(told["id"]))
+            return await self._wire.sent(
+                sending, lambda told: safe_id(told["id"]), is_entrance=True
+            )
 
     async def create(self, name: str, spool: Path, file: str) -> Batch:
         """Creates a batch over an uploaded file, under a name of ours."""
@@ -74,7 +76,7 @@ class OpenAIBatches:
             **self._expiry,
         }
         sending = self._wire.client.post("/batches", cast_to=httpx2.Response, body=body)
-        return await self._wire.sent(sending, _batch)
+        return await self._wire.sent(sending, _batch, is_entrance=True)
 
     async def retrieve(self, batch_id: str) -> Batch:
         """What has become of a batch."""

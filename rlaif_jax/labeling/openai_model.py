@@ -5,11 +5,11 @@ from collections.abc import Iterable, Sequence
 
 import httpx2
 import openai
+from openai._models import FinalRequestOptions
 
 from rlaif_jax.config_parts import CriticConfig, EndpointConfig
-from rlaif_jax.labeling.body_limit import read_bounded
 from rlaif_jax.labeling.chat import Token
-from rlaif_jax.labeling.sdk_model import TRANSPORT_ERRORS, SdkModel
+from rlaif_jax.labeling.sdk_model import TRANSPORT_ERRORS, SdkModel, http_options
 from rlaif_jax.records import Message
 from rlaif_jax.typing import Json
 
@@ -23,9 +23,12 @@ class OpenAIModel(SdkModel):
 
     errors = (openai.OpenAIError, *TRANSPORT_ERRORS)
     status_error = openai.APIStatusError
+    call_options = FinalRequestOptions
 
     def __init__(self, config: EndpointConfig, *, api_key: str):
-        super().__init__(config, api_key=api_key, client=_client(config, api_key))
+        http = openai.DefaultAioHttpClient(**http_options(config))
+        client = _client(config, api_key, http)
+        super().__init__(config, api_key=api_key, client=client, http=http)
         self._tells_tokens = (
             isinstance(config, CriticConfig) and config.verdicts == "soft"
         )
@@ -58,20 +61,16 @@ def _spelled(token: Json) -> tuple[str, float]:
     return text, min(0.0, float(logp))
 
 
-def _client(config: EndpointConfig, api_key: str) -> openai.AsyncOpenAI:
+def _client(
+    config: EndpointConfig, api_key: str, http: httpx2.AsyncClient
+) -> openai.AsyncOpenAI:
     """The SDK's client, of which nothing is left to the environment."""
     client = openai.AsyncOpenAI(
         api_key=api_key,
         base_url=config.base_url,
         max_retries=0,
         timeout=config.timeout_s,
-        http_client=openai.DefaultAioHttpClient(
-            follow_redirects=False,
-            trust_env=False,
-            timeout=config.timeout_s,
-            limits=httpx2.Limits(max_connections=config.max_in_flight),
-            event_hooks={"response": [read_bounded]},
-        ),
+        http_client=http,
     )
     # what the SDK read from the environment must not reach the server
     client.organization = None

@@ -103,7 +103,7 @@ class OpenAIResponses(OpenAIModel):
         raise TransientError(
             f"{self.host} gave no answer with model {self.model!r}: {words}",
             may_be_billed=True,
-            is_rate_limit=code == "rate_limit_exceeded",
+            fault="rate_limit" if code == "rate_limit_exceeded" else "server_error",
         )
 
 

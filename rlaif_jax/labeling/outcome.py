@@ -1,6 +1,7 @@
 """What came of one question."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from rlaif_jax.labeling.chat import Answer, RejectedError, Token
@@ -12,7 +13,11 @@ State = Literal["answered", "refused", "too_long", "failed"]
 _NO_USAGE = Usage()
 _REFUSALS = {"refusal", "content_filter"}
 _NESTED = {"usage", "tokens", "odds"}
-_IF_TOLD = {"service_tier", "system_fingerprint"}  # in a record only if not empty
+_IF_TOLD = {  # in a record only if not empty, and what it is else
+    "service_tier": "",
+    "system_fingerprint": "",
+    "faults": {},
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +40,7 @@ class Outcome:
       odds: As in `Answer`.
       service_tier: As in `Answer`.
       system_fingerprint: As in `Answer`.
+      faults: Calls that failed on the way, by `chat.Fault`.
     """
 
     state: State
@@ -51,6 +57,7 @@ class Outcome:
     odds: tuple[float, float] | None = None
     service_tier: str = ""
     system_fingerprint: str = ""
+    faults: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def of_answer(
@@ -105,7 +112,7 @@ class Outcome:
     def from_json(cls, record: Json) -> "Outcome":
         """The outcome in a ledger's record."""
         fields = {
-            name: record.get(name, "") if name in _IF_TOLD else record[name]
+            name: record.get(name, _IF_TOLD[name]) if name in _IF_TOLD else record[name]
             for name in cls.__slots__
             if name not in _NESTED
         }

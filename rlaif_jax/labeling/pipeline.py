@@ -14,8 +14,8 @@ from typing import Generic, TypeVar
 from rlaif_jax.labeling.accounts import Accounts
 from rlaif_jax.labeling.critic import Critic
 from rlaif_jax.labeling.stop import Stop, StoppedError, stop_on_signals
-from rlaif_jax.labeling.teacher import Teacher
-from rlaif_jax.records import Comparison, Completion, Label, Prompt
+from rlaif_jax.labeling.teacher import Draw, Teacher
+from rlaif_jax.records import Comparison, Completion, Label
 
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
@@ -25,7 +25,7 @@ _WINDOW_PER_WORKER = 8  # results that may wait for a slower one before them
 _DRAIN_S = 30.0  # for calls under way when the run is asked to stop
 
 
-async def label_all(
+def label_all(
     comparisons: Iterable[Comparison],
     *,
     critic: Critic,
@@ -34,7 +34,7 @@ async def label_all(
     accounts: Accounts,
     progress: Progress | None = None,
 ) -> AsyncGenerator[Label, None]:
-    """Yields the label of every comparison, in input order.
+    """The label of every comparison, in input order, as they come.
 
     Wrap it in `contextlib.aclosing` where the loop over it may be left early.
 
@@ -51,6 +51,25 @@ async def label_all(
       CommandError: If the critic can judge nothing more: wrong key, budget reached.
     """
     run = in_order(comparisons, critic.judge, workers=workers, stop=stop)
+    return tallied(run, accounts=accounts, progress=progress)
+
+
+async def tallied(
+    run: AsyncGenerator[Label, None],
+    *,
+    accounts: Accounts,
+    progress: Progress | None = None,
+) -> AsyncGenerator[Label, None]:
+    """Yields labels as they come, and counts them.
+
+    Args:
+      run: Closed in the end.
+      accounts: Counts every label.
+      progress: Called after every label.
+
+    Raises:
+      CommandError: If the counts do not add up; see `Accounts.check`.
+    """
     async with contextlib.aclosing(run):
         async for label in run:
             accounts.add_label(label)
@@ -61,7 +80,7 @@ async def label_all(
 
 
 async def complete_all(
-    prompts: Iterable[Prompt],
+    draws: Iterable[Draw],
     *,
     teacher: Teacher,
     workers: int,
@@ -69,11 +88,11 @@ async def complete_all(
     accounts: Accounts,
     progress: Progress | None = None,
 ) -> AsyncGenerator[Completion, None]:
-    """Yields the completion of every prompt, in input order; see `label_all`.
+    """Yields the completion of every draw, in input order; see `label_all`.
 
-    Prompts that got no text are among them, told by their finish reason.
+    Draws that got no text are among them, told by their finish reason.
     """
-    run = in_order(prompts, teacher.complete, workers=workers, stop=stop)
+    run = in_order(draws, teacher.complete, workers=workers, stop=stop)
     async with contextlib.aclosing(run):
         async for completion in run:
             accounts.add_completion(completion)

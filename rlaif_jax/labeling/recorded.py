@@ -10,11 +10,11 @@ from rlaif_jax.files import read_json_list
 from rlaif_jax.labeling.asking import Posed
 from rlaif_jax.labeling.critic import identical_label, verdict_of
 from rlaif_jax.labeling.prompts import instruction_text
+from rlaif_jax.labeling.teacher import Draw
 from rlaif_jax.records import (
     Comparison,
     Completion,
     Label,
-    Prompt,
     Verdict,
     content_hash,
 )
@@ -195,17 +195,18 @@ class RecordedTeacher:
                     " keep one model's"
                 )
 
-    def questions(self, prompt: Prompt) -> Iterator[Posed]:
+    def questions(self, draw: Draw) -> Iterator[Posed]:
         """Yields nothing: nobody is asked."""
-        del prompt
+        del draw
         yield from ()
 
-    async def complete(self, prompt: Prompt) -> Completion:
+    async def complete(self, draw: Draw) -> Completion:
         """Returns the recorded completion of a prompt.
 
         Raises:
           UsageError: If the file does not hold this prompt.
         """
+        prompt, _ = draw
         instruction = instruction_text(prompt.messages)
         found = self._texts.get(instruction)
         if found is None:

@@ -10,14 +10,14 @@ from rlaif_jax.config_parts import EndpointConfig
 from rlaif_jax.labeling.asking import Asker
 from rlaif_jax.labeling.backoff import Backoff
 from rlaif_jax.labeling.buckets import Bucket
-from rlaif_jax.labeling.budget import Budget, endpoint_prices
+from rlaif_jax.labeling.budget import Budget, Prices, endpoint_prices
 from rlaif_jax.labeling.chat import ChatModel
 from rlaif_jax.labeling.circuit import Circuit
 from rlaif_jax.labeling.concurrency import Concurrency
 from rlaif_jax.labeling.constraints import Choices
 from rlaif_jax.labeling.endpoint import require_key
 from rlaif_jax.labeling.headers import Kind
-from rlaif_jax.labeling.ledger import Ledger
+from rlaif_jax.labeling.ledger import CallLog, Ledger
 from rlaif_jax.labeling.limits import Limits
 from rlaif_jax.labeling.stop import Stop
 from rlaif_jax.labeling.watchdog import Watchdog
@@ -134,51 +134,111 @@ async def open_askers(
     Raises:
       CommandError: As `open_asker`.
     """
-    prices = [endpoint_prices(one.config, budget_usd) for one in endpoints]
-    async with AsyncExitStack() as stack:
-        chats: list[ChatModel] = []
-        for endpoint in endpoints:
-            chats.append(open_chat(endpoint))
-            stack.push_async_callback(chats[-1].close)
-        entries = stack.enter_context(Ledger(ledger))
-        stop = Stop()
-        budget = Budget(limit_usd=budget_usd, spent_usd=entries.spent_usd)
-        askers = [
-            Asker(
-                chat=chat,
-                ledger=entries,
-                prices=price,
-                budget=budget,
-                limits=_limits(config, stop),
-                stop=stop,
-                backoff=Backoff(max_attempts=config.max_attempts),
-                max_tokens=config.answer_tokens,
-                temperature=config.temperature,
-                timeout_s=config.timeout_s,
-                question_timeout_s=config.question_timeout_s,
-                watchdog=Watchdog(
-                    f"{chat.model} at {chat.host}", after_s=_STALE * config.timeout_s
-                ),
-            )
-            for chat, price, (config, *_) in zip(chats, prices, endpoints, strict=True)
-        ]
-        async with _attended(entries, askers):
-            yield askers
+    async with _connected(endpoints, budget_usd) as models:
+        with Ledger(ledger) as entries:
+            budget = Budget(limit_usd=budget_usd, spent_usd=entries.spent_usd)
+            async with (
+                _synced(entries),
+                _watched(_askers(models, ledger=entries, budget=budget)) as askers,
+            ):
+                yield askers
 
 
 @asynccontextmanager
-async def _attended(ledger: Ledger, askers: Sequence[Asker]) -> AsyncIterator[None]:
-    """Syncs the ledger and watches every asker's calls until it is closed."""
+async def lend_askers(
+    endpoints: Sequence[Endpoint],
+    *,
+    ledger: CallLog,
+    budget: Budget,
+    budget_usd: float | None,
+) -> AsyncIterator[list[Asker]]:
+    """Askers that write to a ledger and spend of a budget that someone else keeps.
+
+    Args:
+      endpoints: As of `open_askers`.
+      ledger: Keeps every call.
+      budget: What may be spent here.
+      budget_usd: What all may spend together; None: no limit.
+
+    Raises:
+      CommandError: As `open_asker`.
+    """
+    async with (
+        _connected(endpoints, budget_usd) as models,
+        _watched(_askers(models, ledger=ledger, budget=budget)) as askers,
+    ):
+        yield askers
+
+
+class _Model(NamedTuple):
+    """An endpoint, its client, and its prices."""
+
+    config: EndpointConfig
+    chat: ChatModel
+    prices: Prices
+
+
+@asynccontextmanager
+async def _connected(
+    endpoints: Sequence[Endpoint], budget_usd: float | None
+) -> AsyncIterator[list[_Model]]:
+    """The clients of endpoints, and what they cost, until the connections close."""
+    prices = [endpoint_prices(one.config, budget_usd) for one in endpoints]
+    async with AsyncExitStack() as stack:
+        models: list[_Model] = []
+        for endpoint, price in zip(endpoints, prices, strict=True):
+            models.append(_Model(endpoint.config, open_chat(endpoint), price))
+            stack.push_async_callback(models[-1].chat.close)
+        yield models
+
+
+def _askers(
+    models: Sequence[_Model], *, ledger: CallLog, budget: Budget
+) -> list[Asker]:
+    """One asker a model; they stop together."""
+    stop = Stop()
+    return [
+        Asker(
+            chat=chat,
+            ledger=ledger,
+            prices=prices,
+            budget=budget,
+            limits=_limits(config, stop),
+            stop=stop,
+            backoff=Backoff(max_attempts=config.max_attempts),
+            max_tokens=config.answer_tokens,
+            temperature=config.temperature,
+            timeout_s=config.timeout_s,
+            question_timeout_s=config.question_timeout_s,
+            watchdog=Watchdog(
+                f"{chat.model} at {chat.host}", after_s=_STALE * config.timeout_s
+            ),
+        )
+        for config, chat, prices in models
+    ]
+
+
+@asynccontextmanager
+async def _synced(ledger: Ledger) -> AsyncIterator[None]:
+    """Brings what is written to the ledger onto the disk until it is closed."""
     syncing = asyncio.create_task(ledger.keep_synced())
-    watching = [asyncio.create_task(asker.watchdog.watch()) for asker in askers]
     try:
         yield
     finally:
+        ledger.end_sync()
+        await syncing
+
+
+@asynccontextmanager
+async def _watched(askers: list[Asker]) -> AsyncIterator[list[Asker]]:
+    """Watches every asker's calls until it is closed."""
+    watching = [asyncio.create_task(asker.watchdog.watch()) for asker in askers]
+    try:
+        yield askers
+    finally:
         for task in watching:
             task.cancel()
-        ledger.end_sync()
         await asyncio.wait(watching)
-        await syncing
 
 
 def _limits(config: EndpointConfig, stop: Stop) -> Limits:

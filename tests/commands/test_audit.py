@@ -190,6 +190,17 @@ def rows(annotator, preferences):
     ]
 
 
+def test_a_table_without_rows_is_not_printed(labeled, endpoint, tmp_path, run, capsys):
+    labeled(endpoint("lab-critic-weak"), "differing")
+    same = tmp_path / "same.jsonl"
+    same.write_bytes((tmp_path / "weak" / "completions.jsonl").read_bytes())
+    folder = labeled(endpoint("lab-critic-weak"), "labels", second=str(same))
+    found = run(audit, AuditConfig, {"labels": str(folder)}, tmp_path / "audit")
+    audit.show(found, tmp_path / "audit")
+    told = capsys.readouterr().out
+    assert "Identical, not asked" in told and "generator  won" not in told
+
+
 def test_annotation_files_are_audited(tmp_path, run, capsys):
     file = tmp_path / "one.annotations.json"
     file.write_text(json.dumps(rows("gpt", [1, 2, 2, 0, None])))

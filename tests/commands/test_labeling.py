@@ -9,11 +9,11 @@ from rlaif_jax.commands import complete, evaluate, label, prompts
 from rlaif_jax.commands.console import Console
 from rlaif_jax.config import CompleteConfig, EvaluateConfig, LabelConfig, PromptsConfig
 from rlaif_jax.config_file import validate
+from rlaif_jax.config_parts import FaultsConfig
 from rlaif_jax.data.manifest import read_manifest
 from rlaif_jax.data.shards import read_shard
 from rlaif_jax.errors import PreemptedError, RefusedError, UsageError
 from rlaif_jax.files import read_records, write_records
-from rlaif_jax.lab.faults import Faults
 from rlaif_jax.lab.server import run_in_thread
 from rlaif_jax.records import Completion, JudgedCompletion, Label, Prompt
 
@@ -125,6 +125,16 @@ def test_a_budget_stops_the_run_and_more_money_continues_it(
     assert run(complete, CompleteConfig, document, tmp_path / "x")["completions"] == 70
     results = (tmp_path / "x" / "ledger.jsonl").read_text().count('"result"')
     assert 0 < before < results == 70
+
+
+@pytest.mark.parametrize("api", ["openai", "anthropic"])
+def test_a_server_without_a_batch_api_is_told(drawn, tmp_path, run, endpoint, api):
+    teacher = endpoint("lab-teacher-weak", api)
+    document = {"prompts": str(drawn), "teacher": teacher, "engine": "batch"}
+    with pytest.raises(UsageError, match=r"no Batch API at base_url: engine=local"):
+        run(complete, CompleteConfig, document, tmp_path / "x")
+    document["engine"] = "local"  # nothing of it is under way
+    assert run(complete, CompleteConfig, document, tmp_path / "x")["completions"] == 70
 
 
 NOBODY = "http://127.0.0.1:1/v1"  # a call there would fail the run
@@ -303,6 +313,32 @@ def test_the_strong_teacher_beats_the_weak_one(drawn, written, tmp_path, run, en
     )
 
 
+def test_a_dry_run_of_an_evaluation_asks_nothing_and_writes_nothing(
+    drawn, written, tmp_path, run, endpoint, capsys
+):
+    document = {
+        "prompts": str(drawn),
+        "candidate": str(written["strong"]),
+        "baseline": str(written["weak"]),
+        "evaluator": endpoint("lab-evaluator"),
+    }
+    nobody = {"evaluator": endpoint("lab-evaluator", base_url=NOBODY)}
+    dry = run(
+        evaluate, EvaluateConfig, document | nobody | {"dry_run": True}, tmp_path / "d"
+    )
+    assert not (tmp_path / "d").exists()
+    evaluate.show(dry, tmp_path / "d")
+    assert "nothing was asked" in capsys.readouterr().out
+    result = run(evaluate, EvaluateConfig, document, tmp_path / "e")
+    assert result["estimate"] == dry["estimate"]
+    assert 0 < result["calls"] == result["estimate"]["calls"] <= 140
+    assert 0 < result["cost_usd"] <= result["estimate"]["at_most_usd"]
+    evaluate.show(result, tmp_path / "e")
+    assert f"estimated: {result['calls']} calls, " in capsys.readouterr().out
+    with pytest.raises(UsageError, match="asks nobody"):
+        validate(EvaluateConfig, {"recorded": "x.json", "dry_run": True})
+
+
 def test_recorded_preferences_are_replayed(tmp_path, run):
     rows = [
         {
@@ -347,7 +383,7 @@ def test_recorded_preferences_are_replayed(tmp_path, run):
 @pytest.fixture
 def flaky(endpoint):
     """The lab, with an error for every tenth request."""
-    with run_in_thread(faults=Faults(server_error=0.1, seed=1)) as url:
+    with run_in_thread(faults=FaultsConfig(server_error=0.1, seed=1)) as url:
         yield lambda model: endpoint(model, base_url=f"{url}/v1", max_attempts=1)
 
 
@@ -552,6 +588,32 @@ def third(drawn, tmp_path, run, endpoint):
     }
     run(complete, CompleteConfig, document, tmp_path / "third")
     return tmp_path / "third" / "completions.jsonl"
+
+
+def test_several_samples_of_a_teacher_are_candidates(drawn, tmp_path, run, endpoint):
+    document = {"prompts": str(drawn), "teacher": endpoint("lab-teacher-weak")}
+    one = run(complete, CompleteConfig, document, tmp_path / "one")
+    result = run(
+        complete, CompleteConfig, document | {"samples": 3}, tmp_path / "three"
+    )
+    assert (one["completions"], result["completions"]) == (70, 210)
+    assert result["estimate"]["calls"] == result["calls"] == 210
+    written = [*read_records(tmp_path / "three" / "completions.jsonl", Completion)]
+    alone = [*read_records(tmp_path / "one" / "completions.jsonl", Completion)]
+    assert written[::3] == alone  # the first sample is that of a run with one
+    groups = [written[start : start + 3] for start in range(0, 210, 3)]
+    assert all(len({one.prompt_id for one in group}) == 1 for group in groups)
+    assert sum(len({one.text for one in group}) > 1 for group in groups) > 35
+    file = str(tmp_path / "three" / "completions.jsonl")
+    labels = {
+        "prompts": str(drawn),
+        "first": file,
+        "second": file,
+        "others": [file],
+        "splits": ["aif"],
+        "critic": endpoint("lab-critic-strong"),
+    }
+    assert run(label, LabelConfig, labels, tmp_path / "labels")["comparisons"] == 90
 
 
 def test_more_candidates_are_compared_two_by_two(

@@ -9,9 +9,9 @@ from rlaif_jax.commands import complete, evaluate, label
 from rlaif_jax.commands.console import Console
 from rlaif_jax.config import CompleteConfig, EvaluateConfig, LabelConfig
 from rlaif_jax.config_file import validate
+from rlaif_jax.config_parts import FaultsConfig
 from rlaif_jax.errors import RefusedError, UsageError
 from rlaif_jax.files import read_records
-from rlaif_jax.lab.faults import Faults
 from rlaif_jax.lab.server import run_in_thread
 from rlaif_jax.records import Completion, Label
 
@@ -229,7 +229,7 @@ def test_a_key_is_nowhere_whatever_goes_wrong(
     asked, tmp_path, monkeypatch, caplog, api, fault
 ):
     monkeypatch.setenv("MY_KEY", KEY)
-    faults = Faults(**{fault: 0.3}, retry_after_s=0, seed=2)
+    faults = FaultsConfig(**{fault: 0.3}, retry_after_s=0, seed=2)
     with run_in_thread(faults=faults) as url:
         base_url = url if api == "anthropic" else f"{url}/v1"
         soft = {"verdicts": "soft"} if api == "openai_decisions" else {}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-HOSTILE = ["--comparisons=20", "--in-flight=8", "--latency-s=0.02", "--timeout-s=0.5"]
+HOSTILE = ["--comparisons=20", "--in-flight=8", "--latency-s=0.02", "--timeout-s=4"]
 
 
 def document(script, *arguments):

@@ -12,8 +12,9 @@ import anthropic
 import openai
 import pytest
 
+from rlaif_jax.config_parts import FaultsConfig
 from rlaif_jax.errors import UsageError
-from rlaif_jax.lab.faults import Faults
+from rlaif_jax.lab.faults import fault_at
 from rlaif_jax.lab.server import run_in_thread, serve
 from rlaif_jax.lab.variants import VARIANTS, teachers
 from rlaif_jax.labeling.wording import VERDICT
@@ -233,7 +234,10 @@ def test_a_reply_longer_than_max_tokens_is_cut(url):
     ],
 )
 def test_each_fault_reaches_openais_client_as_what_it_is(fault, error):
-    with run_in_thread(faults=Faults(**{fault: 1.0})) as url, pytest.raises(error):
+    with (
+        run_in_thread(faults=FaultsConfig(**{fault: 1.0})) as url,
+        pytest.raises(error),
+    ):
         _ask_openai(url)
 
 
@@ -246,17 +250,20 @@ def test_each_fault_reaches_openais_client_as_what_it_is(fault, error):
     ],
 )
 def test_each_fault_reaches_anthropics_client_as_what_it_is(fault, error):
-    with run_in_thread(faults=Faults(**{fault: 1.0})) as url, pytest.raises(error):
+    with (
+        run_in_thread(faults=FaultsConfig(**{fault: 1.0})) as url,
+        pytest.raises(error),
+    ):
         _ask_anthropic(url)
 
 
 def test_a_web_page_comes_with_status_200():
-    with run_in_thread(faults=Faults(html=1.0)) as url:
+    with run_in_thread(faults=FaultsConfig(html=1.0)) as url:
         assert "maintenance" in str(_ask_openai(url))
 
 
 def test_a_rate_limit_says_when_to_come_back():
-    faults = Faults(rate_limited=1.0, retry_after_s=7)
+    faults = FaultsConfig(rate_limited=1.0, retry_after_s=7)
     with (
         run_in_thread(faults=faults) as url,
         pytest.raises(openai.RateLimitError) as caught,
@@ -266,7 +273,7 @@ def test_a_rate_limit_says_when_to_come_back():
 
 
 def test_faults_depend_on_the_number_of_the_request():
-    faults = Faults(server_error=0.5)
+    faults = FaultsConfig(server_error=0.5)
     outcomes = []
     with run_in_thread(faults=faults) as url:
         for _ in range(8):
@@ -275,7 +282,7 @@ def test_faults_depend_on_the_number_of_the_request():
                 outcomes.append(None)
             except openai.InternalServerError:
                 outcomes.append("server_error")
-    assert outcomes == [faults.at(number) for number in range(8)]
+    assert outcomes == [fault_at(faults, number) for number in range(8)]
 
 
 def test_a_variant_changes_the_answers():

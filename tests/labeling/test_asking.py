@@ -278,6 +278,24 @@ async def test_nothing_is_asked_while_stopping_but_answers_are_replayed(build):
     assert chat.calls == 1
 
 
+async def test_the_ledger_has_the_kind_of_every_fault(build, tmp_path):
+    limited = TransientError("slow down", fault="rate_limit")
+    script = [limited, TransientError("500"), limited, ANSWER, "hang", "hang"]
+    asker, _ = build(ScriptedChat(*script), max_attempts=4, timeout_s=0.01)
+    await ask(asker, "refused twice")
+    asker.backoff = Backoff(max_attempts=2)
+    await ask(asker, "never answered")
+    await ask(asker, "answered")
+    lines = (tmp_path / "ledger.jsonl").read_text().splitlines()
+    results = [one for one in map(json.loads, lines) if one["kind"] == "result"]
+    assert [one.get("faults") for one in results] == [
+        {"rate_limit": 2, "server_error": 1},
+        {"deadline": 2},
+        None,
+    ]
+    assert [one["attempts"] for one in results] == [4, 2, 1]
+
+
 async def test_all_attempts_of_a_question_share_a_deadline(build):
     chat = SlowChat(*[TransientError("500")] * 9, seconds=40.0)
     asker, slept = build(chat, question_timeout_s=100.0, max_attempts=9)
@@ -296,7 +314,7 @@ async def test_the_last_attempt_gets_what_is_left_of_the_deadline(build):
 
 
 async def test_waits_that_the_server_asks_for_do_not_use_a_question_up(build):
-    later = TransientError("429", retry_after_s=500.0, is_rate_limit=True)
+    later = TransientError("429", retry_after_s=500.0, fault="rate_limit")
     asker, slept = build(ScriptedChat(later, later), question_timeout_s=100.0)
     assert (await ask(asker)).state == "answered"
     assert slept == [500.0, 500.0]
@@ -348,7 +366,7 @@ async def test_a_server_that_is_gone_is_given_up_after_a_few_calls(build):
 
 
 async def test_nothing_but_rate_limits_stops_the_run(build):
-    limited = [TransientError("slow down", is_rate_limit=True)] * 99
+    limited = [TransientError("slow down", fault="rate_limit")] * 99
     asker, _ = build(ScriptedChat(*limited), max_attempts=1)
     for number in range(19):
         assert (await ask(asker, f"q{number}")).state == "failed"
@@ -357,7 +375,7 @@ async def test_nothing_but_rate_limits_stops_the_run(build):
 
 
 async def test_one_answer_lets_the_count_of_failed_questions_begin_again(build):
-    limited = [TransientError("slow down", is_rate_limit=True)] * 19
+    limited = [TransientError("slow down", fault="rate_limit")] * 19
     asker, _ = build(ScriptedChat(*limited, ANSWER, *limited), max_attempts=1)
     states = [(await ask(asker, f"q{number}")).state for number in range(39)]
     assert states.count("failed") == 38

@@ -108,6 +108,57 @@ def test_times_and_cut_replies_come_from_the_ledger(judged):
     assert times == pytest.approx([5.0, 9.5, 9.9])
 
 
+def of_run(made, ends):
+    """Labels of a run whose ledger has, for each, attempts and faults of two calls."""
+    ledger = {
+        f"{one.comparison.pair_id}:{order}": (
+            LedgerCall(
+                Outcome(
+                    state="answered",
+                    text="Output (a)",
+                    finish_reason="stop",
+                    attempts=attempts,
+                    faults=faults,
+                ),
+                latency_s=0.1,
+            ),
+        )
+        for one, both in zip(made, ends, strict=True)
+        for order, (attempts, faults) in zip(("ab", "ba"), both, strict=True)
+    }
+    return judged_labels(
+        [one.comparison for one in made],
+        [one.label for one in made],
+        calls=ledger,
+        orders="both",
+    )
+
+
+def test_refused_and_failed_calls_are_shares_of_all_that_were_sent(judged):
+    made = [judged(i, calls=((False, "first"), (True, "first"))) for i in range(3)]
+    labels = of_run(
+        made,
+        [
+            ((1, {}), (4, {"rate_limit": 2, "garbage": 1})),
+            ((1, {}), (1, {})),
+            ((2, {"rate_limit": 1}), (1, {})),
+        ],
+    )
+    found = audit(labels, comparisons=3).measures
+    assert (found["rate_limited"].value, found["rate_limited"].n) == (0.3, 10)
+    assert found["faulty"].value == pytest.approx(0.1)
+    assert found["faulty"].n_prompts == 3
+    assert 0.0 < found["faulty"].low < 0.1 < found["faulty"].high < 1.0
+
+
+def test_faults_are_not_known_where_a_ledger_does_not_tell_them(judged):
+    made = [judged(i, calls=((False, "first"), (True, "first"))) for i in range(2)]
+    fine, silent = ((1, {}), (1, {})), ((1, {}), (3, {}))
+    found = audit(of_run(made, [fine, silent]), comparisons=2)
+    assert found.measures["rate_limited"].n == 2  # the first comparison's
+    assert "faulty" in audit(of_run(made, [silent] * 2), comparisons=2).absent
+
+
 def test_another_judge_gives_agreement_and_self_preference(judged):
     made = [judged(i, critic="one", p_first=float(i < 6)) for i in range(8)]
     gold = preferences([judged(i, p_first=float(i < 4)) for i in range(7)])

@@ -90,5 +90,5 @@ async def test_what_may_have_worked_is_not_repeated(time):
         await patience(time).tried(
             failing(1, TransientError("500")), is_repeatable=False
         )
-    busy = failing(1, TransientError("429", is_rate_limit=True))
+    busy = failing(1, TransientError("429", fault="rate_limit"))
     assert await patience(time).tried(busy, is_repeatable=False) == "done"

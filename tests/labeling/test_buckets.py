@@ -111,3 +111,27 @@ def test_a_wait_is_over_when_it_was_waited_for(clock):
         clock.now += bucket.wait_s(amount)
         assert bucket.wait_s(amount) == 0.0
         bucket.take(amount)
+
+
+def test_a_share_of_a_limit_comes_back_as_much_slower(clock):
+    bucket = Bucket.of_minute(600, clock=clock)  # ten a second, at most ten at once
+    bucket.share(0.2)  # so two
+    bucket.take(2)
+    assert bucket.wait_s(1) == 0.5
+    bucket.share(0.4)  # a larger share is not a gift
+    assert bucket.wait_s(1) == 0.25
+    clock.now += 100.0
+    bucket.take(4)
+    assert bucket.wait_s(1) == 0.25
+
+
+def test_tasks_that_share_a_server_share_what_it_has_left(clock):
+    quota = Quota(limit=600.0, remaining=100.0, reset_s=None)
+    bucket = Bucket.of_server(quota, share=0.1, clock=clock)
+    assert bucket.wait_s(10) == 0.0  # a tenth of what is left
+    taken = bucket.take(10)
+    assert bucket.wait_s(1) == pytest.approx(1.0)  # one a second
+    bucket.settle(taken, 0)
+    bucket.learn(Quota(limit=600.0, remaining=50.0, reset_s=None), taken)
+    assert bucket.wait_s(5) == 0.0
+    assert bucket.wait_s(6) == pytest.approx(1.0)

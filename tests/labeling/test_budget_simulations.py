@@ -98,7 +98,7 @@ def broken(usage, draw):
 
 def limited(usage, draw):
     wish = draw.choice([None, 0.0, 3.0, 1e5])
-    raise TransientError("429", retry_after_s=wish, is_rate_limit=True)
+    raise TransientError("429", retry_after_s=wish, fault="rate_limit")
 
 
 def unavailable(usage, draw):

@@ -24,8 +24,9 @@ def limited_round(concurrency):
         concurrency.end()
 
 
-def test_it_begins_with_sixteen_or_with_what_is_allowed():
-    assert Concurrency(max_in_flight=1000).limit == 16
+def test_it_begins_with_sixteen_or_an_eighth_of_what_is_allowed():
+    assert Concurrency(max_in_flight=100).limit == 16
+    assert Concurrency(max_in_flight=1024).limit == 128
     assert Concurrency(max_in_flight=3).limit == 3
 
 
@@ -147,3 +148,34 @@ def test_what_is_not_used_does_not_grow():
     for _ in range(100):
         answer(concurrency, begin(concurrency, 4))
     assert concurrency.limit == 16
+
+
+def test_what_is_allowed_may_change_and_what_was_learnt_stays():
+    concurrency = Concurrency(max_in_flight=64)
+    clean_round(concurrency)
+    assert concurrency.limit == 32
+    concurrency.allow(0)
+    assert concurrency.is_full
+    concurrency.allow(8)
+    assert concurrency.limit == 8
+    concurrency.allow(64)
+    assert concurrency.limit == 32
+    concurrency.allow(10)
+    limited_round(concurrency)
+    assert concurrency.limit == 7
+
+
+def test_calls_that_end_while_none_is_allowed_take_nothing_away():
+    concurrency = Concurrency(max_in_flight=64)
+    episodes = begin(concurrency)
+    concurrency.allow(0)
+    answer(concurrency, episodes)
+    concurrency.allow(64)
+    assert concurrency.limit == 16
+    episodes = begin(concurrency)
+    concurrency.allow(0)
+    for episode in episodes:
+        concurrency.limited(episode)
+        concurrency.end()
+    concurrency.allow(64)
+    assert concurrency.limit == 11

@@ -95,7 +95,7 @@ def test_only_429_is_a_rate_limit_and_brings_its_facts():
     }
     limited, broken = (status_failure(TARGET, s, headers, None) for s in (429, 503))
     assert isinstance(limited, TransientError) and isinstance(broken, TransientError)
-    assert limited.is_rate_limit and not broken.is_rate_limit
+    assert (limited.fault, broken.fault) == ("rate_limit", "server_error")
     assert limited.quotas == broken.quotas == {"requests": Quota(60.0, 0.0, None)}
 
 
@@ -105,6 +105,7 @@ def test_only_a_refused_connection_is_surely_free():
     dropped.__cause__ = aiohttp.ServerDisconnectedError("cut")
     assert not connection_failure(TARGET, refused).may_be_billed
     assert connection_failure(TARGET, dropped).may_be_billed
+    assert connection_failure(TARGET, dropped).fault == "connection"
 
 
 def test_token_counts_must_be_sane():

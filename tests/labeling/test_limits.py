@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 
 import pytest
 
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.anyio
 
 SIZE = Usage(prompt_tokens=100, completion_tokens=50)
 USED = Usage(prompt_tokens=100, completion_tokens=4)
-LIMITED = TransientError("429", is_rate_limit=True)
+LIMITED = TransientError("429", fault="rate_limit")
 BROKEN = TransientError("503")
 
 
@@ -136,6 +137,16 @@ async def test_a_pause_holds_back_every_call(time, starts):
     bound.pause(3.0)  # a shorter wish does not shorten it
     assert await starts(bound, answer(), answer()) == [5.0, 5.0]
     assert time.slept == [5.0]
+
+
+async def test_pauses_are_told_once_a_minute(time, caplog):
+    caplog.set_level(logging.INFO)
+    bound = limits(time)
+    for _ in range(100):  # two seconds apart
+        bound.pause(1.5)
+        await time.sleep(2.0)
+    told = [one.getMessage() for one in caplog.records if "pause" in one.getMessage()]
+    assert [one.partition("number ")[2] for one in told] == ["1)", "31)", "61)", "91)"]
 
 
 async def test_a_pause_that_is_too_long_ends_the_run(time):
@@ -316,3 +327,24 @@ async def test_while_one_call_is_on_trial_the_others_wait(time, starts):
     gate.set()
     await asyncio.gather(*calls)
     assert begun == [0, 1, 2, 3]
+
+
+async def test_nothing_starts_until_something_is_granted(time, starts):
+    bound = limits(time, requests=60)
+    bound.grant(max_in_flight=0, share=0.0)
+    waiting = asyncio.create_task(starts(bound, answer()))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not waiting.done() and not time.slept
+    bound.grant(max_in_flight=1, share=0.5)
+    # the bucket was emptied: at half a request a second, the whole needs 1 s
+    assert await waiting == [pytest.approx(1.0)]
+
+
+async def test_a_long_wait_for_a_small_share_is_no_reason_to_end(time, starts):
+    bound = limits(time, tokens=6000)
+    bound.grant(max_in_flight=1, share=0.01)  # one token a second
+    begun = await starts(bound, answer(), answer(), answer(usage=None), answer())
+    assert begun[-1] > 0.0
+    bound.max_pause_s = 10.0
+    assert len(await starts(bound, answer())) == 1  # about 100 s of a share

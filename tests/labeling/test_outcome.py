@@ -1,5 +1,6 @@
 """Tests of `rlaif_jax.labeling.outcome`."""
 
+import dataclasses
 import json
 
 import pytest
@@ -24,6 +25,12 @@ def outcome(finish_reason="stop", usage=None, tokens=()):
 def test_it_survives_the_ledger():
     before = outcome(usage=Usage(prompt_tokens=3, completion_tokens=4))
     assert Outcome.from_json(json.loads(json.dumps(before.to_json()))) == before
+
+
+def test_faults_survive_the_ledger_and_are_in_it_only_if_there_were_any():
+    before = dataclasses.replace(outcome(), faults={"garbage": 1, "rate_limit": 2})
+    assert Outcome.from_json(json.loads(json.dumps(before.to_json()))) == before
+    assert "faults" not in outcome().to_json()
 
 
 def test_tokens_survive_the_ledger_and_are_in_it_only_if_there_are_any():

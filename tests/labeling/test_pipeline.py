@@ -21,7 +21,7 @@ from rlaif_jax.labeling.critic import ChatCritic
 from rlaif_jax.labeling.pipeline import complete_all, in_order, label_all
 from rlaif_jax.labeling.session import open_asker
 from rlaif_jax.labeling.stop import Stop, StoppedError
-from rlaif_jax.labeling.teacher import ChatTeacher
+from rlaif_jax.labeling.teacher import ChatTeacher, Draw
 from rlaif_jax.records import Label, Verdict
 
 pytestmark = pytest.mark.anyio
@@ -342,7 +342,7 @@ async def test_completions_come_in_order_with_every_end(
         completions = [
             one
             async for one in complete_all(
-                [prompt(f"p{index}") for index in range(6)],
+                [Draw(prompt(f"p{index}")) for index in range(6)],
                 teacher=ChatTeacher(asker=asker),
                 workers=1,
                 stop=asker.stop,

@@ -12,6 +12,7 @@ from rlaif_jax.labeling.recorded import (
     RecordedTeacher,
     read_judgments,
 )
+from rlaif_jax.labeling.teacher import Draw
 from rlaif_jax.records import Comparison, Completion, Verdict
 
 pytestmark = pytest.mark.anyio
@@ -94,10 +95,10 @@ async def test_a_teacher_reads_either_output(file, prompt):
         ("output_2", "bad", "phi"),
     ):
         teacher = RecordedTeacher(judgments, output=output, source="f")
-        completion = await teacher.complete(prompt("question 0"))
+        completion = await teacher.complete(Draw(prompt("question 0")))
         assert (completion.text, completion.generator) == (text, writer)
         with pytest.raises(UsageError, match="no completion"):
-            await teacher.complete(prompt("unknown"))
+            await teacher.complete(Draw(prompt("unknown")))
 
 
 def test_two_texts_for_one_prompt_are_refused(file):

@@ -2,6 +2,7 @@
 
 import traceback
 
+import httpx2
 import pytest
 
 from rlaif_jax.config_parts import CriticConfig
@@ -39,6 +40,39 @@ async def test_every_api_is_asked_in_the_same_way(chat, server):
     assert server.requests == [sent]
 
 
+async def test_its_headers_are_those_that_the_sdk_sends(chat, server):
+    body = chat.request(ASK, max_tokens=9, temperature=None, seed=None)
+    await asked(chat)
+    await chat.client.post(chat.path, cast_to=httpx2.Response, body=body)
+    ours, theirs = server.headers
+    # how often and how long the SDK tries is not its business here
+    of_a_call = {"x-stainless-retry-count", "x-stainless-read-timeout"}
+    of_a_call |= {"x-stainless-timeout", "idempotency-key", "content-length"}
+    for headers in (ours, theirs):
+        for name in [*headers]:
+            if name.lower() in of_a_call:
+                del headers[name]
+    assert ours == theirs
+    assert ours["Content-Type"] == "application/json"
+
+
+async def test_any_text_is_sent_as_json(chat, server):
+    text = 'a "\n\u2028 é \U0001f600 \udcc3'  # the last is half a character
+    messages = (Message(role="user", content=text),)
+    await chat.ask(messages, max_tokens=9, temperature=None, seed=None)
+    assert any(text in one for one in strings(server.requests[0]))
+
+
+def strings(document):
+    """Every string in a document."""
+    if isinstance(document, str):
+        yield document
+    elif isinstance(document, dict | list):
+        parts = document.values() if isinstance(document, dict) else document
+        for part in parts:
+            yield from strings(part)
+
+
 async def test_a_dropped_connection_may_be_billed_and_shows_no_key(chat, server, key):
     server.faults.append("drop")
     with pytest.raises(TransientError, match="no answer from") as caught:
@@ -66,4 +100,4 @@ async def test_nobody_there_is_free_of_charge(api, key):
 
 def test_a_vendor_must_say_what_is_sent_and_how_it_is_read():
     with pytest.raises(TypeError, match="abstract"):
-        SdkModel(None, api_key="k", client=None)
+        SdkModel(None, api_key="k", client=None, http=None)
