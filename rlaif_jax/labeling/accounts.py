@@ -21,7 +21,9 @@ class Accounts:
       calls: Calls sent.
       prompt_tokens: Billed.
       completion_tokens: Billed.
-      cost_usd: Billed.
+      items_usd: Billed for items.
+      probes_usd: Billed for questions that are about no item; a sum of its own, as a
+        resumed run may add them at another time.
     """
 
     total: int | None = None
@@ -31,7 +33,13 @@ class Accounts:
     calls: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
-    cost_usd: float = 0.0
+    items_usd: float = 0.0
+    probes_usd: float = 0.0
+
+    @property
+    def cost_usd(self) -> float:
+        """Billed for everything."""
+        return self.items_usd + self.probes_usd
 
     @property
     def done(self) -> int:
@@ -48,17 +56,20 @@ class Accounts:
         self.states[label.state] += 1
         self.verdicts[label.verdict.value] += 1
         self.calls += label.calls
-        self._add_bill(label.usage, label.cost_usd)
+        self._add_tokens(label.usage)
+        self.items_usd += label.cost_usd
 
     def add_completion(self, completion: Completion) -> None:
         """Counts a completion; its state is its finish reason."""
         self.states[completion.finish_reason] += 1
-        self._add_bill(completion.usage, completion.cost_usd)
+        self._add_tokens(completion.usage)
+        self.items_usd += completion.cost_usd
 
     def add_probe(self, outcome: Outcome) -> None:
         """Counts what was paid for a question that is about no item."""
         self.calls += outcome.attempts
-        self._add_bill(outcome.usage, outcome.cost_usd)
+        self._add_tokens(outcome.usage)
+        self.probes_usd += outcome.cost_usd
 
     def check(self) -> None:
         """Makes sure that nothing was lost, counted twice or left unanswered.
@@ -89,8 +100,7 @@ class Accounts:
             "cost_usd": self.cost_usd,
         }
 
-    def _add_bill(self, usage: Usage, cost_usd: float) -> None:
-        """Counts tokens and their price."""
+    def _add_tokens(self, usage: Usage) -> None:
+        """Counts billed tokens."""
         self.prompt_tokens += usage.prompt_tokens
         self.completion_tokens += usage.completion_tokens
-        self.cost_usd += cost_usd

@@ -62,6 +62,26 @@ def test_a_probe_is_billed_and_is_no_item():
     }
 
 
+@pytest.mark.parametrize("cents", [(10, 20, 30), (20, 30, 70)])
+def test_the_price_does_not_depend_on_when_probes_are_added(cents):
+    one = label("labeled", Verdict.FIRST)
+    labels = [one.model_copy(update={"cost_usd": cent / 100}) for cent in cents]
+    probe = Outcome(
+        state="answered",
+        finish_reason="stop",
+        usage=one.usage,
+        cost_usd=0.1,
+        attempts=1,
+    )
+    before, after = Accounts(), Accounts()
+    before.add_probe(probe)
+    for each in labels:
+        before.add_label(each)
+        after.add_label(each)
+    after.add_probe(probe)
+    assert before.cost_usd == after.cost_usd
+
+
 def test_completions_are_counted_by_their_end():
     accounts = Accounts()
     for reason in ("stop", "stop", "length"):
