@@ -1,7 +1,7 @@
 """How many calls may be under way, found out from what the server takes."""
 
 _START = 16  # calls at first; fewer if that is more than allowed
-_START_SHARE = 1 / 8  # of what is allowed, if that is more
+_START_SHARE = 1 / 4  # of what is allowed, if that is more
 _GROWTH = 1.05  # after a clean round
 _SHRINKAGE = 0.7  # after an episode of rate limits
 _CALLS_A_REFUSAL = 10  # that must have ended before it, so that it does not shrink

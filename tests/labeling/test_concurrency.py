@@ -24,9 +24,9 @@ def limited_round(concurrency):
         concurrency.end()
 
 
-def test_it_begins_with_sixteen_or_an_eighth_of_what_is_allowed():
-    assert Concurrency(max_in_flight=100).limit == 16
-    assert Concurrency(max_in_flight=1024).limit == 128
+def test_it_begins_with_sixteen_or_a_quarter_of_what_is_allowed():
+    assert Concurrency(max_in_flight=60).limit == 16
+    assert Concurrency(max_in_flight=1024).limit == 256
     assert Concurrency(max_in_flight=3).limit == 3
 
 
@@ -41,16 +41,16 @@ def test_it_is_full_when_as_many_are_under_way():
 
 
 def test_clean_rounds_double_it_up_to_what_is_allowed():
-    concurrency = Concurrency(max_in_flight=100)
+    concurrency = Concurrency(max_in_flight=60)
     limits = []
     for _ in range(4):
         clean_round(concurrency)
         limits.append(concurrency.limit)
-    assert limits == [32, 64, 100, 100]
+    assert limits == [32, 60, 60, 60]
 
 
 def test_after_the_first_rate_limit_it_grows_by_five_percent():
-    concurrency = Concurrency(max_in_flight=100)
+    concurrency = Concurrency(max_in_flight=60)
     limited_round(concurrency)
     limits = [concurrency.limit]
     for _ in range(3):
@@ -61,7 +61,7 @@ def test_after_the_first_rate_limit_it_grows_by_five_percent():
 
 
 def test_all_that_was_under_way_is_one_episode():
-    concurrency = Concurrency(max_in_flight=100)
+    concurrency = Concurrency(max_in_flight=60)
     episodes = begin(concurrency)
     for episode in episodes[:9]:
         concurrency.limited(episode)
@@ -88,7 +88,7 @@ def round_with_faults(concurrency, number):
 
 
 def test_faults_keep_a_round_from_growing_and_shrink_nothing():
-    concurrency = Concurrency(max_in_flight=100)
+    concurrency = Concurrency(max_in_flight=60)
     round_with_faults(concurrency, 5)  # more than a quarter of 16
     assert concurrency.limit == 16
     clean_round(concurrency)
@@ -96,7 +96,7 @@ def test_faults_keep_a_round_from_growing_and_shrink_nothing():
 
 
 def test_a_few_faults_let_it_grow_by_five_percent():
-    concurrency = Concurrency(max_in_flight=100)
+    concurrency = Concurrency(max_in_flight=60)
     round_with_faults(concurrency, 4)
     round_with_faults(concurrency, 1)
     assert concurrency.limit == 17  # 16 * 1.05 ** 2 = 17.64
@@ -105,7 +105,7 @@ def test_a_few_faults_let_it_grow_by_five_percent():
 
 
 def test_one_refusal_of_ten_ends_the_doubling_and_shrinks_nothing():
-    concurrency = Concurrency(max_in_flight=100)
+    concurrency = Concurrency(max_in_flight=60)
     answer(concurrency, begin(concurrency, 1))
     for _ in range(20):
         answer(concurrency, begin(concurrency, 9))
@@ -131,7 +131,7 @@ def test_calls_that_were_answered_long_ago_allow_no_more_than_three_refusals():
 
 
 def test_faults_of_an_old_episode_do_not_hold_the_new_one_back():
-    concurrency = Concurrency(max_in_flight=100)
+    concurrency = Concurrency(max_in_flight=60)
     first, *others = begin(concurrency)
     concurrency.limited(first)
     concurrency.end()
@@ -144,7 +144,7 @@ def test_faults_of_an_old_episode_do_not_hold_the_new_one_back():
 
 
 def test_what_is_not_used_does_not_grow():
-    concurrency = Concurrency(max_in_flight=100)
+    concurrency = Concurrency(max_in_flight=60)
     for _ in range(100):
         answer(concurrency, begin(concurrency, 4))
     assert concurrency.limit == 16
