@@ -11,7 +11,7 @@ from rlaif_jax.files import write_atomic
 from rlaif_jax.models import TransformerConfig
 from rlaif_jax.models.flops import told_formula
 from rlaif_jax.runtime import distributed
-from rlaif_jax.runtime.peaks import peak_flops
+from rlaif_jax.runtime.chips import find_chip
 from rlaif_jax.training.alarms import Alarm, Watch
 from rlaif_jax.training.derived import with_derived
 from rlaif_jax.training.facts import BatchFacts
@@ -137,13 +137,13 @@ class Reporter:
 def _peak(session: Session, reported: Reported) -> float | None:
     """FLOP/s of the run's devices together; the formula of MFU is told where known."""
     device = session.mesh.devices.flat[0]
-    kind, peak = device.device_kind, peak_flops(device.device_kind)
-    if peak is None:
+    kind, chip = device.device_kind, find_chip(device.device_kind)
+    if chip is None:
         if device.platform != "cpu":
             session.say(f"no MFU: the peak of {kind} is not known")
         return None
     session.say(
-        f"MFU = FLOP / (seconds x {session.mesh.size} x {peak:.4g} FLOP/s of {kind},"
-        f" dense bfloat16); FLOP = {told_formula(reported.config)}"
+        f"MFU = FLOP / (seconds x {session.mesh.size} x {chip.flops:.4g} FLOP/s of"
+        f" {kind}, dense bfloat16); FLOP = {told_formula(reported.config)}"
     )
-    return peak * session.mesh.size
+    return chip.flops * session.mesh.size
