@@ -91,7 +91,7 @@ def load_policy(
                 f"{model.path} holds a {plain.head} model, which scores completions and"
                 " writes none: name the model that it was trained from"
             )
-        config = _with_choices(plain, model, mesh, rows, num_tokens)
+        config = with_choices(plain, model, mesh, rows, num_tokens)
         policy = _from_folder(model.path, config, model.step, mesh)
         return _in_bfloat16(policy) if is_bfloat16 else policy
     assert model.preset is not None  # the config's validator saw to these
@@ -102,7 +102,7 @@ def load_policy(
         eos_token_id=tokenizer.eos_token_id,
         bos_token_id=tokenizer.bos_token_id,
     )
-    config = _with_choices(config, model, mesh, rows, num_tokens)
+    config = with_choices(config, model, mesh, rows, num_tokens)
     shardings = weight_shardings(config, mesh)
     dtype = "bfloat16" if is_bfloat16 else "float32"
     make = jax.jit(partial(init_params, config, dtype=dtype), out_shardings=shardings)
@@ -139,14 +139,25 @@ def _in_bfloat16(policy: Policy) -> Policy:
     return replace(policy, params=structure.unflatten(leaves))
 
 
-def _with_choices(
+def with_choices(
     config: TransformerConfig,
     model: ModelConfig,
     mesh: Mesh,
     rows: Set[str],
     num_tokens: int,
 ) -> TransformerConfig:
-    """The architecture with what this run chooses, and an attention that can do it."""
+    """The architecture with what this run chooses, and an attention that can do it.
+
+    Args:
+      config: The architecture.
+      model: The config's.
+      mesh: Where it runs.
+      rows: As for `load_policy`.
+      num_tokens: Of the longest row.
+
+    Raises:
+      UsageError: If model.attention or model.remat cannot do what is needed.
+    """
     config = config.replace(compute_dtype=model.compute_dtype, remat=model.remat)
     platform = mesh.devices.flat[0].platform
     asked = needs(config, num_tokens) | rows

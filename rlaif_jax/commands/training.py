@@ -100,13 +100,22 @@ def trained_config(adapters: LoraConfig | None, policy: Policy) -> TransformerCo
             "lora trains adapters of weights that a folder holds, and model.preset"
             " makes random ones: give model.path"
         )
+    return adapted(policy.config, adapters)
+
+
+def adapted(config: TransformerConfig, adapters: LoraConfig) -> TransformerConfig:
+    """The architecture with adapters.
+
+    Raises:
+      UsageError: If it has no such linear map.
+    """
     try:
         lora = Lora(
             rank=adapters.rank,
             alpha=adapters.alpha,
-            targets=adapters.targets or policy.config.linears,
+            targets=adapters.targets or config.linears,
         )
-        return policy.config.replace(lora=lora)
+        return config.replace(lora=lora)
     except ValueError as error:
         raise UsageError(f"{error}: choose others as lora.targets") from error
 

@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.stages import Wrapped
 
 from rlaif_jax.errors import UsageError
 from rlaif_jax.models import Params, TransformerConfig
@@ -20,7 +21,7 @@ from rlaif_jax.sampling.select import Selection
 from rlaif_jax.sharding.mesh import batch_divisor
 from rlaif_jax.sharding.placement import host_rows, place_batch
 
-_WIDTH_MULTIPLE = 16  # of padded prompts: few compiled shapes, little padding
+_WIDTH_MULTIPLE = 16  # of padded prompts
 
 
 class Sampled(NamedTuple):
@@ -104,7 +105,7 @@ class Sampler:
 
     def _completions(self, requests: list[Request]) -> Iterator[Sampled]:
         longest = max((len(request.token_ids) for request in requests), default=0)
-        width = _round_up(longest, _WIDTH_MULTIPLE)
+        width = prompt_width(longest)
         seen = Counter[str]()
         for start in range(0, len(requests), self._num_rows):
             batch = requests[start : start + self._num_rows]
@@ -114,8 +115,8 @@ class Sampler:
 
     @property
     def _num_rows(self) -> int:
-        """Rows of a batch: a multiple of the devices that share it."""
-        return _round_up(self.batch_size, batch_divisor(self.mesh))
+        """Rows of a batch."""
+        return num_rows(self.batch_size, self.mesh)
 
     def _place(self, batch: dict[str, np.ndarray]) -> PromptBatch:
         """This process's rows, as its part of the global batch."""
@@ -124,16 +125,40 @@ class Sampler:
         return PromptBatch(**place_batch(local, self.mesh))
 
     @cached_property
-    def _decode(self):
-        """The compiled call; its results are whole on every process."""
+    def _decode(self) -> Wrapped:
+        """The compiled call."""
         selection = Selection(
             temperature=self.temperature, top_k=self.top_k, top_p=self.top_p
         )
         stopping = Stopping(end_ids=self.end_ids, max_new_tokens=self.max_new_tokens)
-        return jax.jit(
-            partial(decode, self.config, selection=selection, stopping=stopping),
-            out_shardings=NamedSharding(self.mesh, PartitionSpec()),
-        )
+        return jitted_decode(self.config, self.mesh, selection, stopping)
+
+
+def jitted_decode(
+    config: TransformerConfig, mesh: Mesh, selection: Selection, stopping: Stopping
+) -> Wrapped:
+    """`decode` of parameters, prompts and a seed; results are whole everywhere.
+
+    Args:
+      config: The policy's architecture.
+      mesh: The devices.
+      selection: How a token is chosen.
+      stopping: When a row is complete.
+    """
+    return jax.jit(
+        partial(decode, config, selection=selection, stopping=stopping),
+        out_shardings=NamedSharding(mesh, PartitionSpec()),
+    )
+
+
+def num_rows(batch_size: int, mesh: Mesh) -> int:
+    """Rows of a batch: a multiple of the devices that share it."""
+    return _round_up(batch_size, batch_divisor(mesh))
+
+
+def prompt_width(longest: int) -> int:
+    """Slots of a padded prompt: few different ones, so few compilations."""
+    return _round_up(longest, _WIDTH_MULTIPLE)
 
 
 def host_batch(

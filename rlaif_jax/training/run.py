@@ -12,8 +12,7 @@ from rlaif_jax.checkpoint.weights import keep_origin
 from rlaif_jax.data.order import Position, Source
 from rlaif_jax.errors import CorruptDataError, DivergedError, PreemptedError, UsageError
 from rlaif_jax.files import write_json
-from rlaif_jax.models import TransformerConfig, logical_axes, trained_params
-from rlaif_jax.optim.optimizers import build_optimizer
+from rlaif_jax.models import TransformerConfig
 from rlaif_jax.runtime import distributed
 from rlaif_jax.sharding.mesh import batch_divisor
 from rlaif_jax.training.batches import Batches
@@ -172,14 +171,14 @@ def train(
 def _state_layout(config: TransformerConfig, feed: Feed, mesh: Mesh) -> StateLayout:
     """Where the state lives, with the optimizer of the plan."""
     plan = feed.plan
-    # the number of batches of a growing source is not a fact to hang a schedule on
-    optimizer = build_optimizer(
+    return StateLayout.configured(
+        config,
         plan.optimizer,
-        plan.max_steps or feed.num_batches,
-        axes=trained_params(config, logical_axes(config)),
+        mesh,
+        # the number of batches of a growing source is no fact to hang a schedule on
+        total_steps=plan.max_steps or feed.num_batches,
         seed=plan.seed,
     )
-    return StateLayout.create(config, optimizer, mesh, weights=plan.optimizer.weights)
 
 
 def _require_some_taken(fitted: Fitted) -> None:

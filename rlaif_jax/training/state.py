@@ -12,7 +12,7 @@ from jax.stages import Wrapped
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from rlaif_jax.config_parts import GuardConfig
+from rlaif_jax.config_parts import GuardConfig, OptimizerConfig
 from rlaif_jax.models import (
     Params,
     TransformerConfig,
@@ -22,6 +22,7 @@ from rlaif_jax.models import (
     logical_axes,
     trained_params,
 )
+from rlaif_jax.optim.optimizers import build_optimizer
 from rlaif_jax.sharding.placement import (
     derived_shapes,
     param_shardings,
@@ -100,6 +101,32 @@ class StateLayout(NamedTuple):
         abstract = TrainState._make((counter, params, opt_state, guard))
         by_leaf: Any = jax.tree.map(lambda leaf: leaf.sharding, abstract)
         return cls(abstract, by_leaf, optimizer)
+
+    @classmethod
+    def configured(
+        cls,
+        config: TransformerConfig,
+        optimizer: OptimizerConfig,
+        mesh: Mesh,
+        *,
+        total_steps: int | None,
+        seed: int,
+    ) -> "StateLayout":
+        """The layout of a run with the optimizer that its config names.
+
+        Args:
+          config: The architecture, which tells what is trained.
+          optimizer: With its schedule, and the dtype of what is trained.
+          mesh: The devices.
+          total_steps: Updates of the whole run; None if not known beforehand.
+          seed: Of stochastic rounding.
+
+        Raises:
+          UsageError: As `create`, or if the schedule needs `total_steps`.
+        """
+        axes = trained_params(config, logical_axes(config))
+        built = build_optimizer(optimizer, total_steps, axes=axes, seed=seed)
+        return cls.create(config, built, mesh, weights=optimizer.weights)
 
     def fresh(self, params: Params, *, is_spare: bool = False) -> TrainState:
         """The state before the first step.
