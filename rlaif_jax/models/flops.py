@@ -121,6 +121,25 @@ def training_flops(config: TransformerConfig, counts: TokenCounts) -> int:
     return linear + head + 3 * _attention_flops(config, counts)
 
 
+def recomputed_flops(config: TransformerConfig, counts: TokenCounts) -> int:
+    """Operations that a backward pass takes to make layers' values again.
+
+    Those of the config's `remat`; the head's and an attention kernel's own are left
+    out.
+
+    Args:
+      config: The architecture, with the adapters that are trained, if any.
+      counts: Of the batch.
+    """
+    if config.remat in ("none", "dots"):
+        return 0
+    counted = weights(config)
+    linear = 2 * (counted.layers + counted.adapters) * counts.tokens
+    if config.remat == "attention":
+        return linear
+    return linear + _attention_flops(config, counts)
+
+
 def told_formula(config: TransformerConfig) -> str:
     """The formula of `training_flops` with the model's numbers, for people."""
     counted, passes = weights(config), 4 if config.lora else 6

@@ -11,6 +11,7 @@ from rlaif_jax.models.config import Lora
 from rlaif_jax.models.flops import (
     TokenCounts,
     forward_flops,
+    recomputed_flops,
     training_flops,
     weights,
 )
@@ -96,6 +97,18 @@ def test_frozen_weights_need_no_gradient_of_their_own():
     assert training_flops(lora, counts) == (
         4 * full.layers * 15 + 4 * full.head * 5 + 6 * 3 * per_layer * 15 + attention
     )
+
+
+def test_layers_are_computed_again_as_remat_says():
+    counts = TokenCounts.of(10, (5,), window=None)
+    found = {
+        name: recomputed_flops(CONFIG.replace(remat=name), counts)
+        for name in ("none", "dots", "attention", "full", "offload")
+    }
+    layers = forward_flops(CONFIG, counts) - 2 * weights(CONFIG).head * 5
+    assert found["none"] == found["dots"] == 0
+    assert found["full"] == found["offload"] == layers
+    assert layers - found["attention"] == 4 * 128 * 3 * (15 * 16 // 2)
 
 
 def test_a_token_passes_through_few_experts():
