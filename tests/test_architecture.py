@@ -41,6 +41,7 @@ ALLOWED: dict[str, set[str]] = {
         "sharding",
         "training",
     },
+    "planning": {"data", "models", "runtime", "sampling", "sharding", "training"},
     "study": {"evaluation"},
 }
 ALLOWED["commands"] = set(ALLOWED)

@@ -1,0 +1,69 @@
+"""Slices of TPUs that are not here, as their compiler knows them."""
+
+import os
+import re
+from typing import Any, NamedTuple
+
+import jax
+
+from rlaif_jax.errors import UsageError
+from rlaif_jax.runtime.chips import Chip, find_chip
+
+_NAME = re.compile(r"^v\d+[a-z]*:\d+x\d+(?:x\d+)?$")
+# libtpu reads these when it is loaded
+_ENVIRONMENT = {
+    "TPU_SKIP_MDS_QUERY": "1",  # do not ask a cloud's metadata server
+    "TPU_WORKER_HOSTNAMES": "localhost",
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",  # nobody's TPU is touched
+}
+
+
+class Topology(NamedTuple):
+    """Devices to compile for.
+
+    Attributes:
+      name: As given.
+      devices: Descriptions of them, which hold no memory and run nothing.
+      chip: What each of them can do.
+    """
+
+    name: str
+    devices: list[Any]
+    chip: Chip
+
+
+def tpu_topology(name: str) -> Topology:
+    """A slice of TPUs.
+
+    Args:
+      name: Its generation, and its chips along each dimension, as v5e:4x8.
+
+    Raises:
+      UsageError: If there is no such slice, or no compiler for TPUs here.
+    """
+    if not _NAME.match(name):
+        raise UsageError(
+            f"topology={name}: write a generation and its chips along each dimension,"
+            " as v5e:4x8 or v5p:4x4x4"
+        )
+    for variable, value in _ENVIRONMENT.items():
+        os.environ.setdefault(variable, value)
+    jax.config.update(
+        "jax_platforms", "cpu"
+    )  # of what runs: nothing is compiled for it
+    from jax.experimental import topologies  # loads libtpu when it is asked
+
+    try:
+        found = topologies.get_topology_desc(platform="tpu", topology_name=name)
+    except (RuntimeError, FileNotFoundError, ImportError) as error:
+        reason = " ".join(str(error).split())
+        if "libtpu" in reason.lower() and "not found" in reason.lower():
+            raise UsageError(
+                "there is no compiler for TPUs here: pip install 'rlaif_jax[plan]'"
+            ) from error
+        raise UsageError(f"topology={name}: {reason}") from error
+    kind = found.devices[0].device_kind
+    chip = find_chip(kind)
+    if chip is None:
+        raise UsageError(f"topology={name}: what a {kind} can do is not known")
+    return Topology(name, list(found.devices), chip)
