@@ -39,6 +39,7 @@ setup(
         "jinja2>=3.1",
     ],
     extras_require={
+        "plan": ["jax[tpu]"],  # libtpu compiles for TPU topologies without a TPU
         "ray": ["ray>=2.60", "obstore>=0.9"],  # label engine=ray; s3:// storage
         "trackers": ["tensorboardX>=2.6", "wandb"],
         "test": [

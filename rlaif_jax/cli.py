@@ -74,6 +74,10 @@ VERBS = {
     "inspect": Verb(
         "config:InspectConfig", "Log-ratios of a policy to its reference on shards."
     ),
+    "plan": Verb(
+        "config_plan:PlanConfig",
+        "What sft, dpo, reward or sample take of TPUs that are not here.",
+    ),
     "doctor": Verb("config:DoctorConfig", "Check this machine."),
 }
 
