@@ -29,7 +29,8 @@ logs="${LOGS:-$(mktemp -d)}"
 mkdir -p "$logs"
 
 export JAX_PLATFORMS=cpu
-export XLA_FLAGS="--xla_force_host_platform_device_count=${DEVICES_PER_PROCESS:-1}"
+# the last of two flags counts
+export XLA_FLAGS="${XLA_FLAGS:-} --xla_force_host_platform_device_count=${DEVICES_PER_PROCESS:-1}"
 export NPROC="${NPROC:-16}" # fewer threads than devices can deadlock a collective
 export RLAIF_COORDINATOR="127.0.0.1:$port"
 export RLAIF_NUM_PROCESSES="$num_processes"

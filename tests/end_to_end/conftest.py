@@ -70,7 +70,7 @@ class CommandLine:
 
 
 def variables(devices: int) -> dict[str, str]:
-    flags = f"--xla_force_host_platform_device_count={devices}"
+    flags = os.environ["XLA_FLAGS"].replace("count=8", f"count={devices}")
     return {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags, "NPROC": "16"}
 
 
