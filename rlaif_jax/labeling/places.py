@@ -44,9 +44,16 @@ class Places:
 
     def _sort_in(self) -> None:
         """Moves the newest keys to the sorted ones; a newer value wins."""
-        recent = np.array(list(self._recent), f"S{KEY_BYTES}")
-        keys = np.concatenate([recent, self._keys])
-        values = np.fromiter(self._recent.values(), np.uint64, len(self._recent))
-        self._keys, first = np.unique(keys, return_index=True)
-        self._values = np.concatenate([values, self._values])[first]
+        recent = np.array(list(self._recent), self._keys.dtype)
+        values = np.fromiter(self._recent.values(), np.uint64, len(recent))
+        order = np.argsort(recent)
+        recent, values = recent[order], values[order]
+        at = np.searchsorted(self._keys, recent)
+        is_known = np.zeros(len(recent), bool)
+        inside = at < len(self._keys)
+        is_known[inside] = self._keys[at[inside]] == recent[inside]
+        self._values[at[is_known]] = values[is_known]
+        # one after the other: beside what is kept there is one copy at a time
+        self._keys = np.insert(self._keys, at[~is_known], recent[~is_known])
+        self._values = np.insert(self._values, at[~is_known], values[~is_known])
         self._recent = {}
