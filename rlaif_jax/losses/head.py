@@ -1,6 +1,7 @@
 """Log-probabilities of tokens from hidden states, without all logits at once.
 
-Shape letters beside the glossary: R rows, C slots of a row, V words here.
+Shape letters beside the glossary: R rows, C slots of a row, V words here, P of the D
+rows of the kernel, those that lie here.
 """
 
 import functools
@@ -11,12 +12,11 @@ import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float, Int
 
-_BATCH_AXES, _TENSOR_AXIS = (
-    ("data", "fsdp"),
-    "tensor",
-)  # mesh axes, as in sharding.rules
+_DATA, _FSDP, _TENSOR_AXIS = "data", "fsdp", "tensor"  # mesh axes, as in sharding.rules
+_BATCH_AXES = (_DATA, _FSDP)
 _ROWS = PartitionSpec(_BATCH_AXES)  # of arrays [R ...]
 _WORDS = PartitionSpec(None, _TENSOR_AXIS)  # [D V]
+_PARTS = PartitionSpec(_FSDP, _TENSOR_AXIS)  # [D V], where the weights lie
 _ROWS_WORDS = PartitionSpec(_BATCH_AXES, None, _TENSOR_AXIS)  # [R C V]
 
 
@@ -96,7 +96,7 @@ def _backward(
     kept = None if saved.logits is None else _ROWS_WORDS
     specs = _Saved(_ROWS, _WORDS, _ROWS, _ROWS, kept)
     cast = saved._replace(kernel=saved.kernel.astype(saved.hidden.dtype))
-    grad_hidden, grad_kernel = _on_devices(local, (specs, _ROWS), (_ROWS, _WORDS))(
+    grad_hidden, grad_kernel = _on_devices(local, (specs, _ROWS), (_ROWS, _PARTS))(
         cast, cotangent
     )
     return grad_hidden, grad_kernel.astype(saved.kernel.dtype), None
@@ -142,8 +142,11 @@ def _by_chunks(
 
 def _gradients(
     saved: _Saved, cotangent: Float[Array, "R C"], *, head: Head, axis: str | None
-) -> tuple[Float[Array, "R C D"], Float[Array, "D V"]]:
-    """One device's gradients, summed over those that share a side of them."""
+) -> tuple[Float[Array, "R C D"], Float[Array, "P V"]]:
+    """One device's gradients, summed over those that share a side of them.
+
+    Of the kernel's, each device keeps the part whose weights it holds.
+    """
     hidden, kernel, targets, log_normalizer, logits = saved
     own = _own_targets(targets, kernel.shape[1], axis)
     parts = (hidden, own, log_normalizer, cotangent)
@@ -163,7 +166,8 @@ def _gradients(
         total, by_state = jax.lax.scan(chunk, start, tuple(map(split, parts)))
         by_state = _joined(by_state, targets.shape[1])
     if axis is not None:
-        total = jax.lax.psum(total, _BATCH_AXES)
+        total = jax.lax.psum_scatter(total, _FSDP, tiled=True)
+        total = jax.lax.psum(total, _DATA)
     return _sum_over(by_state, axis), total
 
 
