@@ -3,18 +3,23 @@
 import re
 import resource
 import time
-from dataclasses import dataclass, field
-from typing import Any
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from typing import Any, NamedTuple
 
 import jax
-from jax.stages import Lowered
+from jax.sharding import Sharding
+from jax.stages import Compiled, Lowered
 
 from rlaif_jax.planning import hlo
-from rlaif_jax.planning.traffic import collectives, memory_bytes
+from rlaif_jax.planning.memory_traffic import memory_bytes
+from rlaif_jax.planning.traffic import Collective, collectives
 from rlaif_jax.runtime.chips import Chip
+from rlaif_jax.typing import Json
 
-_REFUSED = re.compile(r"Used ([\d.]+)([KMG]) of ([\d.]+)([KMG]) hbm")
-_UNITS = {"K": 2**10, "M": 2**20, "G": 2**30}
+_REFUSED = re.compile(r"Used ([\d.]+)([KMGT]) of ([\d.]+)([KMGT]) hbm")
+_LARGE = 64 * 2**20  # bytes of an array that should be split, or told of
+_UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +41,13 @@ class Step:
     tokens: int
 
 
+class Whole(NamedTuple):
+    """An array that is not split over the chips."""
+
+    num_bytes: int
+    what: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
     """What a step takes of each chip.
@@ -46,12 +58,15 @@ class Estimate:
       argument_bytes: Of that, what it is called with: weights, states, batch.
       temporary_bytes: Of that, what exists only inside.
       host_bytes: What waits in the host's memory.
-      fits: Whether the compiler took it.
+      fits: Whether the compiler took it; else nothing is known of what it moves.
+      limit: Bytes that it may take, as the compiler says when it refuses; else 0.
       flops: That the result needs, over all chips.
       executed_flops: With what is computed again.
       memory_traffic: Bytes that a chip reads and writes.
       collective_bytes: That a chip sends, by kind.
       collective_counts: How often.
+      whole: The arrays of at least 64 MiB that a chip has whole, though others have
+        the same: their bytes, and what they are.
       compute_s: Time for the operations at the chip's peak.
       memory_s: For its memory's traffic.
       link_s: For what it sends.
@@ -66,11 +81,13 @@ class Estimate:
     temporary_bytes: int = 0
     host_bytes: int = 0
     fits: bool
+    limit: int = 0
     flops: int
     executed_flops: int
     memory_traffic: int = 0
     collective_bytes: dict[str, int] = field(default_factory=dict)
     collective_counts: dict[str, int] = field(default_factory=dict)
+    whole: list[Whole] = field(default_factory=list)
     compute_s: float
     memory_s: float = 0.0
     link_s: float = 0.0
@@ -98,6 +115,24 @@ class Estimate:
         }
         return max(times, key=lambda name: times[name])
 
+    def to_json(self, chip: Chip, chips: int) -> Json:
+        """The fields for a file, and what follows from them if it fits.
+
+        Args:
+          chip: What each can do.
+          chips: How many there are.
+        """
+        told = asdict(self)
+        if not self.fits:
+            return told
+        return told | {
+            "least_seconds": self.least_seconds,
+            "serial_seconds": self.serial_seconds,
+            "bound_by": self.bound_by,
+            "mfu_bound": self.mfu_bound(chip, chips),
+            "flops_per_byte": self.intensity(chips),
+        }
+
     def mfu_bound(self, chip: Chip, chips: int) -> float:
         """The most of the chips' peak that the needed operations can take."""
         return self.flops / (self.least_seconds * chips * chip.flops)
@@ -117,67 +152,98 @@ def estimate(step: Step, chip: Chip, chips: int) -> Estimate:
 
     Raises:
       JaxRuntimeError: If the compiler fails otherwise than for lack of memory.
+      InternalError: If what it made cannot be read.
     """
     started = time.monotonic()
-    compute_s = step.executed_flops / chips / chip.flops
+    compiled = None
     try:
         compiled = step.lowered.compile()
+        memory = _laid_out(compiled)
     except jax.errors.JaxRuntimeError as error:
-        return Estimate(
-            name=step.name,
-            bytes_per_chip=_bytes_refused(error),
-            fits=False,
-            flops=step.flops,
-            executed_flops=step.executed_flops,
-            compute_s=compute_s,
-            tokens=step.tokens,
-            compile_s=time.monotonic() - started,
-            host_peak_bytes=_peak_rss(),
-        )
+        memory = _refused(error)
     seconds = time.monotonic() - started
-    memory: Any = compiled.memory_analysis()
-    program = hlo.parse(compiled.as_text() or "")
-    traffic = memory_bytes(program)
-    sent: dict[str, int] = {}
-    counts: dict[str, int] = {}
-    for one in collectives(program):
-        sent[one.kind] = sent.get(one.kind, 0) + one.total
-        counts[one.kind] = counts.get(one.kind, 0) + one.times
-    results = memory.output_size_in_bytes - memory.alias_size_in_bytes
     return Estimate(
         name=step.name,
-        bytes_per_chip=memory.argument_size_in_bytes
-        + memory.temp_size_in_bytes
-        + max(0, results)
-        + memory.generated_code_size_in_bytes,
-        argument_bytes=memory.argument_size_in_bytes,
-        temporary_bytes=memory.temp_size_in_bytes,
-        host_bytes=memory.host_temp_size_in_bytes,
-        fits=True,
+        fits=compiled is not None,
         flops=step.flops,
         executed_flops=step.executed_flops,
-        memory_traffic=traffic,
-        collective_bytes=sent,
-        collective_counts=counts,
-        compute_s=compute_s,
-        memory_s=traffic / chip.memory_rate,
-        link_s=sum(sent.values()) / chip.link_rate if chip.link_rate else 0.0,
+        compute_s=step.executed_flops / chips / chip.flops,
         tokens=step.tokens,
         compile_s=seconds,
         host_peak_bytes=_peak_rss(),
+        **memory,
+        **(_moved(compiled, chip, chips) if compiled else {}),
     )
 
 
-def _bytes_refused(error: Exception) -> int:
-    """What a step would take, as the compiler says when it refuses it.
+def _laid_out(compiled: Compiled) -> dict[str, int]:
+    """The memory of a chip, as the compiler has laid it out."""
+    memory: Any = compiled.memory_analysis()
+    given, temporary = memory.argument_size_in_bytes, memory.temp_size_in_bytes
+    results = memory.output_size_in_bytes - memory.alias_size_in_bytes
+    program = memory.generated_code_size_in_bytes
+    return {
+        "bytes_per_chip": given + temporary + max(0, results) + program,
+        "argument_bytes": given,
+        "temporary_bytes": temporary,
+        "host_bytes": memory.host_temp_size_in_bytes,
+    }
+
+
+def _refused(error: Exception) -> dict[str, int]:
+    """What a step would take and what it may, as the compiler says.
 
     Raises:
-      The error itself, if it is another.
+      JaxRuntimeError: The error itself, if it is another.
     """
     found = _REFUSED.search(str(error))
     if found is None:
         raise error
-    return int(float(found.group(1)) * _UNITS[found.group(2)])
+    used, its_unit, limit, unit = found.groups()
+    return {
+        "bytes_per_chip": int(float(used) * _UNITS[its_unit]),
+        "limit": int(float(limit) * _UNITS[unit]),
+    }
+
+
+def _moved(compiled: Compiled, chip: Chip, chips: int) -> dict[str, Any]:
+    """What goes between chips, and to and from the memory of one."""
+    assert chip.link_rate is not None  # of every chip of a topology
+    program = hlo.parse(compiled.as_text() or "")
+    exchanges = collectives(program, chips)
+    sent: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
+    for one in exchanges:
+        sent[one.kind] += one.total
+        counts[one.kind] += one.times
+    traffic = memory_bytes(program)
+    return {
+        "memory_traffic": traffic,
+        "collective_bytes": dict(sent),
+        "collective_counts": dict(counts),
+        "whole": _whole(compiled, exchanges, chips),
+        "memory_s": traffic / chip.memory_rate,
+        "link_s": sum(sent.values()) / chip.link_rate,
+    }
+
+
+def _whole(compiled: Compiled, exchanges: list[Collective], chips: int) -> list[Whole]:
+    """Large arrays that are not split, the largest first, each kind of them once."""
+    if chips == 1:
+        return []
+    found: set[Whole] = set()
+
+    def add(path: tuple[Any, ...], leaf: Any, sharding: Sharding | None) -> None:
+        # an argument that nothing reads has no sharding
+        if sharding is not None and sharding.is_fully_replicated:
+            name = jax.tree_util.keystr(path)
+            found.add(Whole(leaf.size * leaf.dtype.itemsize, f"argument {name}"))
+
+    jax.tree_util.tree_map_with_path(
+        add, compiled.in_avals[0], compiled.input_shardings[0]
+    )
+    found |= {Whole(one.whole, one.told) for one in exchanges}
+    return sorted((one for one in found if one.num_bytes >= _LARGE), reverse=True)
 
 
 def _peak_rss() -> int:

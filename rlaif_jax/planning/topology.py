@@ -57,13 +57,16 @@ def tpu_topology(name: str) -> Topology:
         found = topologies.get_topology_desc(platform="tpu", topology_name=name)
     except (RuntimeError, FileNotFoundError, ImportError) as error:
         reason = " ".join(str(error).split())
-        if "libtpu" in reason.lower() and "not found" in reason.lower():
+        if "not installed" in reason:
             raise UsageError(
                 "there is no compiler for TPUs here: pip install 'rlaif_jax[plan]'"
             ) from error
         raise UsageError(f"topology={name}: {reason}") from error
     kind = found.devices[0].device_kind
     chip = find_chip(kind)
-    if chip is None:
-        raise UsageError(f"topology={name}: what a {kind} can do is not known")
+    if chip is None or chip.link_rate is None:
+        raise UsageError(
+            f"topology={name}: how fast a {kind} or its links are is not known here:"
+            " choose v4, v5e, v5p or v6e"
+        )
     return Topology(name, list(found.devices), chip)

@@ -4,9 +4,10 @@ import jax
 import jax.numpy as jnp
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
+from jax.stages import Lowered
 
 from rlaif_jax.config_parts import MeshConfig
-from rlaif_jax.planning.estimate import Estimate, Step, _bytes_refused, estimate
+from rlaif_jax.planning.estimate import Estimate, Step, estimate
 from rlaif_jax.runtime.chips import Chip
 from rlaif_jax.sharding.mesh import build_mesh
 
@@ -52,14 +53,61 @@ def test_times_are_amounts_over_rates(found):
     assert found.intensity(8) == pytest.approx(2 * SIZE**3 / 8 / found.memory_traffic)
 
 
-def test_a_refusal_tells_what_was_wanted():
-    told = (
-        "RESOURCE_EXHAUSTED: XLA:TPU compile permanent error. Ran out of memory in"
-        " memory space hbm. Used 43.32G of 15.75G hbm. Exceeded hbm capacity by 27.57G."
+def test_large_arrays_that_are_not_split_are_told_of():
+    mesh = build_mesh(MeshConfig(), jax.devices()[:8])
+    rows, everywhere = (
+        NamedSharding(mesh, PartitionSpec(*axes)) for axes in (("fsdp",), ())
     )
-    assert _bytes_refused(RuntimeError(told)) == int(43.32 * 2**30)
+    size = 4096  # 64 MiB in float32
+    given = {
+        "split": jax.ShapeDtypeStruct((size, size), jnp.float32, sharding=rows),
+        "whole": jax.ShapeDtypeStruct((size, size), jnp.float32, sharding=everywhere),
+        "small": jax.ShapeDtypeStruct((size,), jnp.float32, sharding=everywhere),
+        "unused": jax.ShapeDtypeStruct((size, size), jnp.float32),
+    }
+
+    def gathered(given):
+        return jnp.sin(given["split"]) + given["whole"] + given["small"]
+
+    lowered = jax.jit(gathered, out_shardings=everywhere).lower(given)
+    step = Step(name="s", lowered=lowered, flops=1, executed_flops=1, tokens=1)
+    found = estimate(step, CHIP, 8).whole
+    assert [one.num_bytes for one in found] == [2**26, 2**26]
+    assert [one.what for one in found] == [
+        "argument [0]['whole']",
+        "all-gather of a result",
+    ]
+    assert estimate(step, CHIP, 1).whole == []
+
+
+class Refusing(Lowered):
+    """What a compiler does with a step that it does not take."""
+
+    def __init__(self, told):
+        self.told = told
+
+    def compile(self, *_, **__):
+        raise jax.errors.JaxRuntimeError(self.told)
+
+
+def refused(told):
+    step = Step(name="s", lowered=Refusing(told), flops=8, executed_flops=8, tokens=1)
+    return estimate(step, CHIP, 8)
+
+
+@pytest.mark.parametrize(("used", "unit"), [("43.32", "G"), ("1.20", "T")])
+def test_a_refusal_tells_what_was_wanted_and_nothing_more(used, unit):
+    found = refused(
+        "RESOURCE_EXHAUSTED: XLA:TPU compile permanent error. Ran out of memory in"
+        f" memory space hbm. Used {used}{unit} of 15.75G hbm. Exceeded hbm capacity."
+    )
+    size = {"G": 2**30, "T": 2**40}[unit]
+    assert found.bytes_per_chip == int(float(used) * size)
+    assert found.limit == int(15.75 * 2**30)
+    assert not found.fits
+    assert "mfu_bound" not in found.to_json(CHIP, 8)
 
 
 def test_another_error_is_no_refusal():
-    with pytest.raises(RuntimeError, match="INTERNAL"):
-        _bytes_refused(RuntimeError("INTERNAL: Mosaic failed"))
+    with pytest.raises(jax.errors.JaxRuntimeError, match="INTERNAL"):
+        refused("INTERNAL: Mosaic failed")
