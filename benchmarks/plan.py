@@ -49,19 +49,14 @@ def main() -> None:
     found = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
     for verb in VERBS:
         for case in CASES:
-            name = title(verb, *case)
+            preset, place, _, more = case
+            name = " ".join([verb, preset, place, *more])
             if all(part in name for part in wanted):
                 found[name] = planned(verb, *case)
                 print(name, found[name].get("failed", "done"), flush=True)
                 RESULTS.write_text(json.dumps(found, indent=1) + "\n")
     for verb in VERBS:
         print(table(verb, found))
-
-
-def title(verb: str, preset: str, place: str, chips: int, more: tuple[str, ...]) -> str:
-    """The name of a case."""
-    del chips
-    return " ".join([verb, preset, place, *more])
 
 
 def planned(
@@ -82,12 +77,12 @@ def planned(
             check=False,
         )
     if done.returncode:
-        return {"failed": done.stderr.splitlines()[-1][:500]}
+        return {"failed": (done.stderr.splitlines() or ["killed"])[-1][:500]}
     return json.loads(done.stdout.splitlines()[-1]) | {"batch_size": size}
 
 
 def table(verb: str, found: dict[str, Any]) -> str:
-    """The cases of a verb as Markdown, the first step of each."""
+    """The cases of a verb as Markdown, a line a step."""
     lines = [
         f"| {verb} | batch | GiB a chip | TFLOP | sent, GB | ms: operations, memory,"
         " links | bound by | MFU at most | compiled in |",

@@ -17,6 +17,7 @@ class PlanConfig(Config):
 
     topology: str  # as v5e:4x8: a generation, and its chips along each dimension
     architecture: str | None = None  # a preset, where model.path is not there yet
+    param_dtype: Literal["float32", "bfloat16"] = "float32"  # of weights not trained
     task: Task | None = None  # the planned verb; null: as its keys tell
     prompt_tokens: int | None = Field(default=None, ge=1)  # of all; null: the longest
     completion_tokens: int | None = Field(default=None, ge=1)  # of all; the longest

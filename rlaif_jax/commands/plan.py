@@ -1,7 +1,6 @@
 """`plan`: what a run takes of TPUs that are not here, by their own compiler."""
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 
 import jax
@@ -9,7 +8,12 @@ from jax.sharding import Mesh
 
 from rlaif_jax.cli import config_of
 from rlaif_jax.commands.console import Console
-from rlaif_jax.commands.planned import Lengths, sampling_steps, training_steps
+from rlaif_jax.commands.planned import (
+    Assumed,
+    num_steps,
+    sampling_steps,
+    training_steps,
+)
 from rlaif_jax.config import SampleConfig
 from rlaif_jax.config_file import validate
 from rlaif_jax.config_plan import PlanConfig
@@ -17,16 +21,21 @@ from rlaif_jax.config_training import DpoConfig, RewardConfig, SftConfig
 from rlaif_jax.files import write_json
 from rlaif_jax.planning.estimate import Estimate, Step, estimate
 from rlaif_jax.planning.topology import Topology, tpu_topology
+from rlaif_jax.provenance import write_run_info
+from rlaif_jax.sampling.engine import num_rows
 from rlaif_jax.sharding.mesh import build_mesh
 from rlaif_jax.typing import Json
 
-_GIB, _TERA, _GIGA, _HOUR = 2**30, 1e12, 1e9, 3600.0
+_GIB, _MIB, _TERA, _GIGA, _HOUR = 2**30, 2**20, 1e12, 1e9, 3600.0
+
+
+_Planned = SftConfig | DpoConfig | RewardConfig | SampleConfig
 
 
 def run(config: PlanConfig, out: Path, console: Console) -> Json:
     """Compiles every step of the planned verb, and tells what each takes."""
     planned = validate(config_of(config.planned), config.run)
-    assert isinstance(planned, SftConfig | DpoConfig | RewardConfig | SampleConfig)
+    assert isinstance(planned, _Planned)
     topology = tpu_topology(config.topology)
     mesh = build_mesh(planned.mesh, topology.devices)
     found: list[Estimate] = []
@@ -34,100 +43,110 @@ def run(config: PlanConfig, out: Path, console: Console) -> Json:
         for step in _steps(planned, config, mesh):
             console.say(f"compiling {step.name} for {topology.name}")
             found.append(estimate(step, topology.chip, mesh.size))
-    result = _result(config, planned, topology, found)
+    result = _result(config, topology, found) | {
+        "run": _bill(config, planned, found, mesh)
+    }
+    write_run_info(out, config)
     write_json(out / "plan.json", result)
     return result
 
 
-def _steps(
-    planned: SftConfig | DpoConfig | RewardConfig | SampleConfig,
-    config: PlanConfig,
-    mesh: Mesh,
-) -> Iterator[Step]:
-    lengths = Lengths(config.prompt_tokens, config.completion_tokens)
+def _steps(planned: _Planned, config: PlanConfig, mesh: Mesh) -> Iterator[Step]:
+    assumed = Assumed(
+        architecture=config.architecture,
+        param_dtype=config.param_dtype,
+        prompt=config.prompt_tokens,
+        completion=config.completion_tokens,
+        examples=config.examples,
+    )
     if isinstance(planned, SampleConfig):
-        return sampling_steps(planned, config.architecture, lengths, mesh)
-    return training_steps(planned, config.architecture, lengths, mesh)
+        return sampling_steps(planned, assumed, mesh)
+    return training_steps(planned, assumed, mesh)
 
 
-def _result(
-    config: PlanConfig,
-    planned: SftConfig | DpoConfig | RewardConfig | SampleConfig,
-    topology: Topology,
-    found: list[Estimate],
-) -> Json:
-    """The first step's figures, then those of all."""
+def _result(config: PlanConfig, topology: Topology, found: list[Estimate]) -> Json:
+    """The first step's figures, then those of all; null where none is known."""
     chips, chip = len(topology.devices), topology.chip
-    steps = [
-        asdict(one)
-        | {
-            "least_seconds": one.least_seconds,
-            "serial_seconds": one.serial_seconds,
-            "bound_by": one.bound_by,
-            "mfu_bound": one.mfu_bound(chip, chips),
-            "flops_per_byte": one.intensity(chips),
-        }
-        for one in found
-    ]
-    first = found[0]
+    steps = [one.to_json(chip, chips) for one in found]
+    first, fits = found[0], all(one.fits for one in found)
     return {
         "verb": config.planned,
         "topology": topology.name,
         "chips": chips,
         "bytes_per_chip": max(one.bytes_per_chip for one in found),
-        "hbm_bytes_per_chip": int(chip.memory),
-        "fits": all(one.fits for one in found),
+        "hbm_bytes_per_chip": min(
+            [int(chip.memory), *(x.limit for x in found if x.limit)]
+        ),
+        "fits": fits,
         "flops": first.flops,
-        "collective_bytes": sum(first.collective_bytes.values()),
-        "step_seconds": first.least_seconds,
+        "collective_bytes": sum(first.collective_bytes.values())
+        if first.fits
+        else None,
+        "step_seconds": first.least_seconds if first.fits else None,
         "steps": steps,
-        "run": _bill(config, planned, found, chips),
     }
 
 
 def _bill(
-    config: PlanConfig,
-    planned: SftConfig | DpoConfig | RewardConfig | SampleConfig,
-    found: list[Estimate],
-    chips: int,
+    config: PlanConfig, planned: _Planned, found: list[Estimate], mesh: Mesh
 ) -> Json | None:
     """Hours and price of the whole run, between its two bounds."""
     if config.examples is None or not all(one.fits for one in found):
         return None
-    size = planned.batch_size
-    epochs = 1 if isinstance(planned, SampleConfig) else planned.epochs
-    batches = -(-config.examples // size)
-    parts = 1 if isinstance(planned, SampleConfig) else planned.microbatches
-    # the reference scores each part of a batch, once in the whole run
-    times = {"reference": batches * parts}
+    times = _times(planned, config.examples, mesh)
     hours = [
-        sum(seconds(one) * times.get(one.name, batches * epochs) for one in found)
-        / _HOUR
+        sum(seconds(one) * times[one.name] for one in found) / _HOUR
         for seconds in (lambda one: one.least_seconds, lambda one: one.serial_seconds)
     ]
-    bill: Json = {"steps": batches * epochs, "hours": hours}
+    bill: Json = {"steps": times[found[0].name], "hours": hours}
     if config.usd_per_chip_hour is not None:
-        bill["usd"] = [one * chips * config.usd_per_chip_hour for one in hours]
+        bill["usd"] = [one * mesh.size * config.usd_per_chip_hour for one in hours]
     return bill
+
+
+def _times(planned: _Planned, examples: int, mesh: Mesh) -> dict[str, int]:
+    """How often each step is taken, by its name."""
+    if isinstance(planned, SampleConfig):
+        return {"decode": -(-examples // num_rows(planned.batch_size, mesh))}
+    steps = num_steps(planned, examples)
+    runs = len(planned.sweep.learning_rates) if planned.sweep else 1
+    # the reference scores the parts of the batches of one pass, once for all rates
+    scored = min(steps, -(-examples // planned.batch_size)) * planned.microbatches
+    return {"train": steps * runs, "reference": scored}
 
 
 def show(result: Json, out: Path) -> None:
     """Prints a table, a column a step."""
     chips, steps = result["chips"], result["steps"]
     limit = result["hbm_bytes_per_chip"] / _GIB
-    print(f"{result['verb']} on {result['topology']}, {chips} chips of {limit:.0f} GiB")
-    columns = [_column(one, chips) for one in steps]
+    print(f"{result['verb']} on {result['topology']}, {chips} chips of {limit:.4g} GiB")
+    columns = [_column(one) for one in steps]
     print(f"  {'':32}" + "".join(f"{one['name']:>14}" for one in steps))
-    for label in max(columns, key=len):
+    for label in _labels(columns):
         cells = (column.get(label, "-") for column in columns)
         print(f"  {label:32}" + "".join(f"{cell:>14}" for cell in cells))
+    for one in steps:
+        for num_bytes, what in one["whole"]:
+            print(f"{one['name']}: {num_bytes / _MIB:,.0f} MiB on every chip: {what}")
     if result["run"] is not None:
         print(_told(result["run"]))
     print("it fits" if result["fits"] else "it does not fit: docs/plan.md has remedies")
     print(out / "plan.json")
 
 
-def _column(one: Json, chips: int) -> dict[str, str]:
+def _labels(columns: list[dict[str, str]]) -> list[str]:
+    """All rows of the table, each behind the one that it follows in its column."""
+    labels: list[str] = []
+    for column in columns:
+        place = 0
+        for label in column:
+            if label not in labels:
+                labels.insert(place, label)
+            place = labels.index(label) + 1
+    return labels
+
+
+def _column(one: Json) -> dict[str, str]:
     """What is shown of a step."""
     column = {
         "GiB a chip": f"{one['bytes_per_chip'] / _GIB:.2f}",

@@ -8,8 +8,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from rlaif_jax.checkpoint import store
-from rlaif_jax.commands.policy import with_choices
+from rlaif_jax.commands.policy import plain_config, with_choices
 from rlaif_jax.commands.rows import DECODED, run_rows
 from rlaif_jax.commands.training import adapted, router_weight
 from rlaif_jax.config import SampleConfig
@@ -35,6 +34,7 @@ from rlaif_jax.planning.shapes import (
 from rlaif_jax.sampling.decode import Stopping
 from rlaif_jax.sampling.engine import jitted_decode, num_rows, prompt_width
 from rlaif_jax.sampling.select import Selection
+from rlaif_jax.training.batches import require_even_batch
 from rlaif_jax.training.dpo import DpoObjective
 from rlaif_jax.training.preference_loss import PreferenceLoss
 from rlaif_jax.training.reward import RewardObjective
@@ -44,62 +44,102 @@ from rlaif_jax.training.state import StateLayout
 from rlaif_jax.training.step import LossFn
 
 
-class Lengths(NamedTuple):
-    """Tokens of every item; the config's limits where None."""
+class Assumed(NamedTuple):
+    """What a run's config does not say.
 
+    Attributes:
+      architecture: A preset, or None for that of `model.path`.
+      param_dtype: Of weights that are not trained.
+      prompt: Tokens of every prompt; the config's limit if None.
+      completion: Tokens of every completion; the config's limit if None.
+      examples: Or pairs; None if that is not told.
+    """
+
+    architecture: str | None
+    param_dtype: str
     prompt: int | None
     completion: int | None
+    examples: int | None
+
+
+def num_steps(config: TrainingConfig, examples: int) -> int:
+    """The steps of one run.
+
+    Raises:
+      UsageError: If the examples do not fill a batch, as the run would refuse.
+    """
+    found = examples * config.epochs // config.batch_size
+    if not found:
+        raise UsageError(
+            f"examples={examples} do not fill one batch of {config.batch_size}"
+        )
+    return min(found, config.max_steps or found)
 
 
 def training_steps(
-    config: SftConfig | DpoConfig | RewardConfig,
-    architecture: str | None,
-    lengths: Lengths,
-    mesh: Mesh,
+    config: SftConfig | DpoConfig | RewardConfig, assumed: Assumed, mesh: Mesh
 ) -> Iterator[Step]:
     """The step of a run, then that of its reference if it has one.
 
     Args:
       config: The run's.
-      architecture: A preset, or None for that of `model.path`.
-      lengths: Of what it is trained on.
+      assumed: What it does not say.
       mesh: The devices, which is JAX's current one.
 
     Raises:
       UsageError: As the run would, if it cannot be laid out so.
     """
+    require_even_batch(config.batch_size, config.microbatches, mesh)
     num_completions = 1 if isinstance(config, SftConfig) else 2
     rows = run_rows(config, mesh, num_completions=num_completions)
-    plain = _architecture(config.model, architecture)
+    plain = _architecture(config.model, assumed)
     plain = with_choices(plain, config.model, mesh, rows.needs, rows.length)
-    model = _trained(plain, config)
-    item = _item(config, lengths, num_completions)
+    item = _item(config, assumed, num_completions)
     batch = row_shapes(
         rows.layout, [item] * config.batch_size, mesh, parts=config.microbatches
     )
-    one = _counts(model, item, is_packed=config.rows.layout == "packed")
-    counts = _times(one, config.batch_size)
-    layout = StateLayout.configured(
-        model, config.optimizer, mesh, total_steps=config.max_steps or 1, seed=0
+    weights = weight_shapes(plain, mesh, _untrained_dtype(config, assumed))
+    one = _counts(plain, item, is_packed=config.rows.layout == "packed")
+    yield _training_step(
+        config, plain, batch, weights, _times(one, config.batch_size), assumed, mesh
     )
-    loss = PreferenceLoss(config.loss) if isinstance(config, DpoConfig) else None
-    has_reference = loss is not None and loss.needs_reference
-    weights = weight_shapes(plain, mesh, _reference_dtype(config))
+    if _has_reference(config):
+        scored = _times(one, config.batch_size // config.microbatches)
+        yield _reference_step(plain, weights, batch[0], scored, mesh)
+
+
+def _training_step(  # noqa: PLR0913  what the steps of a run share
+    config: SftConfig | DpoConfig | RewardConfig,
+    plain: TransformerConfig,
+    batch: list[PackedRows],
+    weights: Params,
+    counts: TokenCounts,
+    assumed: Assumed,
+    mesh: Mesh,
+) -> Step:
+    """The step that `training.run.train` takes."""
+    model = _trained(plain, config)
+    warmup = config.optimizer.warmup_steps
+    total = num_steps(config, assumed.examples) if assumed.examples else warmup + 1
+    layout = StateLayout.configured(
+        model, config.optimizer, mesh, total_steps=total, seed=config.seed
+    )
+    has_reference = _has_reference(config)
+    parts = (
+        [pair_shapes(rows, has_reference) for rows in batch]
+        if isinstance(config, DpoConfig)
+        else batch
+    )
     step = layout.compile(_objective(config, model), config.guard)
-    parts = batch if loss is None else [pair_shapes(b, has_reference) for b in batch]
+    frozen = frozen_params(model, weights) if model.lora else {}
     flops = training_flops(model, counts)
-    yield Step(
+    return Step(
         name="train",
-        lowered=step.lower(
-            layout.abstract, parts, frozen_params(model, weights) if model.lora else {}
-        ),
+        lowered=step.lower(layout.abstract, parts, frozen),
         flops=flops,
         executed_flops=flops + recomputed_flops(model, counts),
         tokens=counts.tokens,
     )
-    if has_reference:
-        scored = _times(one, config.batch_size // config.microbatches)
-        yield _reference_step(plain, weights, batch[0], scored, mesh)
 
 
 def _reference_step(
@@ -125,35 +165,36 @@ def _reference_step(
 
 
 def sampling_steps(
-    config: SampleConfig, architecture: str | None, lengths: Lengths, mesh: Mesh
+    config: SampleConfig, assumed: Assumed, mesh: Mesh
 ) -> Iterator[Step]:
     """Completing a batch of prompts, each by as many tokens as it may have.
 
     Args:
       config: The run's.
-      architecture: As for `training_steps`.
-      lengths: Of prompts and completions.
+      assumed: What it does not say.
       mesh: The devices, which is JAX's current one.
 
     Raises:
       UsageError: As the run would, if it cannot be laid out so.
     """
-    prompt, completion = _limited(config.tokens, lengths)
-    plain = _architecture(config.model, architecture)
-    model = with_choices(plain, config.model, mesh, DECODED, prompt + completion)
+    limits = config.tokens.max_prompt_tokens, config.tokens.max_completion_tokens
+    prompt, completion = _lengths(config.tokens, assumed)
+    plain = _architecture(config.model, assumed)
+    model = with_choices(plain, config.model, mesh, DECODED, sum(limits))
     size = num_rows(config.batch_size, mesh)
     selection = Selection(
         temperature=config.temperature, top_k=config.top_k, top_p=config.top_p
     )
-    stopping = Stopping(end_ids=(model.eos_token_id,), max_new_tokens=completion)
+    # some row goes on to the limit
+    stopping = Stopping(end_ids=(model.eos_token_id,), max_new_tokens=limits[1])
     decode = jitted_decode(model, mesh, selection, stopping)
     one = TokenCounts.of(prompt, (completion,), window=model.sliding_window)
     flops = forward_flops(model, _times(one, size))
     yield Step(
         name="decode",
         lowered=decode.lower(
-            weight_shapes(model, mesh, "float32"),
-            prompt_shapes(size, prompt_width(prompt), mesh),
+            weight_shapes(model, mesh, assumed.param_dtype),
+            prompt_shapes(size, prompt_width(limits[0]), mesh),
             jax.ShapeDtypeStruct((), np.int32),
         ),
         flops=flops,
@@ -162,19 +203,16 @@ def sampling_steps(
     )
 
 
-def _architecture(model: ModelConfig, preset_name: str | None) -> TransformerConfig:
+def _architecture(model: ModelConfig, assumed: Assumed) -> TransformerConfig:
     """What is planned for, without its weights."""
-    if preset_name is not None:
-        return preset(preset_name)
-    if model.preset is not None:
-        return preset(model.preset)
-    assert model.path is not None  # the config's validator saw to it
-    if not model.path.exists():
+    if assumed.architecture is not None:
+        return preset(assumed.architecture)
+    if model.path is not None and not model.path.exists():
         raise UsageError(
             f"model.path={model.path} is not here yet: name its architecture, as"
             " architecture=mistral-7b-v0.1"
         )
-    return store.open_folder(model.path).config.replace(lora=None)
+    return plain_config(model)
 
 
 def _trained(
@@ -196,36 +234,49 @@ def _objective(
     return DpoObjective(model, PreferenceLoss(config.loss), router_weight=weight)
 
 
-def _reference_dtype(config: SftConfig | DpoConfig | RewardConfig) -> str:
+def _has_reference(config: SftConfig | DpoConfig | RewardConfig) -> bool:
+    """Whether something is scored by the start model."""
+    return isinstance(config, DpoConfig) and PreferenceLoss(config.loss).needs_reference
+
+
+def _untrained_dtype(
+    config: SftConfig | DpoConfig | RewardConfig, assumed: Assumed
+) -> str:
     """That of the start model, as `load_policy` gives it."""
-    is_adapted = not isinstance(config, RewardConfig) and config.lora is not None
-    return "float32" if is_adapted else config.optimizer.weights
+    if isinstance(config, RewardConfig) or config.lora is None:
+        return (
+            "bfloat16"
+            if config.optimizer.weights == "bfloat16"
+            else assumed.param_dtype
+        )
+    return assumed.param_dtype
 
 
-def _limited(tokens: TokensConfig, lengths: Lengths) -> tuple[int, int]:
+def _lengths(tokens: TokensConfig, assumed: Assumed) -> tuple[int, int]:
     """The tokens of every prompt and completion.
 
     Raises:
       UsageError: If they are more than the run takes.
     """
     limits = tokens.max_prompt_tokens, tokens.max_completion_tokens
-    found = tuple(
-        limit if given is None else given
-        for given, limit in zip(lengths, limits, strict=True)
+    given = assumed.prompt, assumed.completion
+    prompt, completion = (
+        limit if number is None else number
+        for number, limit in zip(given, limits, strict=True)
     )
-    if any(given > limit for given, limit in zip(found, limits, strict=True)):
+    if prompt > limits[0] or completion > limits[1]:
         raise UsageError(
-            f"{found[0]} + {found[1]} tokens of prompt and completion are more than"
+            f"{prompt} + {completion} tokens of prompt and completion are more than"
             f" the run's limits, {limits[0]} + {limits[1]}: raise tokens.max_*"
         )
-    return found[0], found[1]
+    return prompt, completion
 
 
 def _item(
-    config: TrainingConfig, lengths: Lengths, num_completions: int
+    config: TrainingConfig, assumed: Assumed, num_completions: int
 ) -> Example | Pair:
     """An example or a pair of those lengths."""
-    prompt, completion = _limited(config.tokens, lengths)
+    prompt, completion = _lengths(config.tokens, assumed)
     sides = [range(completion)] * num_completions
     return (Example if num_completions == 1 else Pair)(range(prompt), *sides)
 

@@ -85,24 +85,12 @@ def load_policy(
       CorruptDataError: If every checkpoint is damaged.
     """
     if model.path is not None:
-        plain = store.open_folder(model.path).config.replace(lora=None)
-        if plain.head != "tokens":
-            raise UsageError(
-                f"{model.path} holds a {plain.head} model, which scores completions and"
-                " writes none: name the model that it was trained from"
-            )
-        config = with_choices(plain, model, mesh, rows, num_tokens)
+        config = with_choices(plain_config(model), model, mesh, rows, num_tokens)
         policy = _from_folder(model.path, config, model.step, mesh)
         return _in_bfloat16(policy) if is_bfloat16 else policy
     assert model.preset is not None  # the config's validator saw to these
     assert model.tokenizer is not None
-    tokenizer = load_tokenizer(model.tokenizer)
-    config = preset(model.preset).replace(
-        vocab_size=len(tokenizer),
-        eos_token_id=tokenizer.eos_token_id,
-        bos_token_id=tokenizer.bos_token_id,
-    )
-    config = with_choices(config, model, mesh, rows, num_tokens)
+    config = with_choices(plain_config(model), model, mesh, rows, num_tokens)
     shardings = weight_shardings(config, mesh)
     dtype = "bfloat16" if is_bfloat16 else "float32"
     make = jax.jit(partial(init_params, config, dtype=dtype), out_shardings=shardings)
@@ -110,7 +98,7 @@ def load_policy(
         name=model.preset,
         config=config,
         params=make(jax.random.key(model.init_seed)),
-        tokenizer=tokenizer,
+        tokenizer=load_tokenizer(model.tokenizer),
         tokenizer_dir=model.tokenizer,
         origin=None,
     )
@@ -137,6 +125,30 @@ def _in_bfloat16(policy: Policy) -> Policy:
     for n in range(len(leaves)):
         leaves[n] = leaves[n].astype(jnp.bfloat16)
     return replace(policy, params=structure.unflatten(leaves))
+
+
+def plain_config(model: ModelConfig) -> TransformerConfig:
+    """The architecture of a folder or a preset, before a run chooses anything.
+
+    Raises:
+      UsageError: If there is no such folder or preset, or its model does not write.
+    """
+    if model.path is not None:
+        plain = store.open_folder(model.path).config.replace(lora=None)
+        if plain.head != "tokens":
+            raise UsageError(
+                f"{model.path} holds a {plain.head} model, which scores completions and"
+                " writes none: name the model that it was trained from"
+            )
+        return plain
+    assert model.preset is not None  # the config's validator saw to these
+    assert model.tokenizer is not None
+    tokenizer = load_tokenizer(model.tokenizer)
+    return preset(model.preset).replace(
+        vocab_size=len(tokenizer),
+        eos_token_id=tokenizer.eos_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+    )
 
 
 def with_choices(

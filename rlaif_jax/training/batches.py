@@ -10,7 +10,8 @@ from jaxtyping import Shaped
 
 from rlaif_jax.data.order import Position, RowStream
 from rlaif_jax.data.packing import PackedRows
-from rlaif_jax.errors import CorruptDataError
+from rlaif_jax.errors import CorruptDataError, UsageError
+from rlaif_jax.sharding.mesh import batch_divisor
 from rlaif_jax.sharding.placement import host_rows, place_batch, place_whole
 
 RecordT = TypeVar("RecordT")
@@ -61,6 +62,25 @@ def equal_parts(records: Sequence[RecordT], num_parts: int) -> list[Sequence[Rec
     """A batch in equally many records, in their order."""
     size = len(records) // num_parts
     return [records[i : i + size] for i in range(0, len(records), size)]
+
+
+def require_even_batch(batch_size: int, microbatches: int, mesh: Mesh) -> None:
+    """Refuses a batch that the devices cannot share, before anything is made.
+
+    Args:
+      batch_size: Examples or pairs of a step.
+      microbatches: Its parts.
+      mesh: The devices.
+
+    Raises:
+      UsageError: If a part cannot be split evenly.
+    """
+    if batch_size % (microbatches * batch_divisor(mesh)):
+        parts = f"{microbatches} microbatches and " * (microbatches > 1)
+        raise UsageError(
+            f"batch_size={batch_size} cannot be split over {parts}data x fsdp = "
+            f"{batch_divisor(mesh)} devices: choose a multiple"
+        )
 
 
 def place_rows(rows: PackedRows, mesh: Mesh, *, vocab_size: int) -> PackedRows:

@@ -10,12 +10,11 @@ from jax.sharding import Mesh
 from rlaif_jax.checkpoint import store
 from rlaif_jax.checkpoint.weights import keep_origin
 from rlaif_jax.data.order import Position, Source
-from rlaif_jax.errors import CorruptDataError, DivergedError, PreemptedError, UsageError
+from rlaif_jax.errors import CorruptDataError, DivergedError, PreemptedError
 from rlaif_jax.files import write_json
 from rlaif_jax.models import TransformerConfig
 from rlaif_jax.runtime import distributed
-from rlaif_jax.sharding.mesh import batch_divisor
-from rlaif_jax.training.batches import Batches
+from rlaif_jax.training.batches import Batches, require_even_batch
 from rlaif_jax.training.failure import failed
 from rlaif_jax.training.feed import Feed, Prepare
 from rlaif_jax.training.loop import (
@@ -93,7 +92,7 @@ def train(
       InternalError: If the task's check fails.
       UsageError: If the plan does not fit the devices or the data.
     """
-    _require_even_batch(plan, session.mesh)
+    require_even_batch(plan.batch_size, plan.microbatches, session.mesh)
     feed = Feed(source, plan)
     layout = _state_layout(start.config, feed, session.mesh)
     folder = store.create_folder(session.out, start.config, start.tokenizer_dir)
@@ -277,13 +276,3 @@ def _step_fn(
         tell=partial(_tell_memory, session),
     )
     return partial(step, frozen=start.frozen())
-
-
-def _require_even_batch(plan: TrainingPlan, mesh: Mesh) -> None:
-    """Refuses a batch that the devices cannot share, before anything is made."""
-    if plan.batch_size % (plan.microbatches * batch_divisor(mesh)):
-        parts = f"{plan.microbatches} microbatches and " * (plan.microbatches > 1)
-        raise UsageError(
-            f"batch_size={plan.batch_size} cannot be split over {parts}data x fsdp = "
-            f"{batch_divisor(mesh)} devices: choose a multiple"
-        )
