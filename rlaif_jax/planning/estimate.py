@@ -17,7 +17,10 @@ from rlaif_jax.planning.traffic import Collective, collectives
 from rlaif_jax.runtime.chips import Chip
 from rlaif_jax.typing import Json
 
-_REFUSED = re.compile(r"Used ([\d.]+)([KMGT]) of ([\d.]+)([KMGT]) hbm")
+# What was wanted and what there is: of everything, or of temporaries alone.
+_REFUSED = re.compile(
+    r"(?:Used |\()([\d.]+)([KMGT])(?: of |\) exceeds available HBM \()([\d.]+)([KMGT])"
+)
 _LARGE = 64 * 2**20  # bytes of an array that should be split, or told of
 _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
@@ -54,7 +57,7 @@ class Estimate:
 
     Attributes:
       name: Of the step.
-      bytes_per_chip: Of memory, at most at a time.
+      bytes_per_chip: Of memory, at most at a time; if it does not fit, at least.
       argument_bytes: Of that, what it is called with: weights, states, batch.
       temporary_bytes: Of that, what exists only inside.
       host_bytes: What waits in the host's memory.

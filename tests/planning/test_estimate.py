@@ -108,6 +108,15 @@ def test_a_refusal_tells_what_was_wanted_and_nothing_more(used, unit):
     assert "mfu_bound" not in found.to_json(CHIP, 8)
 
 
+def test_temporaries_alone_may_be_too_much():
+    found = refused(
+        "RESOURCE_EXHAUSTED: Ran out of memory on HBM, the total memory required for"
+        " HLO temporaries (25.32G) exceeds available HBM (15.75G)."
+    )
+    assert found.bytes_per_chip == int(25.32 * 2**30)
+    assert found.limit == int(15.75 * 2**30)
+
+
 def test_another_error_is_no_refusal():
     with pytest.raises(jax.errors.JaxRuntimeError, match="INTERNAL"):
         refused("INTERNAL: Mosaic failed")
