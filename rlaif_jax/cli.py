@@ -98,6 +98,7 @@ Arguments = Annotated[
 Out = Annotated[Path | None, typer.Option("--out", help="Run folder.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Last line: one JSON object.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+Audit = Annotated[bool, typer.Option("--audit", help="In the end, as audit=true.")]
 Watch = Annotated[bool, typer.Option("--watch", help="Live statistics on stderr.")]
 
 
@@ -182,9 +183,11 @@ def _add_verb(verb: str) -> None:
         as_json: AsJson = False,
         debug: Debug = False,
         watch: Watch = False,
+        audit: Audit = False,
     ) -> None:
         del debug
-        _dispatch(verb, arguments or [], out=out, as_json=as_json, watch=watch)
+        arguments = [*(arguments or []), *["audit=true"] * audit]
+        _dispatch(verb, arguments, out=out, as_json=as_json, watch=watch)
 
     class _Help(TyperCommand):
         def get_help(self, ctx: Any) -> str:

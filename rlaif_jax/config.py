@@ -137,6 +137,7 @@ class LabelConfig(Config):
     canaries: int = Field(default=0, ge=0)  # prompts; of each, what the critic must see
     budget_usd: float | None = Field(default=None, ge=0)
     dry_run: bool = False  # say what it would cost, and end
+    audit: bool = False  # in the end, into OUT/audit: what `audit` tells of the labels
     engine: Literal["local", "batch", "ray"] = "local"  # docs/batches.md, docs/ray.md
     batch: BatchConfig | None = None  # with engine=batch
     ray: RayConfig | None = None  # with engine=ray

@@ -14,6 +14,7 @@ _CLAIM = "claim.json"
 _INCIDENTAL = {
     "address",
     "api_key_env",
+    "audit",
     "batch",
     "blocks_in_flight",
     "budget_usd",

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from pathlib import Path
 
+from rlaif_jax.commands import audit
 from rlaif_jax.commands.batching import ask_ahead, price_share
 from rlaif_jax.commands.canaries import label_canaries
 from rlaif_jax.commands.comparing import read_comparisons
@@ -22,7 +23,7 @@ from rlaif_jax.commands.estimating import (
 from rlaif_jax.commands.judging import Judge, inputs_hash, open_judge
 from rlaif_jax.commands.label_ray import ray_engine, require_no_books
 from rlaif_jax.commands.sealing import Engine, Sealer, Work, block_ends
-from rlaif_jax.config import LabelConfig
+from rlaif_jax.config import AuditConfig, LabelConfig
 from rlaif_jax.config_parts import asked_critics
 from rlaif_jax.data.manifest import Manifest
 from rlaif_jax.data.shards import ShardWriter
@@ -38,7 +39,11 @@ from rlaif_jax.typing import Json
 
 def run(config: LabelConfig, out: Path, console: Console) -> Json:
     """Labels every comparison once, and seals a shard a block of the input."""
-    return asyncio.run(_run(config, out, console))
+    result = asyncio.run(_run(config, out, console))
+    if config.audit and not config.dry_run:
+        audited = audit.run(AuditConfig(labels=out), out / "audit", console)
+        result["audit"] = audited["page"]
+    return result
 
 
 async def _run(config: LabelConfig, out: Path, console: Console) -> Json:
@@ -191,3 +196,5 @@ def show(result: Json, out: Path) -> None:
     if "canaries" in result:
         print(f"{result['canaries']['comparisons']} canaries: see `audit`")
     show_spent(result)
+    if "audit" in result:
+        print(f"what they say about the critic: {result['audit']}")

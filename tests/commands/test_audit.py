@@ -83,6 +83,25 @@ def test_a_run_of_label_is_audited(labeled, endpoint, tmp_path, run):
     assert "Output (a)" in page or "Output (b)" in page  # the critic's own words
 
 
+def test_label_audits_in_the_end_if_asked_to(labeled, endpoint, tmp_path, run):
+    critic = endpoint("lab-critic-weak")
+    plain = labeled(critic, "labels")
+    audited = labeled(critic, "labels", audit=True)  # the same run, taken up again
+    assert audited == plain
+    found = json.loads((audited / "audit" / "audit.json").read_text())
+    alone = run(audit, AuditConfig, {"labels": str(plain)}, tmp_path / "alone")
+    del alone["page"]
+    assert found == alone
+    assert (audited / "audit" / "audit.html").stat().st_size > 10_000
+
+
+def test_an_option_asks_label_to_audit(monkeypatch):
+    asked = []
+    monkeypatch.setattr(cli, "_dispatch", lambda *args, **_: asked.append(args))
+    assert cli.run(["label", "x.yaml", "canaries=3", "--audit"]) == 0
+    assert asked == [("label", ["x.yaml", "canaries=3", "audit=true"])]
+
+
 def test_two_critics_are_compared(labeled, endpoint, tmp_path, run):
     strong = labeled(endpoint("lab-critic-strong"), "strong_labels")
     weak = labeled(endpoint("lab-critic-weak"), "weak_labels", orders="hashed")
