@@ -116,7 +116,7 @@ def _group(one: Instruction, num_devices: int) -> int:
         return len(listed.group(1).split(","))
     if counted := re.search(r"replica_groups=\[\d+,(\d+)\]", text):
         return int(counted.group(1))
-    if mesh := re.search(r"replica_groups=mesh\[([^\]]*)\] \{([^}]*)\}", text):
+    if mesh := re.search(r"replica_groups=mesh\[([^\]]*)\][^{]*\{([^}]*)\}", text):
         sizes = dict(re.findall(r"'(\w+)'=(\d+)", mesh.group(1)))
         return math.prod(int(sizes[name]) for name in re.findall(r"\w+", mesh.group(2)))
     raise InternalError(
