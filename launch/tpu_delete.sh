@@ -13,7 +13,7 @@ require_numbers DELETE_TRIES
 
 for ((try = 1; try <= DELETE_TRIES; try++)); do
   ((try == 1)) || pause "$(backoff_s "$((try - 1))")"
-  queued_resources delete --force --quiet || true # what counts is what is there after
+  errors="$(queued_resources delete --force --quiet 2>&1)" || true # what counts is what is left
   if is_dry; then
     queued_resources describe --format='value(state.state)'
     exit 0
@@ -23,6 +23,7 @@ for ((try = 1; try <= DELETE_TRIES; try++)); do
     say "$TPU_NAME is gone"
     exit 0
   fi
+  [[ -z "$errors" ]] || printf '%s\n' "$errors" >&2
   say "$TPU_NAME is still there: $state"
 done
 say "NOT DELETED after $DELETE_TRIES tries, and it may cost money. By hand:"

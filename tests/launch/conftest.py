@@ -1,5 +1,6 @@
 """A cloud in a folder, and the launch scripts on it."""
 
+import fcntl
 import json
 import os
 import signal
@@ -13,7 +14,6 @@ import pytest
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 LAUNCH = ROOT / "launch"
-SECRET = "sk-0123456789-never-in-an-argv"
 # no pause takes time, and every try comes at once
 QUICK = {
     "BACKOFF_S": "0",
@@ -33,7 +33,10 @@ class Cloud:
       folder: The fakes' state.
       out: A run folder that all workers share.
       environment: Of the scripts under test.
+      secret: What no argv may hold.
     """
+
+    secret = "sk-0123456789-never-in-an-argv"
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -69,6 +72,27 @@ class Cloud:
         """Says what goes wrong, as `fake_gcloud.py` and `fake_kubectl.py` read it."""
         document = {"requests": {}, "jobsets": {}, "script": script}
         (self.folder / "state.json").write_text(json.dumps(document))
+
+    def script_more(self, **script):
+        """Adds to what goes wrong, from now on."""
+        self._change(lambda document: document["script"].update(script))
+
+    def forget(self, name):
+        """Takes slices away, but leaves their connections hanging."""
+
+        def suspend(document):
+            document["requests"][name]["states"] = ["SUSPENDED"]
+            document["script"]["hanging"] = True
+
+        self._change(suspend)
+
+    def _change(self, change):
+        path = self.folder / "state.json"
+        with (self.folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            document = json.loads(path.read_text())
+            change(document)
+            path.write_text(json.dumps(document))
 
     def plan(self, **attempts):
         """Says what the processes do, as `fake_job.py` reads it."""
@@ -149,7 +173,7 @@ class Cloud:
                 os.killpg(int(pid.read_text()), signal.SIGKILL)
             except ProcessLookupError:
                 continue
-        assert SECRET not in (self.folder / "calls.jsonl").read_text()
+        assert self.secret not in (self.folder / "calls.jsonl").read_text()
 
 
 @pytest.fixture

@@ -50,10 +50,12 @@ def state():
         fcntl.flock(lock, fcntl.LOCK_EX)
         with open(f"{FAKE}/state.json") as file:
             document = json.load(file)
-        yield document
-        with open(f"{FAKE}/state.part", "w") as file:
-            json.dump(document, file)
-        os.replace(f"{FAKE}/state.part", f"{FAKE}/state.json")
+        try:
+            yield document
+        finally:
+            with open(f"{FAKE}/state.part", "w") as file:
+                json.dump(document, file)
+            os.replace(f"{FAKE}/state.part", f"{FAKE}/state.json")
 
 
 def due(document, kind):
@@ -122,10 +124,11 @@ def preempt(name, flags):
         switch_off(node)
 
 
-def is_up(node):
+def is_up(node, *, hanging=False):
     with state() as document:
         requests = document["requests"].values()
-        return any(node in r["nodes"] and r["states"][0] == "ACTIVE" for r in requests)
+        there = any(node in r["nodes"] and r["states"][0] == "ACTIVE" for r in requests)
+        return there or (hanging and document["script"].get("hanging", False))
 
 
 def workers(node, flags):
@@ -178,7 +181,7 @@ def ssh(node, flags):
     while any(one.poll() is None for one in sessions.values()):
         time.sleep(0.02)
         cut = "cut" in rule and os.path.exists(rule["cut"])
-        if cut or not is_up(node):
+        if cut or not is_up(node, hanging=True):
             for number, one in sessions.items():
                 if one.poll() is None:
                     one.terminate()
