@@ -31,7 +31,7 @@ delete() {
     run "${kube[@]}" delete jobset "$JOB_NAME" --ignore-not-found --timeout=300s || true
     if left="$(ask '' "${kube[@]}" get jobset "$JOB_NAME" --ignore-not-found -o name)" &&
       [[ -z "$left" ]]; then
-      say "$JOB_NAME is gone"
+      is_dry || say "$JOB_NAME is gone"
       return
     fi
   done

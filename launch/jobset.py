@@ -1,7 +1,7 @@
 """Prints a JobSet (jobset.x-k8s.io/v1alpha2) from the environment of `gke_jobset.sh`.
 
-JobSet's fields: https://jobset.sigs.k8s.io/docs/reference/jobset.v1alpha2/. How GKE places
-pods on slices: docs.cloud.google.com/kubernetes-engine/docs/how-to/tpu-multislice. It also
+JobSet's fields: jobset.sigs.k8s.io/docs/reference/jobset.v1alpha2. How GKE places pods
+on slices: docs.cloud.google.com/kubernetes-engine/docs/how-to/tpu-multislice. It also
 sets TPU_WORKER_ID, TPU_WORKER_HOSTNAMES and, for several slices, MEGASCALE_*.
 """
 
@@ -44,8 +44,8 @@ def checked_name(slices: int, hosts: int) -> str:
     longest = f"{name}-slice-{slices - 1}-{hosts - 1}-abcde"
     if not re.fullmatch(r"[a-z]([a-z0-9-]*[a-z0-9])?", name) or len(longest) > MAX_NAME:
         refuse(
-            f"JOB_NAME={name}: small letters, digits and hyphens, a letter first, and at"
-            f" most {MAX_NAME - len(longest) + len(name)} characters"
+            f"JOB_NAME={name}: small letters, digits and hyphens, a letter first, and"
+            f" at most {MAX_NAME - len(longest) + len(name)} characters"
         )
     return name
 
@@ -64,9 +64,7 @@ def placement() -> dict[str, Any]:
     elif how in ("spot", "flex-start"):
         selector[f"cloud.google.com/gke-{how}"] = "true"
     elif how != "on-demand":
-        refuse(
-            f"TPU_PROVISIONING={how} is not on-demand, spot, flex-start or reserved"
-        )
+        refuse(f"TPU_PROVISIONING={how} is not on-demand, spot, flex-start or reserved")
     tolerations = [{"key": "google.com/tpu", "operator": "Exists"}]
     if how == "spot":
         tolerations.append({"key": "cloud.google.com/gke-spot", "operator": "Exists"})
@@ -164,7 +162,9 @@ def jobset(arguments: list[str]) -> dict[str, Any]:
     if slices < 1:
         refuse(f"TPU_SLICES={slices} is not a number of slices")
     if slices > 1 and hosts == 1:
-        refuse("GKE joins slices of several machines only: choose a larger TPU_TOPOLOGY")
+        refuse(
+            "GKE joins slices of several machines only: choose a larger TPU_TOPOLOGY"
+        )
     exit_codes = {
         "containerName": CONTAINER,
         "operator": "In",
@@ -175,7 +175,9 @@ def jobset(arguments: list[str]) -> dict[str, Any]:
         "completions": hosts,
         "completionMode": "Indexed",
         "backoffLimit": 0,  # one lost pod ends the Job, and so restarts all
-        "podFailurePolicy": {"rules": [{"action": "FailJob", "onExitCodes": exit_codes}]},
+        "podFailurePolicy": {
+            "rules": [{"action": "FailJob", "onExitCodes": exit_codes}]
+        },
         "template": {"spec": pod(arguments)},
     }
     final = {

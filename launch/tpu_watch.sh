@@ -160,4 +160,4 @@ while true; do
   consider "$code"
 done
 [[ -z "$ended" ]] || exit "$ended"
-say "done"
+is_dry || say "done"

@@ -1,8 +1,17 @@
 """A `gcloud` that keeps TPU slices in a folder and runs what is sent to their workers.
 
-FAKE is its folder. `script.json` there says what goes wrong (`Script` in `conftest.py`),
-`state.json` what exists, `calls.jsonl` what was asked, an argv a line. Flags that the real
-`gcloud` does not have are refused as it refuses them.
+FAKE is its folder: `state.json` has what exists and the script of what goes wrong,
+`calls.jsonl` what was asked, an argv a line, `hosts/` the workers' homes. Flags that
+the real `gcloud` does not have are refused as it refuses them. Of the script,
+
+create, describe, delete: what happens to the next calls; null for nothing unusual
+states: of each request that is made, the states that it goes through
+undeletable: no deletion succeeds
+hanging: connections survive the slice they lead to
+workers: of a slice (2)
+ssh: rules {match, times} for commands, with one of {code} nothing runs, {silent}
+  these workers do not answer, {cut} the connection breaks once there is such a file
+secrets: of Secret Manager
 """
 
 import contextlib

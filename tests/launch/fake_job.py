@@ -1,7 +1,7 @@
 """Stands in for a training process: does what PLAN says for this worker and attempt.
 
-PLAN is a JSON file {"SLICE.WORKER" or "*": [[action, ...] of the first attempt, ...]}; the
-last attempt is repeated. What it was started with is kept beside it, a line an attempt.
+PLAN is a JSON file {"SLICE.WORKER" or "*": [[action, ...] of the first attempt, ...]};
+the last attempt is repeated. What it was started with is kept beside it, a line each.
 """
 
 import json

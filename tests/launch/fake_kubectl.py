@@ -1,8 +1,8 @@
-"""A `kubectl` for one cluster that keeps JobSets in a folder and follows their policies.
+"""A `kubectl` that keeps JobSets in a folder and follows their failure policies.
 
-FAKE is its folder (see `fake_gcloud.py`). `script.json` says how the pods of each attempt
-end: a list of exit codes, "preempted" for a pod that its node took along, or "running".
-What follows from that, the manifest's own failure policies say.
+FAKE is its folder (see `fake_gcloud.py`). The script's `pods` say how those of each
+attempt end: a list of exit codes, "preempted" for a pod that its node took along, or
+"running". What follows from that, the manifest's own failure policies say.
 """
 
 import contextlib

@@ -27,6 +27,8 @@ def test_a_deletion_that_fails_for_good_is_loud(cloud):
     done = cloud.run("tpu_delete.sh", DELETE_TRIES="3")
     assert done.code == 70
     assert "NOT DELETED after 3 tries" in done.output
-    by_hand = "gcloud compute tpus queued-resources delete pod --zone=us-east5-b --force"
+    by_hand = (
+        "gcloud compute tpus queued-resources delete pod --zone=us-east5-b --force"
+    )
     assert by_hand in done.output
     assert len(cloud.calls("delete")) == 3

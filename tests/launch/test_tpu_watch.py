@@ -24,7 +24,9 @@ def test_keep_leaves_the_slice(cloud):
 
 def test_a_preempted_slice_is_asked_for_again_and_the_run_goes_on(cloud):
     cloud.plan(**{"*": [["save 3", "wait"], ["exit 0"]]}, w0_1=[["wait"], ["exit 0"]])
-    cloud.plan(w0_0=[["save 3", "preempt pod"], ["exit 0"]], w0_1=[["wait"], ["exit 0"]])
+    cloud.plan(
+        w0_0=[["save 3", "preempt pod"], ["exit 0"]], w0_1=[["wait"], ["exit 0"]]
+    )
     done = cloud.watch()
     assert done.code == 0, done.output
     assert "newest checkpoint: 3" in done.output
