@@ -127,7 +127,7 @@ class Cloud:
         return self.end(self.start(script, *arguments, **environment))
 
     def end(self, process):
-        process.code = process.wait(timeout=120)
+        process.code = process.wait(timeout=240)
         process.output = process.log.read_text()
         return process
 
@@ -139,7 +139,7 @@ class Cloud:
         return ("sft", "config.yaml", "--out", self.out)
 
     def wait_for(self, path, process):
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240
         while not path.exists():
             text = process.log.read_text()
             assert process.poll() is None and time.monotonic() < deadline, text
