@@ -15,11 +15,20 @@ require_env() {
   done
 }
 
-# Stops unless every named variable is a number.
+# Stops unless every named variable is a number, of seconds or hours.
 require_numbers() {
   local name
   for name in "$@"; do
-    [[ "${!name}" =~ ^[0-9]+(\.[0-9]+)?$ ]] || usage_error "$name=${!name} is not a number"
+    [[ "${!name}" =~ ^[0-9]+(\.[0-9]+)?$ ]] ||
+      usage_error "$name=${!name} is not a number"
+  done
+}
+
+# Stops unless every named variable counts something.
+require_counts() {
+  local name
+  for name in "$@"; do
+    [[ "${!name}" =~ ^[0-9]+$ ]] || usage_error "$name=${!name} is not a number"
   done
 }
 

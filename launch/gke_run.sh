@@ -15,9 +15,11 @@ source "$here/common.sh"
 # shellcheck source=launch/exit_codes.sh
 source "$here/exit_codes.sh"
 POLL_S="${POLL_S:-10}" DELETE_TRIES="${DELETE_TRIES:-8}"
-require_numbers POLL_S DELETE_TRIES
+require_numbers POLL_S
+require_counts DELETE_TRIES
 require_env JOB_NAME
 
+state='{.status.terminalState} {.status.restarts}'
 kube=(kubectl)
 [[ -z "${KUBE_CONTEXT:-}" ]] || kube+=(--context="$KUBE_CONTEXT")
 [[ -z "${NAMESPACE:-}" ]] || kube+=(--namespace="$NAMESPACE")
@@ -57,11 +59,16 @@ trap leave EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
-# The exit codes of the pods that have ended, one a line.
-codes() {
-  "${kube[@]}" get pods -l "$all" -o \
-    jsonpath='{range .items[*]}{.status.containerStatuses[0].state.terminated.exitCode}{"\n"}{end}' |
-    grep -xE '[0-9]+' || true
+# Tells why the JobSet failed, and ends with the telling exit code of its pods.
+fail() {
+  local each='{.status.containerStatuses[0].state.terminated.exitCode}{"\n"}' codes code
+  mapfile -t codes < <("${kube[@]}" get pods -l "$all" \
+    -o jsonpath="{range .items[*]}$each{end}" | grep -xE '[0-9]+' || true)
+  code="$(verdict "${codes[@]}")"
+  say "failed after $restarts restarts, exit codes of pods: ${codes[*]:-none}"
+  "${kube[@]}" get jobset "$JOB_NAME" \
+    -o jsonpath='{.status.conditions[?(@.type=="Failed")].message}{"\n"}' >&2 || true
+  exit "$((code == 0 ? 70 : code))"
 }
 
 manifest="$folder/$JOB_NAME.yaml"
@@ -75,17 +82,17 @@ errors="$(run "${kube[@]}" create -f "$manifest" 2>&1)" || {
 }
 if is_dry; then
   run "${kube[@]}" logs -f -l "$first" --tail=-1
-  run "${kube[@]}" get jobset "$JOB_NAME" -o jsonpath='{.status.terminalState} {.status.restarts}'
+  run "${kube[@]}" get jobset "$JOB_NAME" -o jsonpath="$state"
   exit 0
 fi
 
 restarts=0
 while true; do
   status="$("${kube[@]}" get jobset "$JOB_NAME" \
-    -o jsonpath='{.status.terminalState} {.status.restarts}')" || status=''
+    -o jsonpath="$state")" || status=''
   case "$status" in
     Completed*) exit 0 ;;
-    Failed*) break ;;
+    Failed*) fail ;;
   esac
   if [[ "${status#* }" =~ ^[0-9]+$ ]] && ((${status#* } > restarts)); then
     restarts="${status#* }"
@@ -97,10 +104,3 @@ while true; do
   fi
   pause "$POLL_S"
 done
-
-mapfile -t ended < <(codes)
-code="$(verdict "${ended[@]}")"
-reason="$("${kube[@]}" get jobset "$JOB_NAME" \
-  -o jsonpath='{.status.conditions[?(@.type=="Failed")].message}' || true)"
-say "failed after $restarts restarts: $reason (exit codes of pods: ${ended[*]:-none})"
-exit "$((code == 0 ? 70 : code))"

@@ -22,9 +22,7 @@ if [[ $# -lt 1 ]]; then
 fi
 require_env NODES GPUS_PER_NODE
 MAX_RESTARTS="${MAX_RESTARTS:-5}" SAVE_S="${SAVE_S:-90}"
-for name in NODES GPUS_PER_NODE MAX_RESTARTS SAVE_S; do
-  [[ "${!name}" =~ ^[0-9]+$ ]] || usage_error "$name=${!name} is not a number"
-done
+require_counts NODES GPUS_PER_NODE MAX_RESTARTS SAVE_S
 case "${PROCESSES:-gpu}" in
   gpu) tasks=$GPUS_PER_NODE devices='' ;;
   node) tasks=1 devices="$(seq -s, 0 "$((GPUS_PER_NODE - 1))")" ;;
@@ -38,9 +36,10 @@ for ((i = 1; i < $#; i++)); do
 done
 
 name="${JOB_NAME:-rlaif}"
-flags=(--job-name="$name" --nodes="$NODES" --ntasks="$((NODES * tasks))" --ntasks-per-node="$tasks"
-  --gpus-per-node="$GPUS_PER_NODE" --time="${TIME_LIMIT:-1-00:00:00}" --signal="TERM@$SAVE_S"
-  --requeue --open-mode=append --output="$name-%j.log")
+flags=(--job-name="$name" --nodes="$NODES" --ntasks="$((NODES * tasks))"
+  --ntasks-per-node="$tasks" --gpus-per-node="$GPUS_PER_NODE"
+  --time="${TIME_LIMIT:-1-00:00:00}" --signal="TERM@$SAVE_S" --requeue
+  --open-mode=append --output="$name-%j.log")
 [[ -z "${PARTITION:-}" ]] || flags+=(--partition="$PARTITION")
 [[ -z "${ACCOUNT:-}" ]] || flags+=(--account="$ACCOUNT")
 read -ra more <<<"${SBATCH_FLAGS:-}"

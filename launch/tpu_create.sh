@@ -4,7 +4,7 @@
 #   TPU_NAME=aif TPU_ZONE=us-east5-b TPU_TOPOLOGY=v6e:4x4 launch/tpu_create.sh
 #   TPU_NAME=aif TPU_ZONE=us-east5-b TPU_TYPE=v6e-16 TPU_VERSION=v2-alpha-tpuv6e ...
 #
-# TPU_TOPOLOGY is what `rlaif-jax plan topology=` was given; TPU_SLICES the number of slices.
+# TPU_TOPOLOGY is what `rlaif-jax plan topology=` was given; TPU_SLICES their number (1).
 # TPU_PROVISIONING is spot (default), reserved, on-demand or flex-start (for
 # MAX_RUN_DURATION, at most 7d). TPU_CREATE_FLAGS are added to the request, as words.
 # A request that fails or is suspended is deleted and made again, up to MAX_TRIES (5) times;
@@ -17,7 +17,8 @@ source "$here/tpu_slices.sh"
 # shellcheck source=launch/tpu_types.sh
 source "$here/tpu_types.sh"
 POLL_S="${POLL_S:-20}" MAX_TRIES="${MAX_TRIES:-5}" MAX_WAIT_S="${MAX_WAIT_S:-}"
-require_numbers POLL_S MAX_TRIES
+require_numbers POLL_S
+require_counts MAX_TRIES
 [[ -z "$MAX_WAIT_S" ]] || require_numbers MAX_WAIT_S
 
 if [[ -n "${TPU_TOPOLOGY:-}" ]]; then

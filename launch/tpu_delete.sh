@@ -9,11 +9,11 @@
 # shellcheck source=launch/tpu_slices.sh
 source "$(dirname "${BASH_SOURCE[0]}")/tpu_slices.sh"
 DELETE_TRIES="${DELETE_TRIES:-8}"
-require_numbers DELETE_TRIES
+require_counts DELETE_TRIES
 
 for ((try = 1; try <= DELETE_TRIES; try++)); do
   ((try == 1)) || pause "$(backoff_s "$((try - 1))")"
-  errors="$(queued_resources delete --force --quiet 2>&1)" || true # what counts is what is left
+  errors="$(queued_resources delete --force --quiet 2>&1)" || true # what is left counts
   if is_dry; then
     queued_resources describe --format='value(state.state)'
     exit 0
@@ -27,5 +27,6 @@ for ((try = 1; try <= DELETE_TRIES; try++)); do
   say "$TPU_NAME is still there: $state"
 done
 say "NOT DELETED after $DELETE_TRIES tries, and it may cost money. By hand:"
-say "  $(quoted gcloud compute tpus queued-resources delete "$TPU_NAME" "${where[@]}" --force)"
+say "  $(quoted gcloud compute tpus queued-resources delete "$TPU_NAME" "${where[@]}" \
+  --force)"
 exit 70

@@ -22,7 +22,8 @@ if [[ $# -lt 1 ]]; then
 fi
 LOOK_S="${LOOK_S:-2}" STOP_S="${STOP_S:-120}" PEERS_S="${PEERS_S:-180}"
 HELLO_TRIES="${HELLO_TRIES:-3}" ATTACH_TRIES="${ATTACH_TRIES:-3}"
-require_numbers LOOK_S STOP_S PEERS_S HELLO_TRIES ATTACH_TRIES
+require_numbers LOOK_S STOP_S PEERS_S
+require_counts HELLO_TRIES ATTACH_TRIES
 
 # The slice's firewall is known to open port 8476, not JAX's present default.
 environment=(RLAIF_DISTRIBUTED=auto JAX_COORDINATOR_PORT="${JAX_COORDINATOR_PORT:-8476}"
@@ -37,7 +38,7 @@ done
 read -ra secrets <<<"${SECRETS:-}"
 for secret in ${secrets[@]+"${secrets[@]}"}; do
   [[ "$secret" =~ ^[A-Za-z_][A-Za-z0-9_]*=[A-Za-z0-9_/:-]+$ ]] ||
-    usage_error "SECRETS has an entry that is not VARIABLE=SECRET or VARIABLE=SECRET:VERSION"
+    usage_error "SECRETS has an entry that is not VARIABLE=SECRET[:VERSION]"
 done
 
 logs="$(mktemp -d)"
@@ -53,8 +54,8 @@ command_of() {
     variables+=(MEGASCALE_COORDINATOR_ADDRESS="$coordinator"
       MEGASCALE_NUM_SLICES="$TPU_SLICES" MEGASCALE_SLICE_ID="$1")
   fi
-  printf 'cd rlaif_jax && %s' "$(quoted env "${variables[@]}" bash launch/worker.sh run "$id" \
-    ${secrets[@]+"${secrets[@]}"} -- "${@:2}")"
+  printf 'cd rlaif_jax && %s' "$(quoted env "${variables[@]}" bash launch/worker.sh \
+    run "$id" ${secrets[@]+"${secrets[@]}"} -- "${@:2}")"
 }
 
 # The lines of a slice's workers that match, without what else they wrote.
@@ -101,8 +102,9 @@ connect() {
 codes() {
   local slice="$1" worker
   for ((worker = 0; worker < $(<"$logs/workers-$slice"); worker++)); do
-    reports "out-$slice" "run $id ended [0-9]+" |
-      awk -v worker="$worker" '$1 == worker { code = $NF } END { print code == "" ? 255 : code }'
+    reports "out-$slice" "run $id ended [0-9]+" | awk -v worker="$worker" '
+      $1 == worker { code = $NF }
+      END { print code == "" ? 255 : code }'
   done
 }
 
@@ -126,10 +128,15 @@ hang_up() {
   done
 }
 
-stopping='' hang_up_at=''
+stopping='' hang_up_at=0
 trap 'stopping=stop' INT TERM HUP
 trap 'stopping=gone' USR1 # the watcher knows that the slices are gone
-trap 'hang_up; [[ -z "$viewer" ]] || kill "$viewer" 2>/dev/null || true; rm -rf "$logs"' EXIT
+leave() {
+  hang_up
+  [[ -z "$viewer" ]] || kill "$viewer" 2>/dev/null || true
+  rm -rf "$logs"
+}
+trap leave EXIT
 
 is_open() {
   local group
@@ -144,7 +151,7 @@ attend() {
   local failed_at='' slice
   while is_open; do
     pause "$LOOK_S"
-    if [[ "$stopping" == gone ]] || { [[ -n "$hang_up_at" ]] && ((SECONDS >= hang_up_at)); }; then
+    if [[ "$stopping" == gone ]] || ((hang_up_at && SECONDS >= hang_up_at)); then
       hang_up
     elif [[ "$stopping" == stop ]]; then
       say "asking all workers to save and stop"
@@ -197,4 +204,5 @@ for index in "${!slices[@]}"; do
   all+=("${of_slice[@]}")
 done
 sleep 0.3 # the viewer's last lines
-exit "$(verdict "${all[@]}")"
+code="$(verdict "${all[@]}")"
+((code == 0)) || exit "$code"

@@ -11,8 +11,9 @@
 # shellcheck source=launch/tpu_slices.sh
 source "$(dirname "${BASH_SOURCE[0]}")/tpu_slices.sh"
 SETUP_TRIES="${SETUP_TRIES:-3}"
-require_numbers SETUP_TRIES
-install="${INSTALL:-python3 -m venv venv && venv/bin/pip install -q -e ./rlaif_jax 'jax[tpu]'}"
+require_counts SETUP_TRIES
+install="python3 -m venv venv && venv/bin/pip install -q -e ./rlaif_jax 'jax[tpu]'"
+install="${INSTALL:-$install}"
 
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 folder="$(mktemp -d)"

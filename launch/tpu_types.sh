@@ -9,7 +9,7 @@
 # shellcheck shell=bash
 
 describe_slice() {
-  local generation="${1%%:*}" chips=1 side sides per_host=4
+  local generation="${1%%:*}" chips=1 side sides shapes per_host=4
   SLICE_SHAPE="${1#*:}"
   [[ "$1" =~ ^[a-z0-9]+:[1-9][0-9]*(x[1-9][0-9]*){1,2}$ ]] || usage_error \
     "TPU_TOPOLOGY=$1: write a generation and its chips along each dimension, as v5e:4x8"
@@ -17,8 +17,9 @@ describe_slice() {
   for side in "${sides[@]}"; do chips=$((chips * side)); done
   case "$generation" in
     v5p) # --accelerator-type names one shape a size
-      [[ "$SLICE_SHAPE" =~ ^(2x2x[124]|2x4x4|4x4x[48]|[48]x8x8|8x8x16|(8|16)x16x16|16x16x24)$ ]] ||
-        usage_error "TPU_TOPOLOGY=$1: $generation has 2x2x1, 2x2x2, 2x2x4, 2x4x4, 4x4x4, 4x4x8, ..."
+      shapes='2x2x[124]|2x4x4|4x4x[48]|[48]x8x8|8x8x16|(8|16)x16x16|16x16x24'
+      [[ "$SLICE_SHAPE" =~ ^($shapes)$ ]] || usage_error \
+        "TPU_TOPOLOGY=$1: v5p has 2x2x1, 2x2x2, 2x2x4, 2x4x4, 4x4x4, 4x4x8, 4x8x8, ..."
       ;;
     v4 | tpu7x)
       ((${#sides[@]} == 3 && chips % 4 == 0)) ||

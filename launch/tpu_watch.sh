@@ -25,7 +25,8 @@ if [[ $# -lt 1 ]]; then
 fi
 WATCH_S="${WATCH_S:-30}" MAX_RESTARTS="${MAX_RESTARTS:-5}" MAX_HOURS="${MAX_HOURS:-0}"
 STOP_FILE="${STOP_FILE:-$TPU_NAME.stop}"
-require_numbers WATCH_S MAX_RESTARTS MAX_HOURS
+require_numbers WATCH_S MAX_HOURS
+require_counts MAX_RESTARTS
 max_s="$(awk -v hours="$MAX_HOURS" 'BEGIN { printf "%d", hours * 3600 + 0.5 }')"
 [[ "$MAX_HOURS" == 0 ]] || ((max_s > 0)) || usage_error "MAX_HOURS=$MAX_HOURS is too little"
 [[ ! -e "$STOP_FILE" ]] || usage_error "$STOP_FILE is there: remove it first"
@@ -67,7 +68,8 @@ look() {
   elif ((max_s > 0 && SECONDS >= max_s)); then
     say "MAX_HOURS=$MAX_HOURS are over: stopping"
     leave_for 75
-  elif [[ "$1" == *tpu_run.sh && "$(request_state)" =~ ^(SUSPEND|FAILED|DELETING|ABSENT) ]]; then
+  elif [[ "$1" == *tpu_run.sh ]] &&
+    [[ "$(request_state)" =~ ^(SUSPEND|FAILED|DELETING|ABSENT) ]]; then
     say "the slices are gone"
     kill -USR1 "$child" 2>/dev/null || true
   fi
@@ -76,7 +78,10 @@ look() {
 # Runs a script in its own process group and looks around meanwhile; ends with its code.
 step() {
   local code reaped clock
-  if is_dry; then "$@"; return; fi
+  if is_dry; then
+    "$@"
+    return
+  fi
   set -m
   "$@" &
   child=$! target=$!
@@ -120,7 +125,11 @@ ready='' before=''
 consider() {
   local code="$1" state
   [[ -z "$ended" ]] || exit "$ended"
-  may_restart "$code" || { say "exit code $code: starting again would not help"; fetch_logs; exit "$code"; }
+  if ! may_restart "$code"; then
+    say "exit code $code: starting again would not help"
+    fetch_logs
+    exit "$code"
+  fi
   state="$(request_state)"
   [[ "$state" != ACTIVE ]] || note_progress
   restarts=$((restarts + 1))

@@ -12,11 +12,12 @@
 
 set -euo pipefail
 runs="$HOME/.rlaif_runs/$(hostname)"
-stop_s="${STOP_S:-120}"
+metadata=http://metadata.google.internal/computeMetadata/v1
+stop_s="${STOP_S:-120}" stop_s="${stop_s%.*}"
 
 number() {
   printf '%s' "${TPU_WORKER_ID:-$(curl -sf -H 'Metadata-Flavor: Google' \
-    "http://metadata.google.internal/computeMetadata/v1/instance/attributes/agent-worker-number")}"
+    "$metadata/instance/attributes/agent-worker-number")}"
 }
 
 # One line in one write, which tpu_run.sh finds among everything else.
@@ -106,7 +107,7 @@ job() {
     shift
   done
   shift
-  ulimit -n 100000 2>/dev/null || ulimit -n "$(ulimit -Hn)" # a file each shard, a socket each peer
+  ulimit -n 100000 2>/dev/null || ulimit -n "$(ulimit -Hn)" # shards and peers are many
   "${PYTHON:-../venv/bin/python}" -m rlaif_jax "$@" &
   child=$!
   while true; do # wait ends early when a signal is passed on
