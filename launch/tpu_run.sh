@@ -37,6 +37,8 @@ for name in ${forward[@]+"${forward[@]}"}; do
 done
 read -ra secrets <<<"${SECRETS:-}"
 for secret in ${secrets[@]+"${secrets[@]}"}; do
+  [[ ! "$secret" =~ =(sk-|hf_|AIza|xai-) ]] ||
+    usage_error "SECRETS: ${secret%%=*} looks like the key itself: give a secret's name"
   [[ "$secret" =~ ^[A-Za-z_][A-Za-z0-9_]*=[A-Za-z0-9_/:-]+$ ]] ||
     usage_error "SECRETS has an entry that is not VARIABLE=SECRET[:VERSION]"
 done

@@ -18,10 +18,10 @@ LAUNCH = ROOT / "launch"
 QUICK = {
     "BACKOFF_S": "0",
     "HELLO_TRIES": "2",
-    "LOOK_S": "0.05",
+    "LOOK_S": "0.2",
     "POLL_S": "0",
     "STOP_S": "5",
-    "WATCH_S": "0.3",
+    "WATCH_S": "0.5",
 }
 
 

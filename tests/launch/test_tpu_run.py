@@ -191,6 +191,14 @@ def test_secrets_are_fetched_on_the_workers(pod):
     assert "OPENAI_API_KEY=judge" in str(cloud.calls("ssh"))
 
 
+def test_a_key_in_the_place_of_a_secrets_name_is_refused_and_not_shown(cloud):
+    done = cloud.run("tpu_run.sh", "sft", SECRETS=f"OPENAI_API_KEY={cloud.secret}")
+    assert done.code == 2
+    assert "looks like the key itself" in done.output
+    assert cloud.secret not in done.output
+    assert cloud.calls() == []
+
+
 def test_a_secret_that_cannot_be_read_is_named(pod):
     cloud = pod()
     done = cloud.run("tpu_run.sh", *cloud.training, SECRETS="OPENAI_API_KEY=judge")

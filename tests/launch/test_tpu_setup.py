@@ -14,6 +14,16 @@ def test_workers_have_what_is_here(cloud):
         assert (checkout / ".stamp").read_text().startswith(here)
 
 
+def test_a_checkout_without_git_is_copied_too(cloud):
+    cloud.run("tpu_create.sh")
+    done = cloud.run("tpu_setup.sh", GIT_DIR="/nowhere")
+    assert done.code == 0, done.output
+    checkout = cloud.folder / "hosts/pod/1/rlaif_jax"
+    assert (checkout / "launch/worker.sh").exists()
+    assert not list(checkout.glob("**/__pycache__"))
+    assert (checkout / ".stamp").read_text().startswith("no-commit-")
+
+
 def test_a_second_setup_leaves_nothing_of_the_first(cloud):
     cloud.run("tpu_create.sh")
     cloud.run("tpu_setup.sh")
