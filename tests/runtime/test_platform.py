@@ -94,3 +94,14 @@ def test_xla_knows_the_flags_of_the_docs():
 
     assert asked(*flags).returncode == 0
     assert b"Unknown flag" in asked(*flags, "--xla_gpu_no_such_flag=1").stderr
+
+
+@pytest.mark.parametrize(
+    ("kind", "processes", "steps"),
+    [("cpu", 1, 2), ("cpu", 4, 1), ("tpu", 1, 2), ("tpu", 64, 2), ("gpu", 2, 2)],
+)
+def test_hosts_run_ahead_of_their_devices_where_that_is_safe(
+    kind, processes, steps, monkeypatch
+):
+    monkeypatch.setattr(jax, "process_count", lambda: processes)
+    assert platform.steps_in_flight(kind) == steps
