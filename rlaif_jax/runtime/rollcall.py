@@ -89,7 +89,9 @@ def _ask_all(member: Membership, deadline: float, limit_s: float) -> None:
             if line is None:
                 continue  # a port scan, or a process that knocked and left
             failure = _disagreement(member, line, waiting)
-            waiting[line["process"]] = connection
+            # of two with one number both are told
+            number = line["process"] if failure is None else -1
+            waiting[number] = connection
         told = {"exit_code": 0, "message": ""}
         if failure is not None:
             told = {"exit_code": failure.exit_code, "message": str(failure)}
