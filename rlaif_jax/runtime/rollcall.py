@@ -11,7 +11,6 @@ import os
 import socket
 import time
 from collections.abc import Collection, Iterator
-from urllib.request import proxy_bypass_environment
 
 from rlaif_jax import __version__, log
 from rlaif_jax.errors import CommandError, InternalError, UsageError
@@ -25,6 +24,7 @@ _TOLD = {"exit_code", "message"}
 _EVERY_S = 0.2
 _MAX_LINE = 4096
 _PROXIES = ("grpc_proxy", "https_proxy", "http_proxy")  # gRPC reads them in this order
+_NO_PROXY = ("no_grpc_proxy", "no_proxy", "NO_PROXY")
 _HINT = (
     "start the same command on every host of the run (--worker=all), and let TCP port"
     " {port} pass between the hosts (JAX_COORDINATOR_PORT names another)"
@@ -57,7 +57,7 @@ def warn_of_proxies(host: str) -> None:
         proxy = os.environ.get(name)
         if not proxy:
             continue
-        if not proxy_bypass_environment(host) and not _is_loopback(host):
+        if not _is_direct(host):
             _log.warning(
                 f"{name} is set: the processes' connection to {host} may be sent to"
                 f" that proxy and hang; add {host} to no_proxy, or unset {name}"
@@ -65,8 +65,13 @@ def warn_of_proxies(host: str) -> None:
         return
 
 
-def _is_loopback(host: str) -> bool:
-    return host in ("localhost", "::1") or host.startswith("127.")
+def _is_direct(host: str) -> bool:
+    """Whether gRPC would use no proxy for a host."""
+    if host in ("localhost", "::1") or host.startswith("127."):
+        return True
+    told = (os.environ.get(name) for name in _NO_PROXY)
+    endings = next((text for text in told if text), "").split(",")
+    return any(host.endswith(end.strip()) for end in endings if end.strip())
 
 
 # --- process 0 -----------------------------------------------------------------

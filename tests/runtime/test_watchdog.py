@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -79,8 +78,10 @@ def test_the_others_are_told_before_the_end(tmp_path):
     assert "the stacks of process-3" in done.stderr
 
 
-def test_without_a_limit_nothing_is_started(tmp_path):
+def test_without_a_limit_nobody_watches(tmp_path):
     with watchdog.armed(None, tmp_path):
         watchdog.moved("step 1")
-        time.sleep(0.01)
-    assert watchdog._clock.thread is None
+        assert watchdog._clock.limit_s is None
+        with watchdog.armed(1000.0, tmp_path):
+            assert watchdog._clock.limit_s == 1000.0
+        assert watchdog._clock.limit_s is None
