@@ -20,7 +20,7 @@ from jax._src import distributed as _coordination
 from jax.experimental import multihost_utils
 
 from rlaif_jax import log
-from rlaif_jax.errors import CommandError, InternalError, UsageError
+from rlaif_jax.errors import CommandError, InternalError, PreemptedError, UsageError
 from rlaif_jax.runtime.cluster import find_membership
 from rlaif_jax.runtime.peers import PeerWatch
 from rlaif_jax.runtime.rollcall import call_roll
@@ -31,7 +31,8 @@ _log = log.logger(__name__)
 _JAX_LATER_S = 60
 _LONG_S = 86_400.0  # for others to end well
 _SHARED_S = 10.0  # network file systems show new files late
-_SHORT_S = 5.0  # for others to end of the same error
+_SHORT_S = 10.0  # for others to end of the same error
+_PREEMPTED_S = 30.0  # and to have saved the same step
 
 
 class _Run:
@@ -104,7 +105,7 @@ def start(*, start_s: float = 300.0, heartbeat_s: float = 60.0) -> None:
             process_id=member.process_id,
             local_device_ids=member.local_device_ids,
             cluster_detection_method="deactivate",  # all is known
-            initialization_timeout=int(start_s),
+            initialization_timeout=max(1, int(start_s)),
             # what names the process that is gone comes first
             heartbeat_timeout_seconds=int(heartbeat_s) + _JAX_LATER_S,
         )
@@ -132,16 +133,21 @@ def ending_together() -> Iterator[None]:
         yield
     except BaseException as error:
         if _run.watch is not None:
-            if _is_of_runtime(error):
+            if _may_be_of_a_peer(error):
                 _run.watch.wait_for_verdict()
             _run.failure = error
         raise
 
 
-def _is_of_runtime(error: BaseException | None) -> bool:
-    """Whether an error, or what caused it, came out of JAX's runtime."""
+def _may_be_of_a_peer(error: BaseException | None) -> bool:
+    """Whether an error, or what caused it, is one of JAX's runtime but of memory."""
+    if isinstance(error, CommandError) and not isinstance(error, InternalError):
+        return False
     while error is not None:
-        if isinstance(error, jax.errors.JaxRuntimeError) or "Gloo" in str(error):
+        text = str(error)
+        if "RESOURCE_EXHAUSTED" in text:
+            return False
+        if isinstance(error, jax.errors.JaxRuntimeError) or "Gloo" in text:
             return True
         error = error.__cause__ or error.__context__
     return False
@@ -155,17 +161,23 @@ def _leave() -> None:
     watch, failure = _run.watch, _run.failure
     if watch is None:
         return
-    if watch.everyone_leaves(limit_s=_LONG_S if failure is None else _SHORT_S):
+    limit_s = _SHORT_S if failure is not None else _LONG_S
+    limit_s = _PREEMPTED_S if isinstance(failure, PreemptedError) else limit_s
+    if watch.everyone_leaves(limit_s=limit_s):
         watch.stop()
         return
+    code = 70
     if failure is None:
         watch.wait_for_verdict()
-    code = failure.exit_code if isinstance(failure, CommandError) else 70
-    watch.tell(
-        f"process {jax.process_index()} has ended with exit code {code}, and its own"
-        f" message says why ({type(failure).__name__}: {failure})"
-    )
-    watch.wait_until_heard()
+        print("rlaif-jax: not all processes came to the run's end", file=sys.stderr)
+    else:
+        code = failure.exit_code if isinstance(failure, CommandError) else code
+        code = 130 if isinstance(failure, KeyboardInterrupt) else code
+        watch.tell(
+            f"process {jax.process_index()} has ended with exit code {code}, and its"
+            f" own message says why ({type(failure).__name__}: {failure})"
+        )
+        watch.wait_until_heard()
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     os._exit(code)

@@ -52,6 +52,7 @@ def test_the_survivor_of_a_killed_process_says_who_is_gone(local_pod, victim):
     assert told in survivor.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("victim", [0, 1])
 def test_a_frozen_process_is_gone_too(started_pod, victim):
     pod = started_pod(PROGRAM, [FROZEN, victim])
@@ -63,7 +64,7 @@ def test_a_frozen_process_is_gone_too(started_pod, victim):
         os.kill(child, signal.SIGKILL)
 
 
-@pytest.mark.parametrize("guilty", [0, 1])
+@pytest.mark.parametrize("guilty", [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_an_error_of_one_ends_the_other_with_its_message(local_pod, guilty):
     fault = "raise UsageError('no such file')"
     results = local_pod(PROGRAM, [fault, guilty])
