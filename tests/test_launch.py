@@ -50,8 +50,11 @@ def test_local_pod_ends_with_the_first_bad_exit_code_and_stops_the_others(tmp_pa
         '[[ "$RLAIF_PROCESS_ID" == 1 ]] && exit 65\nexec sleep 50\n'
     )
     python.chmod(0o755)
-    done = launch("local_pod.sh", "2", "sft", PYTHON=str(python), LOGS=str(tmp_path))
+    paths = {"PYTHON": str(python), "LOGS": str(tmp_path)}
+    done = launch("local_pod.sh", "2", "sft", GRACE_S="1", **paths)
     assert done.returncode == 65
+    assert "process 1 ended with exit code 65" in done.stderr
+    assert "process 0 ended with exit code 137" in done.stderr
 
 
 def test_local_pod_passes_a_preemption_on_and_waits_for_the_processes(tmp_path):

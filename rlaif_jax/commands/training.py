@@ -15,7 +15,7 @@ from rlaif_jax.config_training import TrainingConfig
 from rlaif_jax.errors import UsageError
 from rlaif_jax.models import Lora, TransformerConfig
 from rlaif_jax.run_folder import claim
-from rlaif_jax.runtime import distributed
+from rlaif_jax.runtime import distributed, watchdog
 from rlaif_jax.training.run import Session, StartModel, TrainingPlan, TrainResult
 from rlaif_jax.training.trackers import require_trackers
 from rlaif_jax.typing import Json
@@ -51,6 +51,7 @@ def run_training(
     """
     require_trackers(config.trackers)
     session = replace(session, trackers=config.trackers)
+    distributed.require_shared(session.out)
     if distributed.is_main():
         claim(session.out, config, inputs=inputs)
     start = StartModel(
@@ -72,7 +73,8 @@ def run_training(
         guard=config.guard,
     )
     started = time.monotonic()
-    with distributed.graceful_stop():
+    hang_s = config.pod.hang_s
+    with distributed.graceful_stop(), watchdog.armed(hang_s, session.out):
         result = fit(start, plan, session)
     seconds = time.monotonic() - started
     selection = read_selection(session.out)

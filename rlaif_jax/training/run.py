@@ -132,6 +132,7 @@ def train(
                 load=task.load,
                 frozen=start.frozen(),
                 batch_size=plan.part_size,
+                stop=session.stop,
             )
             validator = Validator(
                 plan.validation,
