@@ -111,11 +111,7 @@ def kept(share: DeviceShare) -> Arrays:
     named = _NAMED_BY_ATTENTION[config.attention]
     match config.remat:
         case "none":
-            inner = Arrays(hidden=_inner(config))
-            found = _NONE.plus(inner).plus(_KEPT_BY_ATTENTION[config.attention])
-            if share.is_alone and not config.num_experts:
-                found = found.plus(_COPIES)
-            return found.plus(_SORTED) if config.num_experts else found
+            return made(share)
         case "dots":
             found = _DOTS.plus(Arrays(hidden=1 + config.gated)).plus(named)
             return found.plus(Arrays(choices=1)) if config.num_experts else found
@@ -125,6 +121,16 @@ def kept(share: DeviceShare) -> Arrays:
             return _INPUT
         case _:  # offload: in the host's memory
             return Arrays()
+
+
+def made(share: DeviceShare) -> Arrays:
+    """What a layer's forward makes and a backward needs."""
+    config = share.config
+    found = _NONE.plus(Arrays(hidden=_inner(config)))
+    found = found.plus(_KEPT_BY_ATTENTION[config.attention])
+    if config.num_experts:
+        return found.plus(_SORTED)
+    return found.plus(_COPIES) if share.is_alone else found
 
 
 # While a layer's backward runs, with what is computed again. When the gradient reaches

@@ -37,17 +37,24 @@ class Compiler:
         summed up among devices while others are computed. Else all is gathered first,
         the head's kernel before the layers.
       spreads_experts: Whether every expert multiplies all rows, for lack of a kernel.
+      casts_ahead: Whether the layers' weights are cast before the loop over them, all
+        at once and not layer by layer.
     """
 
     copies_statistics: bool = False
     transposes: bool = False
     overlaps: bool = True
     spreads_experts: bool = False
+    casts_ahead: bool = True
 
 
 COMPILERS = {
     "cpu": Compiler(
-        copies_statistics=True, transposes=True, overlaps=False, spreads_experts=True
+        copies_statistics=True,
+        transposes=True,
+        overlaps=False,
+        spreads_experts=True,
+        casts_ahead=False,
     ),
     "gpu": Compiler(),
     "tpu": Compiler(),
@@ -149,7 +156,7 @@ class MemoryModel:
 
     def reference(self) -> StepMemory:
         """Of scoring one part of a batch by weights that are not trained."""
-        tables = {"tables": self._tables()}
+        tables = {"tables": self._tables(), "cast": self._cast()}
         phases = {
             "layers": tables | self._forward(),
             "head": tables | self._head(is_backward=False),
@@ -161,9 +168,15 @@ class MemoryModel:
         )
 
     @property
-    def _share(self) -> DeviceShare:
+    def share(self) -> DeviceShare:
+        """The device's part of one part of a batch."""
         rows, length = self.rows.token_ids.shape
         return DeviceShare(self.config, self.mesh, rows, length)
+
+    @property
+    def whole_weights(self) -> int:
+        """Bytes of all weights in compute_dtype, if FSDP had gathered all at once."""
+        return self._itemsize * sum(map(_whole_size, jax.tree.leaves(self.weights)))
 
     @property
     def _compiler(self) -> Compiler:
@@ -178,36 +191,41 @@ class MemoryModel:
         """The head's, in compute_dtype."""
         if self.config.head != "tokens":
             return 0
-        return self.config.embed * self._share.words * self._itemsize
+        return self.config.embed * self.share.words * self._itemsize
 
     def _tables(self) -> int:
-        """The rotation's, and where attention reads all scores its mask, a byte each."""
-        share, config = self._share, self.config
+        """The rotation's; where attention reads all scores, its mask, a byte each."""
+        share, config = self.share, self.config
         angles = 0
         if config.positions == "rotary":
             angles = share.tokens * config.rotary_dim * _EXACT
         is_dense = config.attention == "xla"
         return angles + is_dense * share.tokens * share.length
 
-    def _passed(self) -> dict[str, int]:
-        """What the forward hands to the backward.
+    def _cast(self) -> int:
+        """The layers' weights in compute_dtype, if they are all there at once.
 
-        Without rematerialization these are the layers' weights in compute_dtype too.
+        Without rematerialization the forward hands them to the backward.
         """
-        passed = self.config.num_layers * kept(self._share).bytes_of(self._share)
-        cast = 0
-        if self.config.remat == "none" and self._itemsize < _EXACT:
-            cast = _wide_bytes(self.weights["layers"]) * self._itemsize // _EXACT
-        return {"tables": self._tables(), "kept": passed, "cast weights": cast}
+        dtypes = {leaf.dtype for leaf in jax.tree.leaves(self.weights["layers"])}
+        is_whole = self._compiler.casts_ahead or self.config.remat == "none"
+        if not is_whole or dtypes == {jnp.dtype(self.config.compute_dtype)}:
+            return 0
+        return _wide_bytes(self.weights["layers"]) * self._itemsize // _EXACT
+
+    def _passed(self) -> dict[str, int]:
+        """What the forward hands to the backward."""
+        passed = self.config.num_layers * kept(self.share).bytes_of(self.share)
+        return {"tables": self._tables(), "kept": passed, "cast": self._cast()}
 
     def _forward(self) -> dict[str, int]:
         """While layers run."""
         compiler = self._compiler
         spreads = compiler.spreads_experts
-        is_early = not compiler.overlaps and self._share.parts("fsdp") > 1
+        is_early = not compiler.overlaps and self.share.parts("fsdp") > 1
         return {
             "gathered": self._gathered(),
-            "workspace": forward_work(self._share, spreads_experts=spreads),
+            "workspace": forward_work(self.share, spreads_experts=spreads),
             "head": self._kernel if is_early else 0,
         }
 
@@ -222,7 +240,7 @@ class MemoryModel:
             for leaf in jax.tree.leaves(self.weights["layers"])
         ]
         largest, compiler = max(kernels), self._compiler
-        is_alone = self._share.parts("fsdp") == 1
+        is_alone = self.share.parts("fsdp") == 1
         one_by_one = self.config.remat == "none" and not compiler.overlaps
         number = largest if is_alone or one_by_one else sum(kernels)
         number += compiler.transposes * largest
@@ -236,7 +254,7 @@ class MemoryModel:
         The backward works in the logits' memory, and sums the gradient of the head in
         float32 before each device keeps its part.
         """
-        config, share = self.config, self._share
+        config, share = self.config, self.share
         slots = self.rows.sources.shape[1] * share.rows_here * config.embed
         states = {"states": (1 + is_backward) * slots * self._itemsize}
         if config.head != "tokens":
@@ -252,10 +270,10 @@ class MemoryModel:
     def _backward(self) -> int:
         """A layer's workspace; adapters add their result to that of each map."""
         spreads, lora = self._compiler.spreads_experts, self.config.lora
-        work = backward_work(self._share, spreads_experts=spreads)
+        work = backward_work(self.share, spreads_experts=spreads)
         if lora is None:
             return work
-        share = self._share
+        share = self.share
         sizes = {"q": share.queries, "k": share.keys, "v": share.keys}
         sizes |= {"gate": share.hidden, "up": share.hidden}
         added = sum(sizes.get(name, share.stream) for name in lora.targets)
