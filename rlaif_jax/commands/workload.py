@@ -1,7 +1,7 @@
 """What a training run computes on, and its steps, with shapes in place of data."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any, NamedTuple
 
@@ -27,8 +27,11 @@ from rlaif_jax.models.flops import (
     training_flops,
 )
 from rlaif_jax.models.registry import preset
-from rlaif_jax.planning.estimate import Demand, Step
+from rlaif_jax.planning.estimate import Demand, Estimate, Step
+from rlaif_jax.planning.memory_model import MemoryModel
+from rlaif_jax.planning.modelled import StepModel
 from rlaif_jax.planning.shapes import pair_shapes, row_shapes, weight_shapes
+from rlaif_jax.planning.topology import Topology
 from rlaif_jax.training.batches import require_even_batch
 from rlaif_jax.training.dpo import DpoObjective
 from rlaif_jax.training.preference_loss import PreferenceLoss
@@ -194,6 +197,21 @@ class Workload:
             )
             lowered = score.lower(self.weights, self.batch[0])
             yield Step(demand=self.reference, lowered=lowered)
+
+    def modelled(self, topology: Topology) -> Iterator[Estimate]:
+        """The figures of the same steps by the model, without tracing anything."""
+        memory = MemoryModel(
+            config=self.model,
+            weights=self.weights,
+            rows=self.batch[0],
+            mesh=self.mesh.shape,
+            platform=topology.platform,
+        )
+        model = StepModel(memory, topology)
+        yield model.train(self.train, self.layout.abstract, self.parts, self.frozen)
+        if self.has_reference:
+            plain = StepModel(replace(memory, config=self.plain), topology)
+            yield plain.reference(self.reference)
 
     def _objective(self) -> LossFn:
         config, weight = self.config, router_weight(self.config, self.model)

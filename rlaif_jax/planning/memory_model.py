@@ -156,7 +156,7 @@ class MemoryModel:
 
     def reference(self) -> StepMemory:
         """Of scoring one part of a batch by weights that are not trained."""
-        tables = {"tables": self._tables(), "cast": self._cast()}
+        tables = {"tables": self._tables(), "cast": self.cast}
         phases = {
             "layers": tables | self._forward(),
             "head": tables | self._head(is_backward=False),
@@ -176,7 +176,16 @@ class MemoryModel:
     @property
     def whole_weights(self) -> int:
         """Bytes of all weights in compute_dtype, if FSDP had gathered all at once."""
-        return self._itemsize * sum(map(_whole_size, jax.tree.leaves(self.weights)))
+        return whole_bytes(self.weights, self.config)
+
+    @property
+    def cast(self) -> int:
+        """The layers' weights in compute_dtype, if they are all there at once.
+
+        Without rematerialization the forward hands them to the backward.
+        """
+        is_whole = COMPILERS[self.platform].casts_ahead or self.config.remat == "none"
+        return is_whole * cast_bytes(self.weights["layers"], self.config)
 
     @property
     def _compiler(self) -> Compiler:
@@ -202,21 +211,10 @@ class MemoryModel:
         is_dense = config.attention == "xla"
         return angles + is_dense * share.tokens * share.length
 
-    def _cast(self) -> int:
-        """The layers' weights in compute_dtype, if they are all there at once.
-
-        Without rematerialization the forward hands them to the backward.
-        """
-        dtypes = {leaf.dtype for leaf in jax.tree.leaves(self.weights["layers"])}
-        is_whole = self._compiler.casts_ahead or self.config.remat == "none"
-        if not is_whole or dtypes == {jnp.dtype(self.config.compute_dtype)}:
-            return 0
-        return _wide_bytes(self.weights["layers"]) * self._itemsize // _EXACT
-
     def _passed(self) -> dict[str, int]:
         """What the forward hands to the backward."""
         passed = self.config.num_layers * kept(self.share).bytes_of(self.share)
-        return {"tables": self._tables(), "kept": passed, "cast": self._cast()}
+        return {"tables": self._tables(), "kept": passed, "cast": self.cast}
 
     def _forward(self) -> dict[str, int]:
         """While layers run."""
@@ -300,6 +298,19 @@ class MemoryModel:
 def bytes_here(tree: Any) -> int:
     """Of one device, of arrays with shardings."""
     return sum(_size_here(leaf) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+
+
+def cast_bytes(layers: Params, config: TransformerConfig) -> int:
+    """Of the layers' weights in compute_dtype; 0 if that is their own."""
+    itemsize = jnp.dtype(config.compute_dtype).itemsize
+    leaves = [one for one in jax.tree.leaves(layers) if one.dtype.itemsize != itemsize]
+    return itemsize * sum(map(_size_here, leaves))
+
+
+def whole_bytes(weights: Params, config: TransformerConfig) -> int:
+    """Of weights in compute_dtype, if FSDP had gathered all at once."""
+    sizes = map(_whole_size, jax.tree.leaves(weights))
+    return jnp.dtype(config.compute_dtype).itemsize * sum(sizes)
 
 
 def _wide_bytes(tree: Any) -> int:

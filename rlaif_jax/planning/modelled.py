@@ -1,6 +1,7 @@
 """What steps take by the model: the figures that a compiler gives, from formulas."""
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from rlaif_jax.models import Params
@@ -28,6 +29,44 @@ class Moved(NamedTuple):
     exchanges: list[Exchange]
 
 
+def told(
+    demand: Demand,
+    memory: StepMemory,
+    moved: Moved,
+    mesh: Mapping[str, int],
+    topology: Topology,
+) -> Estimate:
+    """All figures of a step.
+
+    Args:
+      demand: What it needs.
+      memory: What it takes.
+      moved: What it moves.
+      mesh: Devices along each axis.
+      topology: The devices.
+    """
+    sent: Counter[str] = Counter()
+    times: Counter[str] = Counter()
+    for one in moved.exchanges:
+        sent[one.kind] += one.sent
+        times[one.kind] += one.times
+    chip, devices = topology.chip, len(topology.devices)
+    return Estimate(
+        **demand._asdict(),
+        by="model",
+        bytes_per_chip=memory.total,
+        argument_bytes=memory.argument_bytes,
+        temporary_bytes=memory.temporary_bytes,
+        fits=memory.total <= topology.memory,
+        memory_traffic=moved.memory,
+        collective_bytes=dict(sent),
+        collective_counts=dict(times),
+        compute_s=demand.executed_flops / devices / chip.flops,
+        memory_s=moved.memory / chip.memory_rate,
+        link_s=link_seconds(moved.exchanges, mesh, topology.links),
+    )
+
+
 class StepModel(NamedTuple):
     """The steps of a run on devices that may be nowhere.
 
@@ -52,43 +91,16 @@ class StepModel(NamedTuple):
         if not config.lora:  # adapters' gradients are next to nothing
             passed += self._crossing.gradients(self.memory.mesh, parts=parts)
         moved = Moved(self._training_bytes(memory, parts, again=again), passed)
-        return self.estimate(demand, memory, moved)
+        return self._told(demand, memory, moved)
 
     def reference(self, demand: Demand) -> Estimate:
         """Scoring one part of a batch."""
         passed = self._crossing.passes(self.memory.mesh, gathers=1, streams=1)
         read = self.memory.whole_weights + 2 * self._made
-        return self.estimate(demand, self.memory.reference(), Moved(read, passed))
+        return self._told(demand, self.memory.reference(), Moved(read, passed))
 
-    def estimate(self, demand: Demand, memory: StepMemory, moved: Moved) -> Estimate:
-        """All figures of a step.
-
-        Args:
-          demand: What it needs.
-          memory: What it takes.
-          moved: What it moves.
-        """
-        sent: Counter[str] = Counter()
-        times: Counter[str] = Counter()
-        for one in moved.exchanges:
-            sent[one.kind] += one.sent
-            times[one.kind] += one.times
-        chip, mesh = self.topology.chip, self.memory.mesh
-        devices = len(self.topology.devices)
-        return Estimate(
-            **demand._asdict(),
-            by="model",
-            bytes_per_chip=memory.total,
-            argument_bytes=memory.argument_bytes,
-            temporary_bytes=memory.temporary_bytes,
-            fits=memory.total <= self.topology.memory,
-            memory_traffic=moved.memory,
-            collective_bytes=dict(sent),
-            collective_counts=dict(times),
-            compute_s=demand.executed_flops / devices / chip.flops,
-            memory_s=moved.memory / chip.memory_rate,
-            link_s=link_seconds(moved.exchanges, mesh, self.topology.links),
-        )
+    def _told(self, demand: Demand, memory: StepMemory, moved: Moved) -> Estimate:
+        return told(demand, memory, moved, self.memory.mesh, self.topology)
 
     @property
     def _made(self) -> int:

@@ -1,4 +1,4 @@
-"""The steps of the verbs that compute, as a plan asks for them."""
+"""What `sample` computes on, and its step, with shapes in place of data."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,8 +14,10 @@ from rlaif_jax.commands.workload import Assumed, architecture, lengths, times
 from rlaif_jax.config import SampleConfig
 from rlaif_jax.models import Params, TransformerConfig
 from rlaif_jax.models.flops import TokenCounts, forward_flops
-from rlaif_jax.planning.estimate import Demand, Step
+from rlaif_jax.planning.decode_model import DecodeModel
+from rlaif_jax.planning.estimate import Demand, Estimate, Step
 from rlaif_jax.planning.shapes import prompt_shapes, weight_shapes
+from rlaif_jax.planning.topology import Topology
 from rlaif_jax.sampling.decode import Stopping
 from rlaif_jax.sampling.engine import jitted_decode, num_rows, prompt_width
 from rlaif_jax.sampling.select import Selection
@@ -90,3 +92,15 @@ class Decoding:
             jax.ShapeDtypeStruct((), np.int32),
         )
         yield Step(demand=self.demand, lowered=lowered)
+
+    def modelled(self, topology: Topology) -> Iterator[Estimate]:
+        """The same by the model."""
+        model = DecodeModel(
+            config=self.model,
+            weights=self.weights,
+            mesh=self.mesh.shape,
+            rows=self.rows,
+            prompt=self.prompt,
+            most=self.most,
+        )
+        yield model.estimate(self.demand, topology)
