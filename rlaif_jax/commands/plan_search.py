@@ -8,6 +8,7 @@ from typing import Any
 
 from rlaif_jax.commands.plan_case import Case, Say, compiled, modelled
 from rlaif_jax.commands.plan_result import result_of
+from rlaif_jax.commands.workload import architecture
 from rlaif_jax.config import SampleConfig
 from rlaif_jax.config_file import validate
 from rlaif_jax.errors import UsageError
@@ -113,7 +114,8 @@ def _changes(case: Case) -> Iterator[dict[str, Any]]:
 
 
 def _meshes(case: Case) -> Iterator[dict[str, Any]]:
-    """Every shape of the mesh; a model without experts divides none."""
+    """Every shape of the mesh; a model without experts has none to divide."""
+    experts = architecture(case.run.model, case.assumed).num_experts or 1
     sizes = case.run.mesh.model_dump()
     others = [size for name, size in sizes.items() if name not in _AXES]
     fixed = 1
@@ -123,7 +125,7 @@ def _meshes(case: Case) -> Iterator[dict[str, Any]]:
     divisors = [number for number in range(1, left + 1) if left % number == 0]
     for tensor, expert, data in itertools.product(divisors, repeat=3):
         inner = tensor * expert * data
-        if left % inner == 0:
+        if left % inner == 0 and experts % expert == 0:
             shape = (data, left // inner, tensor, expert)
             yield {f"mesh.{axis}": n for axis, n in zip(_AXES, shape, strict=True)}
 

@@ -47,7 +47,7 @@ class Arrays(NamedTuple):
         """Both."""
         return Arrays(*(a + b for a, b in zip(self, other, strict=True)))
 
-    def sizes(self, share: DeviceShare) -> list[tuple[float, int]]:
+    def sizes(self, share: DeviceShare) -> list[tuple[int | float, int]]:
         """How many arrays, and the bytes of each, on one device."""
         config = share.config
         small = jnp.dtype(config.compute_dtype).itemsize
