@@ -16,7 +16,7 @@ def test_every_kind_has_its_figures(kind):
 
 
 def test_hosts_have_eight_each_and_a_mesh_lies_on_them():
-    topology = gpu_topology("h200:16", 400)
+    topology = gpu_topology("h200:16", 400.0)
     assert [gpu.process_index for gpu in topology.devices] == [0] * 8 + [1] * 8
     assert topology.links == (450e9, 50e9, 8)
     mesh = build_mesh(MeshConfig(tensor=4), topology.devices)

@@ -48,9 +48,10 @@ def test_what_fsdp_must_send_is_sent(plain):
     assert reference.collective_bytes == {"all-gather": pytest.approx(once, rel=1e-3)}
 
 
-def test_every_part_of_a_batch_gathers_the_weights_again(plain):
-    parted, _ = found(microbatches=4)
-    whole = plain[0]
+def test_every_part_of_a_batch_gathers_the_weights_again():
+    (parted, _), (whole, _) = (
+        found(batch_size=512, microbatches=parts) for parts in (4, 1)
+    )
     assert sum(parted.collective_bytes.values()) == 4 * sum(
         whole.collective_bytes.values()
     )
@@ -69,7 +70,7 @@ def test_links_between_hosts_are_not_guessed():
     unknown, _ = found("h100:16")
     assert unknown.link_s is None
     assert unknown.least_seconds == max(unknown.compute_s, unknown.memory_s)
-    known, _ = found("h100:16", link_gbps=400)
+    known, _ = found("h100:16", link_gbps=400.0)
     # 8 devices of a host send side by side, 50e9 bytes a second each
     sent = sum(known.collective_bytes.values())
     assert known.link_s == pytest.approx(sent / 400e9)
