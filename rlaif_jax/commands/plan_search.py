@@ -11,7 +11,7 @@ from rlaif_jax.commands.plan_result import result_of
 from rlaif_jax.commands.workload import architecture
 from rlaif_jax.config import SampleConfig
 from rlaif_jax.config_file import validate
-from rlaif_jax.errors import UsageError
+from rlaif_jax.errors import InternalError, UsageError
 from rlaif_jax.files import read_json, write_json
 from rlaif_jax.planning.estimate import Estimate
 from rlaif_jax.planning.modelled import MARGIN
@@ -178,10 +178,14 @@ def _compiled(
             one.dropped = "slower by the model than those that were compiled"
             continue
         say(f"candidate {number + 1}: {' '.join(one.overrides)}")
-        one.found = _once(_varied(case, one.changes), out / "compiled", say)
+        done.append(one)
+        try:
+            one.found = _once(_varied(case, one.changes), out / "compiled", say)
+        except InternalError as error:  # of one program; others may be read
+            one.dropped = f"compiled, and what it moves is not known: {error}"
+            continue
         if not all(step.fits for step in one.found):
             one.dropped = _too_large(case, one)
-        done.append(one)
     return sorted(_kept(done), key=lambda one: one.seconds) + [
         one for one in ranked if one.dropped is not None
     ]

@@ -42,7 +42,7 @@ class DeviceShare:
     @property
     def tokens(self) -> int:
         """Tokens of the device."""
-        return self.rows_here * self.length
+        return self.rows_here * self.length // self._split("seq")
 
     @property
     def stream(self) -> int:
