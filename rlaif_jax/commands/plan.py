@@ -12,6 +12,7 @@ from rlaif_jax.config import SampleConfig
 from rlaif_jax.config_file import validate
 from rlaif_jax.config_plan import PlanConfig
 from rlaif_jax.config_training import DpoConfig, RewardConfig, SftConfig
+from rlaif_jax.errors import UsageError
 from rlaif_jax.files import write_json
 from rlaif_jax.planning.gpus import gpu_topology, is_gpus
 from rlaif_jax.planning.topology import Topology, tpu_topology
@@ -38,5 +39,10 @@ def run(config: PlanConfig, out: Path, console: Console) -> Json:
 
 def _topology(config: PlanConfig) -> Topology:
     if is_gpus(config.topology):
+        if config.slices > 1:
+            raise UsageError(
+                f"slices={config.slices}: GPUs have hosts, not slices: give their number,"
+                " as topology=h100:16"
+            )
         return gpu_topology(config.topology, config.link_gbps)
-    return tpu_topology(config.topology)
+    return tpu_topology(config.topology, config.slices)

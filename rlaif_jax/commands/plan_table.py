@@ -102,6 +102,7 @@ def _column(one: Json) -> dict[str, str]:
         "ms of operations": f"{1e3 * one['compute_s']:.1f}",
         "ms of memory": f"{1e3 * one['memory_s']:.1f}",
         "ms of links": _milliseconds(one["link_s"]),
+        "ms of the network between slices": f"{1e3 * one['network_s']:.1f}",
         "ms, all at once": f"{1e3 * one['least_seconds']:.1f}",
         "ms, one after the other": f"{1e3 * one['serial_seconds']:.1f}",
         "MFU at most": f"{one['mfu_bound']:.1%}",

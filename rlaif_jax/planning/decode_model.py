@@ -51,7 +51,7 @@ class DecodeModel:
         """
         config, share = self.config, self._share
         always = {"cache": self._cache, "cast": cast_bytes(self.weights, config)}
-        gathered = self._whole // config.num_layers if share.parts("fsdp") > 1 else 0
+        gathered = self._whole // config.num_layers if share.gatherers > 1 else 0
         spreads = COMPILERS[platform].spreads_experts
         work = forward_work(share, spreads_experts=spreads)
         phases = {

@@ -35,6 +35,11 @@ class DeviceShare:
         return self.parts(*self.mesh) == 1
 
     @property
+    def gatherers(self) -> int:
+        """Devices that gather each other's weights."""
+        return self._split("embed")
+
+    @property
     def rows_here(self) -> int:
         """Rows of the device."""
         return -(-self.rows // self.parts(*BATCH_AXES))

@@ -8,6 +8,10 @@ import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from rlaif_jax.sharding.rules import FSDP_TENSOR
+
+GATHERED = FSDP_TENSOR["embed"]  # the axes along which weights are
+
 
 class Links(NamedTuple):
     """How fast devices send.
@@ -66,7 +70,7 @@ class Traffic(NamedTuple):
             what attention adds, and what the MLP does, over those that share heads,
             inner width or experts.
         """
-        gathered = _exchange("all-gather", mesh, ("fsdp",), self.weights, gathers)
+        gathered = _exchange("all-gather", mesh, GATHERED, self.weights, gathers)
         sums = streams * self.layers
         inner = ("tensor", "expert") if self.is_mixture else ("tensor",)
         attention = _exchange("all-reduce", mesh, ("tensor",), self.stream, sums)
@@ -75,8 +79,8 @@ class Traffic(NamedTuple):
 
     def gradients(self, mesh: Mapping[str, int], *, parts: int) -> list[Exchange]:
         """What summing up gradients makes them send, of each part of a batch."""
-        kept = self.weights // mesh.get("fsdp", 1)
-        scattered = _exchange("reduce-scatter", mesh, ("fsdp",), self.weights, parts)
+        kept = self.weights // math.prod(mesh.get(axis, 1) for axis in GATHERED)
+        scattered = _exchange("reduce-scatter", mesh, GATHERED, self.weights, parts)
         summed = _exchange("all-reduce", mesh, ("data",), kept, parts)
         return [one for one in (scattered, summed) if one.sent]
 

@@ -220,7 +220,7 @@ class MemoryModel:
         """While layers run."""
         compiler = self._compiler
         spreads = compiler.spreads_experts
-        is_early = not compiler.overlaps and self.share.parts("fsdp") > 1
+        is_early = not compiler.overlaps and self.share.gatherers > 1
         return {
             "gathered": self._gathered(),
             "workspace": forward_work(self.share, spreads_experts=spreads),
@@ -228,7 +228,7 @@ class MemoryModel:
         }
 
     def _gathered(self, *, is_backward: bool = False) -> int:
-        """One layer's weights in compute_dtype, whole along the fsdp axis.
+        """One layer's weights in compute_dtype, whole along the axes that FSDP splits.
 
         Where nothing is gathered, a slice of the largest kernel is there. Backward, the
         gradients of all wait besides, before each device keeps its part.
@@ -238,7 +238,7 @@ class MemoryModel:
             for leaf in jax.tree.leaves(self.weights["layers"])
         ]
         largest, compiler = max(kernels), self._compiler
-        is_alone = self.share.parts("fsdp") == 1
+        is_alone = self.share.gatherers == 1
         one_by_one = self.config.remat == "none" and not compiler.overlaps
         number = largest if is_alone or one_by_one else sum(kernels)
         number += compiler.transposes * largest
@@ -258,7 +258,7 @@ class MemoryModel:
         if config.head != "tokens":
             return states
         # its gradient, whole in float32, where the kernel was
-        summed = is_backward and not config.lora and share.parts("fsdp") > 1
+        summed = is_backward and not config.lora and share.gatherers > 1
         whole = config.embed * share.words * _EXACT * summed
         return states | {
             "head": max(self._kernel, whole),

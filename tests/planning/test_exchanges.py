@@ -2,7 +2,13 @@
 
 import pytest
 
-from rlaif_jax.planning.exchanges import Exchange, Links, Traffic, link_seconds
+from rlaif_jax.planning.exchanges import (
+    GATHERED,
+    Exchange,
+    Links,
+    Traffic,
+    link_seconds,
+)
 
 MESH = {"data": 2, "fsdp": 4, "tensor": 2, "expert": 1}
 TRAFFIC = Traffic(weights=800, stream=100, layers=3, is_mixture=False)
@@ -10,14 +16,14 @@ TRAFFIC = Traffic(weights=800, stream=100, layers=3, is_mixture=False)
 
 def test_weights_are_gathered_and_streams_are_summed():
     gathered, attention, mlp = TRAFFIC.passes(MESH, gathers=2, streams=5)
-    assert gathered == ("all-gather", ("fsdp",), 2 * 800 * 3 // 4, 2)
+    assert gathered == ("all-gather", GATHERED, 2 * 800 * 3 // 4, 2)
     # of 2 devices each sends half of what is summed, and half of the sum
     assert attention == mlp == ("all-reduce", ("tensor",), 5 * 3 * 100, 15)
 
 
 def test_gradients_are_scattered_along_fsdp_and_summed_along_data():
     scattered, summed = TRAFFIC.gradients(MESH, parts=2)
-    assert scattered == ("reduce-scatter", ("fsdp",), 2 * 600, 2)
+    assert scattered == ("reduce-scatter", GATHERED, 2 * 600, 2)
     assert summed == ("all-reduce", ("data",), 2 * 200, 2)
 
 
