@@ -41,8 +41,8 @@ def _topology(config: PlanConfig) -> Topology:
     if is_gpus(config.topology):
         if config.slices > 1:
             raise UsageError(
-                f"slices={config.slices}: GPUs have hosts, not slices: give their number,"
-                " as topology=h100:16"
+                f"slices={config.slices}: GPUs have hosts, not slices: give their"
+                " number, as topology=h100:16"
             )
         return gpu_topology(config.topology, config.link_gbps)
     return tpu_topology(config.topology, config.slices)
