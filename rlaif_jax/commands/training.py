@@ -8,6 +8,7 @@ from pathlib import Path
 from jax.sharding import Mesh
 
 from rlaif_jax.checkpoint.selection import read_selection
+from rlaif_jax.checkpoint.weights import Origin
 from rlaif_jax.commands.console import Console
 from rlaif_jax.commands.policy import Policy
 from rlaif_jax.config_parts import LoraConfig
@@ -97,12 +98,24 @@ def trained_config(adapters: LoraConfig | None, policy: Policy) -> TransformerCo
     """
     if adapters is None:
         return policy.config
-    if policy.origin is None:
+    require_folder_for_adapters(policy.origin)
+    return adapted(policy.config, adapters)
+
+
+def require_folder_for_adapters(origin: Origin | None) -> None:
+    """Refuses adapters of random weights.
+
+    Args:
+      origin: Where the weights are from; None if they are random.
+
+    Raises:
+      UsageError: If they are.
+    """
+    if origin is None:
         raise UsageError(
             "lora trains adapters of weights that a folder holds, and model.preset"
             " makes random ones: give model.path"
         )
-    return adapted(policy.config, adapters)
 
 
 def adapted(config: TransformerConfig, adapters: LoraConfig) -> TransformerConfig:
