@@ -78,6 +78,11 @@ class Decoding:
         flops = forward_flops(self.model, times(one, self.rows))
         return Demand("decode", flops, flops, self.rows * completion)
 
+    @property
+    def attention(self) -> str:
+        """The backend that was chosen."""
+        return self.model.attention
+
     def steps(self) -> Iterator[Step]:
         """The one step, traced."""
         config, model = self.config, self.model

@@ -71,6 +71,7 @@ def compiled(case: Case, say: Say) -> list[Estimate]:
     found: list[Estimate] = []
     topology = case.topology
     with case.laid_out() as (work, mesh):
+        say(f"attention: {work.attention}")
         for step in work.steps():
             say(f"compiling {step.demand.name} for {topology.name}")
             found.append(estimate(step, topology.chip, mesh.size))
@@ -79,6 +80,7 @@ def compiled(case: Case, say: Say) -> list[Estimate]:
 
 def modelled(case: Case, say: Say | None = None) -> list[Estimate]:
     """The same by the model, in milliseconds; arguments and errors as `compiled`."""
-    del say  # nothing takes long
     with case.laid_out() as (work, _):
+        if say is not None:
+            say(f"attention: {work.attention}")
         return list(work.modelled(case.topology))

@@ -102,13 +102,19 @@ def _column(one: Json) -> dict[str, str]:
         "ms of operations": f"{1e3 * one['compute_s']:.1f}",
         "ms of memory": f"{1e3 * one['memory_s']:.1f}",
         "ms of links": _milliseconds(one["link_s"]),
-        "ms of the network between slices": f"{1e3 * one['network_s']:.1f}",
+        **_network(one["network_s"]),
         "ms, all at once": f"{1e3 * one['least_seconds']:.1f}",
         "ms, one after the other": f"{1e3 * one['serial_seconds']:.1f}",
         "MFU at most": f"{one['mfu_bound']:.1%}",
         "tokens/s at most": f"{one['tokens'] / one['least_seconds']:,.0f}",
         **_compiling(one),
     }
+
+
+def _network(seconds: float) -> dict[str, str]:
+    """The time between slices, if there are several."""
+    named = {"ms of the network between slices": _milliseconds(seconds)}
+    return named if seconds else {}
 
 
 def _milliseconds(seconds: float | None) -> str:

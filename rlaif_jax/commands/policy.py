@@ -95,13 +95,14 @@ def load_policy(
         divide its dimensions, or if model.attention cannot do what it needs.
       CorruptDataError: If every checkpoint is damaged.
     """
+    config = with_choices(plain_config(model), model, mesh, rows, num_tokens)
+    platform = mesh.devices.flat[0].platform
+    _log.info(f"attention: {config.attention} ({model.attention} on {platform})")
     if model.path is not None:
-        config = with_choices(plain_config(model), model, mesh, rows, num_tokens)
         policy = _from_folder(model.path, config, model.step, mesh)
         return _in_bfloat16(policy) if is_bfloat16 else policy
     assert model.preset is not None  # the config's validator saw to these
     assert model.tokenizer is not None
-    config = with_choices(plain_config(model), model, mesh, rows, num_tokens)
     shardings = weight_shardings(config, mesh)
     dtype = "bfloat16" if is_bfloat16 else "float32"
     make = jax.jit(partial(init_params, config, dtype=dtype), out_shardings=shardings)
@@ -193,5 +194,4 @@ def with_choices(
         asked |= {"sequence"}
     attention = support.choose(model.attention, asked, platform)
     remat.require(model.remat, platform=platform, attention=attention)
-    _log.info(f"attention: {attention} ({model.attention} on {platform})")
     return config.replace(attention=attention)

@@ -185,6 +185,11 @@ class Workload:
         flops = forward_flops(self.plain, counts)
         return Demand("reference", flops, flops, counts.tokens)
 
+    @property
+    def attention(self) -> str:
+        """The backend that was chosen."""
+        return self.plain.attention
+
     def steps(self) -> Iterator[Step]:
         """The step of the run, then that of its reference if it has one; traced."""
         step = self.layout.compile(self._objective(), self.config.guard)
