@@ -28,6 +28,7 @@ def run(config: PlanConfig, out: Path, console: Console) -> Json:
     assert isinstance(planned, SftConfig | DpoConfig | RewardConfig | SampleConfig)
     case = Case(planned, config, _topology(config))
     if config.search:
+        _require_rates(case.topology)
         result = searched(case, out, console.say)
     else:
         told = modelled if case.topology.platform == "gpu" else compiled
@@ -35,6 +36,20 @@ def run(config: PlanConfig, out: Path, console: Console) -> Json:
     write_run_info(out, config)
     write_json(out / "plan.json", result)
     return result
+
+
+def _require_rates(topology: Topology) -> None:
+    """Refuses to rank by time where a part of the time is not known.
+
+    Raises:
+      UsageError: If there are several hosts, and nobody knows how they are linked.
+    """
+    links = topology.links
+    if links.host and len(topology.devices) > links.host and links.far is None:
+        raise UsageError(
+            f"search on topology={topology.name}: how fast a GPU sends to other hosts is"
+            " not known: give link_gbps, as 400 with an NDR adapter for each"
+        )
 
 
 def _topology(config: PlanConfig) -> Topology:

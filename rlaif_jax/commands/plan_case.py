@@ -11,6 +11,7 @@ from rlaif_jax.commands.decoding import Decoding
 from rlaif_jax.commands.workload import Assumed, Trained, Workload
 from rlaif_jax.config import SampleConfig
 from rlaif_jax.config_plan import PlanConfig
+from rlaif_jax.errors import UsageError
 from rlaif_jax.planning.estimate import Estimate, estimate
 from rlaif_jax.planning.topology import Topology
 from rlaif_jax.sharding.mesh import build_mesh
@@ -79,8 +80,19 @@ def compiled(case: Case, say: Say) -> list[Estimate]:
 
 
 def modelled(case: Case, say: Say | None = None) -> list[Estimate]:
-    """The same by the model, in milliseconds; arguments and errors as `compiled`."""
-    with case.laid_out() as (work, _):
+    """The same by the model, in milliseconds; arguments as `compiled`.
+
+    Raises:
+      UsageError: As the run would, or if rows are split: what that sends and keeps, the
+        model does not know.
+    """
+    with case.laid_out() as (work, mesh):
+        if mesh.shape["sequence"] > 1:
+            raise UsageError(
+                f"mesh.sequence={mesh.shape['sequence']}: the model does not know what"
+                " that sends and keeps; plan it for TPUs and without search, where the"
+                " compiler does"
+            )
         if say is not None:
             say(f"attention: {work.attention}")
         return list(work.modelled(case.topology))

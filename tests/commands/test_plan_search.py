@@ -3,11 +3,13 @@
 import jax
 import pytest
 
-from rlaif_jax.commands.plan_case import Case
+from rlaif_jax.commands.plan import _require_rates
+from rlaif_jax.commands.plan_case import Case, modelled
 from rlaif_jax.commands.plan_search import searched
 from rlaif_jax.config_file import validate
 from rlaif_jax.config_plan import PlanConfig
 from rlaif_jax.config_training import SftConfig
+from rlaif_jax.errors import UsageError
 from rlaif_jax.planning.exchanges import Links
 from rlaif_jax.planning.gpus import gpu_topology
 from rlaif_jax.planning.topology import Topology
@@ -37,8 +39,8 @@ def slice_of_cpus(memory=2.0**30) -> Topology:
     return Topology("v0:1x2", jax.devices()[:2], CHIP, "tpu", Links(1e10), memory)
 
 
-def gpus(name="h100:4") -> Topology:
-    return gpu_topology(name, None)
+def gpus(name="h100:4", link_gbps=None) -> Topology:
+    return gpu_topology(name, link_gbps)
 
 
 def silent(told: str) -> None:
@@ -113,3 +115,17 @@ def test_a_killed_search_compiles_nothing_twice(tmp_path):
     assert found["by"] == "compiler" and found["steps"][0]["compile_s"] > 0
     slower = [one for one in found["candidates"] if "slower" in (one["dropped"] or "")]
     assert slower and all(one["by"] == "model" for one in slower)
+
+
+def test_what_nobody_knows_the_time_of_is_not_ranked():
+    _require_rates(gpus("h100:8"))
+    _require_rates(gpus("h100:16", link_gbps=400.0))
+    with pytest.raises(UsageError, match=r"topology=h100:16: .* give link_gbps"):
+        _require_rates(gpus("h100:16"))
+
+
+def test_split_rows_are_not_modelled():
+    document = DOCUMENT | {"mesh": {"sequence": 2}}
+    split = case(gpus())._replace(run=validate(SftConfig, document))
+    with pytest.raises(UsageError, match=r"mesh.sequence=2: the model does not know"):
+        modelled(split)
