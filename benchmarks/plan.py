@@ -14,6 +14,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +28,22 @@ VERBS = {
     "dpo": ("preferences=p", *TRAINED),
     "sample": ("prompts=p", MODEL.replace("full", "none")),
 }
-CASES = [  # preset, slice, chips, more
-    ("mistral-7b-v0.1", "v5e:4x8", 32, ()),
-    ("mistral-7b-v0.1", "v6e:4x4", 16, ()),
-    ("mistral-7b-v0.1", "v5p:2x2x4", 16, ()),
-    ("llama-2-13b", "v5e:8x8", 64, ()),
-    ("llama-2-13b", "v5p:2x2x4", 16, ()),
-    ("mixtral-8x7b-v0.1", "v5p:4x4x4", 64, ()),
-    ("mixtral-8x7b-v0.1", "v5p:4x4x4", 64, ("mesh.expert=4",)),
-    ("llama-2-70b", "v5p:4x4x8", 128, ()),
+PLACES = [  # preset, slice, chips
+    ("mistral-7b-v0.1", "v5e:4x8", 32),
+    ("mistral-7b-v0.1", "v6e:4x4", 16),
+    ("mistral-7b-v0.1", "v5p:2x2x4", 16),
+    ("llama-2-13b", "v5e:8x8", 64),
+    ("llama-2-13b", "v5p:2x2x4", 16),
+    ("mixtral-8x7b-v0.1", "v5p:4x4x4", 64),
+    ("llama-2-70b", "v5p:4x4x8", 128),
 ]
+# Meshes that are tried besides the config's. Decoding gathers no weights where a host's
+# chips share them; gradients are scattered where width / fsdp is a multiple of 128.
+DECODED = ("mesh={data: -1, fsdp: 1, tensor: 4}", "param_dtype=bfloat16")
+TRAINED_TOO = {
+    "mixtral-8x7b-v0.1": [("mesh.data=2",), ("mesh.expert=4",)],
+    "llama-2-70b": [("mesh.data=2",)],
+}
 
 
 def main() -> None:
@@ -48,7 +55,7 @@ def main() -> None:
     wanted = parser.parse_args().names
     found = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
     for verb in VERBS:
-        for case in CASES:
+        for case in cases(verb):
             preset, place, _, more = case
             name = " ".join([verb, preset, place, *more])
             if all(part in name for part in wanted):
@@ -57,6 +64,17 @@ def main() -> None:
                 RESULTS.write_text(json.dumps(found, indent=1) + "\n")
     for verb in VERBS:
         print(table(verb, found))
+
+
+def cases(verb: str) -> Iterator[tuple[str, str, int, tuple[str, ...]]]:
+    """Preset, slice, chips and further keys of what is planned of a verb."""
+    for place in PLACES:
+        if verb == "sample":
+            yield *place, DECODED
+            continue
+        yield *place, ()
+        for more in TRAINED_TOO.get(place[0], []):
+            yield *place, more
 
 
 def planned(
