@@ -55,12 +55,13 @@ class MeshConfig(Config):
 
     data: int = 1  # -1 on one axis: all devices that the others leave
     fsdp: int = -1  # shards parameters, gradients and optimizer states
+    sequence: int = 1  # splits the tokens of training rows, and parameters as fsdp does
     tensor: int = 1
     expert: int = 1
 
     @model_validator(mode="after")
     def _one_rest(self) -> "MeshConfig":
-        sizes = (self.data, self.fsdp, self.tensor, self.expert)
+        sizes = (self.data, self.fsdp, self.sequence, self.tensor, self.expert)
         if sum(size == -1 for size in sizes) > 1:
             raise ValueError(f"only one axis may be -1: {sizes}")
         if any(size < 1 and size != -1 for size in sizes):

@@ -168,11 +168,18 @@ def with_choices(
       num_tokens: Of the longest row.
 
     Raises:
-      UsageError: If model.attention or model.remat cannot do what is needed.
+      UsageError: If model.attention, model.remat or the mesh cannot do what is needed.
     """
     config = config.replace(compute_dtype=model.compute_dtype, remat=model.remat)
     platform = mesh.devices.flat[0].platform
     asked = needs(config, num_tokens) | rows
+    if mesh.shape["sequence"] > 1:
+        if "cache" in rows:
+            raise UsageError(
+                f"mesh.sequence={mesh.shape['sequence']} splits the rows of training,"
+                " and decoding has one token of each: use mesh.data, fsdp or tensor"
+            )
+        asked |= {"sequence"}
     attention = support.choose(model.attention, asked, platform)
     remat.require(model.remat, platform=platform, attention=attention)
     _log.info(f"attention: {attention} ({model.attention} on {platform})")

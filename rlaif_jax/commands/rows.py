@@ -43,7 +43,7 @@ def run_rows(
       num_completions: Of an item: 1 of an example, 2 of a pair.
 
     Raises:
-      UsageError: If the longest item does not fit a row.
+      UsageError: If the longest item does not fit a row, or devices cannot share one.
     """
     num_devices = batch_divisor(mesh)
     parts = config.microbatches if isinstance(config, TrainingConfig) else 1
@@ -52,6 +52,7 @@ def run_rows(
         config.tokens,
         num_completions=num_completions,
         items_a_device=config.batch_size / parts / num_devices,
+        num_parts=mesh.shape["sequence"],
     )
     layout = build_layout(config.rows, length=length, num_devices=num_devices)
     if config.rows.layout == "padded":

@@ -16,6 +16,7 @@ from rlaif_jax.data.packing import (
 from rlaif_jax.errors import UsageError
 
 _MULTIPLE = 8  # of every row length: what vector units like
+_PART = 128  # of every part of a row that devices share: what TPUs' kernels want
 _ROWS_A_DEVICE = 4  # that a batch should fill, so that few are left half empty
 _WIDE = 1024  # tokens: beyond, packing gains nothing
 
@@ -57,6 +58,7 @@ def row_tokens(
     *,
     num_completions: int,
     items_a_device: float,
+    num_parts: int = 1,
 ) -> int:
     """The length of a run's rows.
 
@@ -65,9 +67,10 @@ def row_tokens(
       tokens: The limits of prompts and completions.
       num_completions: Of an item.
       items_a_device: Of a batch.
+      num_parts: Devices that share the tokens of a row.
 
     Raises:
-      UsageError: If the longest item does not fit a row.
+      UsageError: If the longest item does not fit a row, or devices cannot share one.
     """
     held = 1 if config.layout == "padded" else num_completions
     longest = tokens.max_prompt_tokens + held * tokens.max_completion_tokens
@@ -77,8 +80,14 @@ def row_tokens(
                 f"rows.length={config.length} does not hold {longest} tokens, the"
                 " longest prompt with its completions: raise it or lower tokens.max_*"
             )
+        if config.length % num_parts:
+            raise UsageError(
+                f"rows.length={config.length} cannot be split over mesh.sequence="
+                f"{num_parts} devices: choose a multiple, best of {num_parts * _PART}"
+            )
         return config.length
     if config.layout == "packed":
         filled = int(longest * items_a_device / _ROWS_A_DEVICE)
         longest = max(longest, min(_WIDE, filled))
-    return -(-longest // _MULTIPLE) * _MULTIPLE
+    multiple = _MULTIPLE if num_parts == 1 else _PART * num_parts
+    return -(-longest // multiple) * multiple

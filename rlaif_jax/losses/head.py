@@ -12,22 +12,22 @@ import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float, Int
 
-_DATA, _FSDP, _TENSOR_AXIS = "data", "fsdp", "tensor"  # mesh axes, as in sharding.rules
-_BATCH_AXES = (_DATA, _FSDP)
-_ROWS = PartitionSpec(_BATCH_AXES)  # of arrays [R ...]
+# mesh axes, as in sharding.rules
+_DATA, _FSDP, _SEQUENCE, _TENSOR_AXIS = "data", "fsdp", "sequence", "tensor"
+_WEIGHTS = (_FSDP, _SEQUENCE)  # that weights are split over
+_SLOTS = PartitionSpec((_DATA, _FSDP), _SEQUENCE)  # of arrays [R C ...]
 _WORDS = PartitionSpec(None, _TENSOR_AXIS)  # [D V]
-_PARTS = PartitionSpec(_FSDP, _TENSOR_AXIS)  # [D V], where the weights lie
-_ROWS_WORDS = PartitionSpec(_BATCH_AXES, None, _TENSOR_AXIS)  # [R C V]
+_PARTS = PartitionSpec(_WEIGHTS, _TENSOR_AXIS)  # [D V], where the weights lie
+_LOGITS = PartitionSpec((_DATA, _FSDP), _SEQUENCE, _TENSOR_AXIS)  # [R C V]
 
 
 class Head(NamedTuple):
     """How states become logits; hashable, so it can be a static argument."""
 
     softcap: float | None  # logits are softcap * tanh(product / softcap)
-    chunk: int  # slots of every row whose logits exist at a time; all: they are kept
+    chunk: int  # a device's slots of a row with logits at a time; all: they are kept
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
 def slot_logps(
     hidden: Float[Array, "R C D"],
     kernel: Float[Array, "D V"],
@@ -38,8 +38,8 @@ def slot_logps(
 
     Chunk by chunk, and the backward pass makes each chunk's logits again from its
     states and normalizers, so that no [R C V] array exists in either direction. Only
-    where one chunk holds all slots, its logits are kept. On a mesh, rows are those of
-    a device and the vocabulary is split over its tensor axis.
+    where one chunk holds all slots, its logits are kept. On a mesh, rows are split over
+    its batch axes, slots over its sequence and words over its tensor axis.
 
     Args:
       hidden: States after the final norm, in the dtype of the products.
@@ -50,6 +50,23 @@ def slot_logps(
     Returns:
       In float32, or wider if `hidden` is.
     """
+    num_slots = targets.shape[1]
+    missing = -num_slots % _num_parts()
+    if missing:
+        hidden = jnp.pad(hidden, ((0, 0), (0, missing), (0, 0)))
+        targets = jnp.pad(targets, ((0, 0), (0, missing)))
+    logps: Array = _slot_logps(hidden, kernel, targets, head)
+    return logps[:, :num_slots] if missing else logps
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+def _slot_logps(
+    hidden: Float[Array, "R C D"],
+    kernel: Float[Array, "D V"],
+    targets: Int[Array, "R C"],
+    head: Head,
+) -> Float[Array, "R C"]:
+    """The same, of slots that the devices share evenly."""
     return _forward(hidden, kernel, targets, head)[0]
 
 
@@ -78,11 +95,11 @@ def _forward(
     head: Head,
 ) -> tuple[Float[Array, "R C"], _Saved]:
     """The log-probabilities, and what the backward pass needs."""
-    is_one = head.chunk >= targets.shape[1]
+    is_one = head.chunk * _num_parts() >= targets.shape[1]
     here = _at_once if is_one else _by_chunks
     local = functools.partial(here, head=head, axis=_tensor_axis())
-    found = _Found(_ROWS, _ROWS, _ROWS_WORDS if is_one else None)
-    logps, normalizer, logits = _on_devices(local, (_ROWS, _WORDS, _ROWS), found)(
+    found = _Found(_SLOTS, _SLOTS, _LOGITS if is_one else None)
+    logps, normalizer, logits = _on_devices(local, (_SLOTS, _WORDS, _SLOTS), found)(
         hidden, kernel.astype(hidden.dtype), targets
     )
     return logps, _Saved(hidden, kernel, targets, normalizer, logits)
@@ -93,16 +110,16 @@ def _backward(
 ) -> tuple[Float[Array, "R C D"], Float[Array, "D V"], None]:
     """Gradients of states and kernel."""
     local = functools.partial(_gradients, head=head, axis=_tensor_axis())
-    kept = None if saved.logits is None else _ROWS_WORDS
-    specs = _Saved(_ROWS, _WORDS, _ROWS, _ROWS, kept)
+    kept = None if saved.logits is None else _LOGITS
+    specs = _Saved(_SLOTS, _WORDS, _SLOTS, _SLOTS, kept)
     cast = saved._replace(kernel=saved.kernel.astype(saved.hidden.dtype))
-    grad_hidden, grad_kernel = _on_devices(local, (specs, _ROWS), (_ROWS, _PARTS))(
+    grad_hidden, grad_kernel = _on_devices(local, (specs, _SLOTS), (_SLOTS, _PARTS))(
         cast, cotangent
     )
     return grad_hidden, grad_kernel.astype(saved.kernel.dtype), None
 
 
-slot_logps.defvjp(_forward, _backward)
+_slot_logps.defvjp(_forward, _backward)
 
 
 def _at_once(
@@ -161,12 +178,12 @@ def _gradients(
 
         start = jnp.zeros(kernel.shape, log_normalizer.dtype)
         if axis is not None:
-            start = jax.lax.pcast(start, (*_BATCH_AXES, axis), to="varying")
+            start = jax.lax.pcast(start, (_DATA, *_WEIGHTS, axis), to="varying")
         split = functools.partial(_chunks, size=head.chunk)
         total, by_state = jax.lax.scan(chunk, start, tuple(map(split, parts)))
         by_state = _joined(by_state, targets.shape[1])
     if axis is not None:
-        total = jax.lax.psum_scatter(total, _FSDP, tiled=True)
+        total = jax.lax.psum_scatter(total, _WEIGHTS, tiled=True)
         total = jax.lax.psum(total, _DATA)
     return _sum_over(by_state, axis), total
 
@@ -257,6 +274,11 @@ def _sum_over(x: Array, axis: str | None) -> Array:
 def _tensor_axis() -> str | None:
     """The mesh axis over which words are split; None where there is no mesh."""
     return None if jax.sharding.get_abstract_mesh().empty else _TENSOR_AXIS
+
+
+def _num_parts() -> int:
+    """Devices that share the slots of a row."""
+    return jax.sharding.get_abstract_mesh().shape.get(_SEQUENCE, 1)
 
 
 def _on_devices(local, in_specs, out_specs):

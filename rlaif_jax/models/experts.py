@@ -12,7 +12,7 @@ from jax.ad_checkpoint import checkpoint_name
 from jax.sharding import PartitionSpec
 from jaxtyping import Array, Bool, Float, Int
 
-from rlaif_jax.models.activations import BATCH_AXES
+from rlaif_jax.models.activations import BATCH_AXES, SEQUENCE_AXIS
 from rlaif_jax.models.config import TransformerConfig
 from rlaif_jax.models.layers import activate, kernel
 from rlaif_jax.models.precision import wide
@@ -89,7 +89,7 @@ class Experts(nnx.Module):
     ) -> Float[Array, "B T D"]:
         """The chosen experts' results, weighted by their shares.
 
-        On a mesh each device runs its own experts for its own rows: a sort has no
+        On a mesh each device runs its own experts for its own tokens: a sort has no
         partition that a compiler could find.
         """
         if jax.sharding.get_abstract_mesh().empty:
@@ -105,7 +105,7 @@ class Experts(nnx.Module):
             update = self._own_experts(x, choices, kernels, first=first)
             return jax.lax.psum(update, (_EXPERT_AXIS, _TENSOR_AXIS))
 
-        rows = PartitionSpec(BATCH_AXES, None, None)
+        rows = PartitionSpec(BATCH_AXES, SEQUENCE_AXIS, None)
         inward = PartitionSpec(_EXPERT_AXIS, None, _TENSOR_AXIS)
         outward = PartitionSpec(_EXPERT_AXIS, _TENSOR_AXIS, None)
         return jax.shard_map(

@@ -9,6 +9,7 @@ from flax import nnx
 from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float
 
+from rlaif_jax.models.activations import merged_tokens
 from rlaif_jax.models.config import TransformerConfig
 from rlaif_jax.models.precision import wide
 from rlaif_jax.models.remat import PROJECTION
@@ -89,16 +90,14 @@ class Linears(nnx.Module):
     def linear(self, name: str, x: Float[Array, "B T *D"]) -> Float[Array, "B T *F"]:
         """One map, of every position; `x` has its input axes last."""
         num_inputs = x.ndim - 2
-        # positions in one dimension: with two, the gradient of a kernel on a CPU is
-        # taken of a transposed copy of `x`
-        flat = x.reshape(-1, *x.shape[2:])
+        flat = merged_tokens(x)
         y = jnp.tensordot(flat, self._weight(name, x), num_inputs)
         if hasattr(self, f"{name}_lora_a"):
             assert self.config.lora is not None  # it made the adapter
             narrow = jnp.tensordot(flat, self._weight(f"{name}_lora_a", x), num_inputs)
             wide = jnp.tensordot(narrow, self._weight(f"{name}_lora_b", x), 1)
             y = y + wide * self.config.lora.scale
-        y = y.reshape(*x.shape[:2], *y.shape[1:])
+        y = y.reshape(*x.shape[:2], *y.shape[flat.ndim - num_inputs :])
         if hasattr(self, f"{name}_bias"):
             y = y + self._weight(f"{name}_bias", x)
         return checkpoint_name(y, PROJECTION)

@@ -14,7 +14,7 @@ from jax.ad_checkpoint import checkpoint_name
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
-from rlaif_jax.models.activations import split_by_rows
+from rlaif_jax.models.activations import split_stream
 from rlaif_jax.models.attending import reading
 from rlaif_jax.models.attending.places import Places
 from rlaif_jax.models.attending.rule import Heads
@@ -83,10 +83,10 @@ class Layer(nnx.Module):
     ) -> tuple[Float[Array, "B T D"], KVCache | None, Routing | None]:
         """The residual stream after this layer, the index-th of the cache."""
         mixed, cache = self._attend(x, context, index, cache)
-        after = split_by_rows(x + mixed)
+        after = split_stream(x + mixed)
         source = x if self.config.parallel_residual else after
         update, routing = self._feed(source, context.is_text)
-        return split_by_rows(after + update), cache, routing
+        return split_stream(after + update), cache, routing
 
     def _attend(
         self,
@@ -161,7 +161,7 @@ class Transformer(nnx.Module):
             is_text=places.segments > 0,
         )
         x = self._embed(token_ids, positions)
-        x, cache, routing = self._run_layers(split_by_rows(x), context, cache)
+        x, cache, routing = self._run_layers(split_stream(x), context, cache)
         if cache is not None:
             cache = cache._replace(length=cache.length + token_ids.shape[1])
         return HiddenStates(self.final_norm(x), cache, routing)

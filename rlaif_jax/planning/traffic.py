@@ -19,6 +19,10 @@ _ROUNDS = {
     "collective-broadcast": 1,
 }
 KINDS = (*_ROUNDS, "collective-permute")
+# Names that a TPU's compiler gives to what is called, or to the fusion itself.
+_GOES_ON = re.compile(r"%?async_collective_fusion")
+_ENDS = re.compile(r"%?async-collective-done")
+_SCATTERS = re.compile(r"%?all-reduce-scatter")
 
 
 class Collective(NamedTuple):
@@ -55,8 +59,9 @@ class Collective(NamedTuple):
 def collectives(program: Program, num_devices: int) -> list[Collective]:
     """Every exchange of a program, each once.
 
-    A TPU's compiler spreads one exchange over several fusions, all with its channel,
-    to compute meanwhile; some of them may be in a loop that runs more often.
+    A TPU's compiler spreads one exchange over several fusions, to compute meanwhile,
+    some of them in loops: it counts where it begins. Channels tell nothing: several
+    exchanges share one.
 
     Args:
       program: Of one device.
@@ -65,33 +70,47 @@ def collectives(program: Program, num_devices: int) -> list[Collective]:
     Raises:
       InternalError: If the text is not as expected.
     """
-    found: dict[str, Collective] = {}
-    for one in executed(program):
-        for inner in _exchanges(one.instruction, program):
-            channel = inner.attribute("channel_id") or inner.name
-            known = found.get(channel)
-            if known is None or one.times < known.times:
-                found[channel] = _collective(inner, one.times, num_devices)
-    return list(found.values())
+    return [
+        _collective(inner, one.times, num_devices, is_scattered=is_scattered)
+        for one in executed(program)
+        for inner, is_scattered in _exchanges(one.instruction, program)
+    ]
 
 
-def _exchanges(one: Instruction, program: Program) -> Iterator[Instruction]:
-    """The collective itself, or those inside of a fusion."""
+def _exchanges(
+    one: Instruction, program: Program
+) -> Iterator[tuple[Instruction, bool]]:
+    """The collective itself, or those inside of a fusion that begins one.
+
+    With each, whether it is a sum of which a device keeps a part: what other compilers
+    call a reduce-scatter is here a fusion of a sum and a slice, run as a ring that
+    sends as much as the former (its `emitter` is an AllReduceScatterFusion).
+    """
     if one.opcode.removesuffix("-start") in KINDS:
-        yield one
-    elif one.opcode == "fusion":
-        inner = program.inside(one)
-        for nested in inner.instructions if inner else ():
-            yield from _exchanges(nested, program)
+        yield one, False
+        return
+    called = one.attribute("calls") or ""
+    goes_on = _GOES_ON.match(called) or _ENDS.match(one.name)
+    if one.opcode != "fusion" or goes_on:
+        return
+    is_scattered = _SCATTERS.match(called) is not None
+    inner = program.inside(one)
+    for nested in inner.instructions if inner else ():
+        for found, _ in _exchanges(nested, program):
+            yield found, is_scattered and found.opcode == "all-reduce"
 
 
-def _collective(one: Instruction, times: int, num_devices: int) -> Collective:
+def _collective(
+    one: Instruction, times: int, num_devices: int, *, is_scattered: bool
+) -> Collective:
     kind = one.opcode.removesuffix("-start")
     group = 2 if kind == "collective-permute" else _group(one, num_devices)
     sizes = [array.num_bytes for array in one.results]
     if one.opcode != kind and kind != "all-reduce":  # operands, results, context
         sizes = sizes[len(one.operands) : 2 * len(one.operands)]
-    if kind == "reduce-scatter":  # of which a device keeps a part
+    if is_scattered:
+        kind = "reduce-scatter"
+    elif kind == "reduce-scatter":  # of which a device keeps a part
         sizes = [size * group for size in sizes]
     sent = sum(sizes)
     if kind != "collective-permute":
@@ -116,7 +135,7 @@ def _group(one: Instruction, num_devices: int) -> int:
         return len(listed.group(1).split(","))
     if counted := re.search(r"replica_groups=\[\d+,(\d+)\]", text):
         return int(counted.group(1))
-    if mesh := re.search(r"replica_groups=mesh\[([^\]]*)\] \{([^}]*)\}", text):
+    if mesh := re.search(r"replica_groups=mesh\[([^\]]*)\][^{]*\{([^}]*)\}", text):
         sizes = dict(re.findall(r"'(\w+)'=(\d+)", mesh.group(1)))
         return math.prod(int(sizes[name]) for name in re.findall(r"\w+", mesh.group(2)))
     raise InternalError(

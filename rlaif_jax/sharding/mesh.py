@@ -7,20 +7,23 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh
 
 from rlaif_jax.config_parts import MeshConfig
 from rlaif_jax.errors import UsageError
 
-AXES = ("data", "fsdp", "tensor", "expert")
+AXES = ("data", "fsdp", "sequence", "tensor", "expert")
 BATCH_AXES = ("data", "fsdp")
 
 
 def build_mesh(config: MeshConfig, devices: Sequence[Any] | None = None) -> Mesh:
-    """The mesh with axes data, fsdp, tensor and expert over exactly these devices.
+    """The mesh with axes data, fsdp, sequence, tensor and expert over these devices.
 
-    Along the batch axes, hosts follow each other in order: then host *n* holds the
-    *n*-th block of every batch's rows, whatever order suits the network best.
+    Slices of TPUs that only a data-center network joins follow each other along the
+    data axis, so that nothing but the sum of gradients crosses it. Along the batch
+    axes, hosts follow each other in order: then host *n* holds the *n*-th block of
+    every batch's rows, whatever order suits the network best.
 
     Args:
       config: Devices along each axis; -1 takes what the others leave.
@@ -31,15 +34,23 @@ def build_mesh(config: MeshConfig, devices: Sequence[Any] | None = None) -> Mesh
       The mesh, with `AxisType.Auto` axes: the compiler places what is not annotated.
 
     Raises:
-      UsageError: If the sizes do not multiply to the number of devices, or if the
-        devices that share a row of the batch are on several hosts.
+      UsageError: If the sizes do not multiply to the number of devices, if the
+        devices that share a row of the batch are on several hosts, or if another axis
+        than data would join slices.
     """
     devices = jax.devices() if devices is None else devices
     shape = _axis_sizes(config, len(devices))
     _require_rows_on_one_host(shape, [device.process_index for device in devices])
     types = (AxisType.Auto,) * len(AXES)  # jax.make_mesh defaults to Explicit
-    mesh = jax.make_mesh(shape, AXES, axis_types=types, devices=devices)
-    return Mesh(_hosts_in_order(mesh.devices), AXES, axis_types=types)
+    by_slice = _by_slice(devices)
+    within = _within_slice(shape, len(by_slice))
+    grids = [
+        # without the option, half of a v5p's axis is refused
+        mesh_utils.create_device_mesh(within, part, allow_split_physical_axes=True)
+        for part in by_slice
+    ]
+    joined = np.concatenate([_hosts_in_order(grid) for grid in grids], axis=0)
+    return Mesh(joined, AXES, axis_types=types)
 
 
 def batch_divisor(mesh: Mesh) -> int:
@@ -66,14 +77,34 @@ def _axis_sizes(config: MeshConfig, num_devices: int) -> tuple[int, ...]:
     return tuple(num_devices // named if s == -1 else s for s in sizes.values())
 
 
+def _by_slice(devices: Sequence[Any]) -> list[list[Any]]:
+    """The devices of each slice, in the order of slices; of other devices all."""
+    found: dict[int, list[Any]] = {}
+    for device in devices:
+        found.setdefault(getattr(device, "slice_index", 0), []).append(device)
+    return [found[index] for index in sorted(found)]
+
+
+def _within_slice(shape: tuple[int, ...], num_slices: int) -> tuple[int, ...]:
+    """The sizes along `AXES` of one slice's part of the mesh."""
+    data, *others = shape
+    if data % num_slices:
+        raise UsageError(
+            f"mesh.data={data} and {num_slices} slices: only the data axis may join"
+            f" them, as weights are gathered along the others: use a multiple of"
+            f" {num_slices}"
+        )
+    return (data // num_slices, *others)
+
+
 def _require_rows_on_one_host(shape: tuple[int, ...], hosts: Sequence[int]) -> None:
-    """Refuses tensor x expert groups that would span hosts; one entry a device."""
+    """Refuses groups that share a row and would span hosts; one entry a device."""
     group = math.prod(shape[len(BATCH_AXES) :])
     smallest = min(Counter(hosts).values())
     if any(count % group for count in Counter(hosts).values()):
         raise UsageError(
-            f"mesh tensor x expert = {group} does not divide the {smallest} devices "
-            "of one host: use a smaller tensor axis"
+            f"mesh sequence x tensor x expert = {group} does not divide the {smallest}"
+            " devices of one host: use smaller ones"
         )
 
 

@@ -15,10 +15,10 @@ Rules = Mapping[str, tuple[str, ...]]  # () is replicated
 FSDP_TENSOR: Rules = {
     # activations
     "batch": ("data", "fsdp"),
-    "seq": (),
+    "seq": ("sequence",),
     # weights
     "layers": (),
-    "embed": ("fsdp",),
+    "embed": ("fsdp", "sequence"),
     "kv_heads": ("tensor",),
     "q_groups": (),
     "head_dim": (),

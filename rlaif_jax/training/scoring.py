@@ -21,6 +21,7 @@ from rlaif_jax.models import (
     hidden_states,
     rewards,
 )
+from rlaif_jax.models.activations import sequence_parts, whole_rows
 from rlaif_jax.models.precision import wide
 from rlaif_jax.models.transformer import HiddenStates
 
@@ -57,7 +58,7 @@ def score_rows(config: TransformerConfig, params: Params, rows: PackedRows) -> S
     """
     states = _read(config, params, rows)
     sources = jnp.asarray(rows.sources)[..., None]
-    hidden = jnp.take_along_axis(states.hidden, sources, axis=1)
+    hidden = jnp.take_along_axis(whole_rows(states.hidden), sources, axis=1)
     kernel = head_kernel(config, params)
     head = Head(config.logit_softcap, _chunk(config, rows.sources.shape))
     logps: Array = slot_logps(hidden, kernel, jnp.asarray(rows.targets), head)
@@ -184,9 +185,9 @@ def _share(config: TransformerConfig, num_rows: int) -> tuple[float, float]:
 
 
 def _chunk(config: TransformerConfig, shape: tuple[int, ...]) -> int:
-    """Slots of every row whose logits may exist at a time: all, if that is allowed."""
-    num_rows, num_slots = shape
-    rows_here, words_here = _share(config, num_rows)
+    """A device's slots of a row whose logits may exist at a time: all, if allowed."""
+    num_slots = math.ceil(shape[1] / sequence_parts())  # of a device
+    rows_here, words_here = _share(config, shape[0])
     allowed = _MAX_LOGITS / words_here
     if rows_here * num_slots <= allowed:
         return num_slots

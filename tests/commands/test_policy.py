@@ -18,14 +18,14 @@ from rlaif_jax.sharding.mesh import build_mesh
 def load(world):
     """Loads a tiny model with an attention of one's choice."""
 
-    def call(attention, rows=PADDED, preset="lab-tiny", remat="none"):
+    def call(attention, rows=PADDED, preset="lab-tiny", remat="none", **axes):
         model = ModelConfig(
             preset=preset,
             tokenizer=world / "tokenizer",
             attention=attention,
             remat=remat,
         )
-        mesh = build_mesh(MeshConfig())
+        mesh = build_mesh(MeshConfig(**axes))
         return load_policy(model, mesh, rows=rows, num_tokens=24)
 
     return call
@@ -44,6 +44,11 @@ def test_the_config_names_every_rematerialization():
 def test_moving_activations_to_a_memory_that_is_not_there_is_refused(load):
     with pytest.raises(UsageError, match=r"remat=offload .* use remat=full"):
         load("auto", remat="offload")
+
+
+def test_decoding_cannot_split_rows(load):
+    with pytest.raises(UsageError, match=r"mesh.sequence=2 splits .* use mesh.data"):
+        load("auto", DECODED, sequence=2)
 
 
 @pytest.mark.parametrize("rows", [PADDED, DECODED], ids=["padded", "decoded"])

@@ -10,12 +10,13 @@ from rlaif_jax.errors import UsageError
 TOKENS = TokensConfig(max_prompt_tokens=100, max_completion_tokens=50)
 
 
-def tokens_of(config, *, num_completions=2, items_a_device=8.0):
+def tokens_of(config, *, num_completions=2, items_a_device=8.0, num_parts=1):
     return row_tokens(
         config,
         TOKENS,
         num_completions=num_completions,
         items_a_device=items_a_device,
+        num_parts=num_parts,
     )
 
 
@@ -46,6 +47,14 @@ def test_a_given_length_is_kept_if_it_holds_the_longest():
     assert tokens_of(RowsConfig(length=200)) == 200
     with pytest.raises(UsageError, match=r"rows.length=199 does not hold 200 tokens"):
         tokens_of(RowsConfig(length=199))
+
+
+def test_devices_that_share_a_row_have_whole_lanes_of_it():
+    # a quarter of 8 x 200 is 400, up to a multiple of 2 x 128
+    assert tokens_of(RowsConfig(), num_parts=2) == 512
+    assert tokens_of(RowsConfig(length=300), num_parts=2) == 300
+    with pytest.raises(UsageError, match=r"length=301 .* over mesh.sequence=2 devices"):
+        tokens_of(RowsConfig(length=301), num_parts=2)
 
 
 def test_the_layout_is_that_of_the_config():

@@ -82,7 +82,14 @@ def test_exact_in_float64(chunk, softcap):
 
 @pytest.mark.parametrize(("softcap", "chunk"), [(None, 4), (3.0, 4), (3.0, 10)])
 @pytest.mark.parametrize(
-    "axes", [{"fsdp": 8}, {"data": 2, "fsdp": 2, "tensor": 2}, {"tensor": 8}], ids=str
+    "axes",
+    [
+        {"fsdp": 8},
+        {"data": 2, "fsdp": 2, "tensor": 2},
+        {"tensor": 8},
+        {"fsdp": 2, "sequence": 4},
+    ],
+    ids=str,
 )
 def test_every_mesh_gives_what_one_device_gives(axes, softcap, chunk):
     head = Head(softcap, chunk)

@@ -9,7 +9,7 @@ from jax.sharding import PartitionSpec as P
 
 from rlaif_jax.config_parts import MeshConfig
 from rlaif_jax.models import abstract_params, forward, logical_axes, preset
-from rlaif_jax.models.activations import BATCH_AXES, split_by_rows
+from rlaif_jax.models.activations import BATCH_AXES, SEQUENCE_AXIS, split_stream
 from rlaif_jax.sharding.mesh import build_mesh
 from rlaif_jax.sharding.placement import param_shardings
 from rlaif_jax.sharding.rules import FSDP_TENSOR
@@ -17,11 +17,12 @@ from rlaif_jax.sharding.rules import FSDP_TENSOR
 
 def test_the_axes_are_those_of_the_rules():
     assert FSDP_TENSOR["batch"] == BATCH_AXES
+    assert FSDP_TENSOR["seq"] == (SEQUENCE_AXIS,)
 
 
 def test_nothing_happens_without_a_mesh():
     x = jnp.ones((3, 2, 4))
-    assert split_by_rows(x) is x
+    assert split_stream(x) is x
 
 
 def test_rows_are_split_and_values_stay():
@@ -29,15 +30,20 @@ def test_rows_are_split_and_values_stay():
     x = jax.random.normal(jax.random.key(0), (8, 3, 4))
     by_width = jax.device_put(x, NamedSharding(mesh, P(None, None, "fsdp")))
     with jax.set_mesh(mesh):
-        y = jax.jit(split_by_rows)(by_width)
+        y = jax.jit(split_stream)(by_width)
     assert y.sharding.shard_shape(y.shape) == (2, 3, 4)
     np.testing.assert_array_equal(y, x)
 
 
 @pytest.mark.parametrize("num_layers", [2, 6], ids=["unrolled", "scanned"])
-def test_no_device_multiplies_the_whole_batch(num_layers):
+@pytest.mark.parametrize(
+    ("axes", "part"),
+    [({"fsdp": 8}, "2,24,64"), ({"fsdp": 4, "sequence": 2}, "4,12,64")],
+    ids=["rows", "tokens"],
+)
+def test_no_device_multiplies_the_whole_batch(num_layers, axes, part):
     config = preset("llama-tiny").replace(num_layers=num_layers)
-    mesh = build_mesh(MeshConfig(fsdp=8))
+    mesh = build_mesh(MeshConfig(**axes))
     params = jax.tree.map(
         lambda leaf, sharding: jax.ShapeDtypeStruct(
             leaf.shape, leaf.dtype, sharding=sharding
@@ -50,4 +56,5 @@ def test_no_device_multiplies_the_whole_batch(num_layers):
     with jax.set_mesh(mesh):
         text = forward.lower(config, params, token_ids).compile().as_text()
     assert "f32[16,24,64]" not in text  # the feed-forward layer of all 16 rows
-    assert "f32[2,24,64]" in text  # of this device's 2
+    assert "f32[4,24,64]" not in text  # of all tokens of a row
+    assert f"f32[{part}]" in text  # of this device's

@@ -74,7 +74,12 @@ def test_padding_is_not_counted(experts, x):
 
 @pytest.mark.parametrize(
     "axes",
-    [{"expert": 4}, {"fsdp": 2, "expert": 2, "tensor": 2}, {"data": 2, "expert": 4}],
+    [
+        {"expert": 4},
+        {"fsdp": 2, "expert": 2, "tensor": 2},
+        {"data": 2, "expert": 4},
+        {"sequence": 2, "expert": 2},
+    ],
     ids=str,
 )
 def test_experts_on_several_devices_give_the_same(axes):

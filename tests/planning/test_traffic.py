@@ -70,31 +70,65 @@ def test_what_a_loop_exchanges_counts_in_every_turn(mesh):
     assert sent == 6 * MIB * 7 // 8
 
 
-def test_one_exchange_in_several_fusions_counts_once():
-    gathered = (
-        "all-gather(%p), channel_id=3, dimensions={0},"
-        " replica_groups=mesh['a'=8,'b'=2] {'a'}"
-    )
-    text = f"""HloModule spread
-
-%start (p: bf16[8]) -> bf16[64] {{
+def fused(exchange, *calls):
+    """A program with a fusion for each pair of what it calls and its own name."""
+    text = "HloModule fused\n"
+    main = "ENTRY %main (x: bf16[8]) -> bf16[64] {\n  %x = bf16[8]{0} parameter(0)\n"
+    for called, name in calls:
+        root = "ROOT " if (called, name) == calls[-1] else ""
+        text += f"""
+%{called} (p: bf16[8]) -> bf16[64] {{
   %p = bf16[8]{{0}} parameter(0)
-  ROOT %part = bf16[64]{{0}} {gathered}
-}}
-
-%rest (p: bf16[8]) -> bf16[64] {{
-  %p = bf16[8]{{0}} parameter(0)
-  ROOT %part.1 = bf16[64]{{0}} {gathered}
-}}
-
-ENTRY %main (x: bf16[8]) -> bf16[64] {{
-  %x = bf16[8]{{0}} parameter(0)
-  %begun = bf16[64]{{0}} fusion(%x), kind=kCustom, calls=%start
-  ROOT %done = bf16[64]{{0}} fusion(%x), kind=kCustom, calls=%rest
+  ROOT %{called}.part = bf16[64]{{0}} {exchange}(%p), channel_id=3,{GROUP}
 }}
 """
-    (gather,) = collectives(hlo.parse(text), 16)
+        main += f"  {root}%{name} = bf16[64]{{0}} fusion(%x), calls=%{called}\n"
+    return hlo.parse(text + "\n" + main + "}\n")
+
+
+GROUP = " replica_groups=mesh['a'=8,'b'=2] {'a'}"
+
+
+def test_one_exchange_in_several_fusions_counts_where_it_begins():
+    program = fused(
+        "all-gather",
+        ("fused_computation.1", "async-collective-start.1"),
+        ("async_collective_fusion.2", "fusion.2"),
+        ("fused_computation.3", "async-collective-done.1"),
+    )
+    (gather,) = collectives(program, 16)
     assert (gather.group, gather.sent) == (8, 64 * 2 * 7 // 8)
+
+
+def test_exchanges_that_share_a_channel_all_count():
+    program = fused("all-gather", ("first", "fusion.1"), ("second", "fusion.2"))
+    found = collectives(program, 16)
+    assert [one.sent for one in found] == [64 * 2 * 7 // 8] * 2
+
+
+def test_a_sum_of_which_a_part_is_kept_is_sent_once():
+    program = fused("all-reduce", ("all-reduce-scatter.4.clone.1", "fusion.557"))
+    (found,) = collectives(program, 16)
+    assert (found.kind, found.whole) == ("reduce-scatter", 0)
+    assert found.sent == 64 * 2 * 7 // 8
+
+
+def test_groups_of_reordered_devices_are_read():
+    line = (
+        "f32[8]{0} all-reduce(%x), replica_groups=mesh['a'=1,'b'=4,'c'=16],"
+        " device_ids=([16,4]T(1,0)) {'a','b'}"
+    )
+    (found,) = collectives(hlo.parse(ONE.replace("{line}", line)), 64)
+    assert (found.group, found.sent) == (4, 2 * 32 * 3 // 4)
+
+
+ONE = """HloModule one
+
+ENTRY %main (x: f32[8]) -> f32[8] {
+  %x = f32[8]{0} parameter(0)
+  ROOT %y = {line}, channel_id=1
+}
+"""
 
 
 @pytest.mark.parametrize(
@@ -109,14 +143,7 @@ ENTRY %main (x: bf16[8]) -> bf16[64] {{
     ],
 )
 def test_every_kind_sends_its_share(line, sent):
-    text = f"""HloModule one
-
-ENTRY %main (x: f32[8]) -> f32[8] {{
-  %x = f32[8]{{0}} parameter(0)
-  ROOT %y = {line}, channel_id=1
-}}
-"""
-    (found,) = collectives(hlo.parse(text), 8)
+    (found,) = collectives(hlo.parse(ONE.replace("{line}", line)), 8)
     assert found.sent == sent
 
 

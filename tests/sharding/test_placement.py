@@ -27,8 +27,8 @@ def mesh():
 
 def test_shardings_follow_the_rules(mesh):
     shardings = param_shardings(AXES, mesh, FSDP_TENSOR)
-    assert shardings["layer"]["up"].spec == P(None, ("fsdp",), ("tensor",))
-    assert shardings["scale"].spec == P(("fsdp",))
+    assert shardings["layer"]["up"].spec == P(None, ("fsdp", "sequence"), ("tensor",))
+    assert shardings["scale"].spec == P(("fsdp", "sequence"))
 
 
 @pytest.mark.parametrize("kind", [np.asarray, jnp.asarray])

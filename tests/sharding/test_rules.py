@@ -9,7 +9,7 @@ from rlaif_jax.sharding.rules import FSDP_TENSOR, partition_spec
 def test_names_become_mesh_axes_one_entry_a_dimension():
     axes = ("layers", "embed", "kv_heads", "q_groups", "head_dim")
     spec = partition_spec(axes, FSDP_TENSOR)
-    assert spec == P(None, ("fsdp",), ("tensor",), None, None)
+    assert spec == P(None, ("fsdp", "sequence"), ("tensor",), None, None)
 
 
 def test_none_is_replicated_and_a_batch_takes_both_data_axes():

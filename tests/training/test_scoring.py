@@ -195,9 +195,19 @@ def test_packed_is_padded_in_float32(params, seed):
     assert largest(packed_grads, padded_grads) < 1e-4
 
 
-@pytest.mark.parametrize("axes", [{"fsdp": 8}, {"data": 2, "fsdp": 2, "tensor": 2}])
-def test_a_mesh_scores_like_one_device(axes):
-    config = CONFIG.replace(kv_heads=2, q_groups=1, attention="blocks")
+@pytest.mark.parametrize("attention", ["blocks", "xla"])
+@pytest.mark.parametrize(
+    "axes",
+    [
+        {"fsdp": 8},
+        {"data": 2, "fsdp": 2, "tensor": 2},
+        {"fsdp": 2, "sequence": 4},
+        {"data": 2, "sequence": 2, "tensor": 2},
+    ],
+    ids=str,
+)
+def test_a_mesh_scores_like_one_device(axes, attention):
+    config = CONFIG.replace(kv_heads=2, q_groups=1, attention=attention)
     params = init_params(config, jax.random.key(0))
     rows = pack(random_pairs(1, count=11), length=64, multiple=8)
     score = functools.partial(scoring.completion_logps, config)

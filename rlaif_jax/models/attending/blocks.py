@@ -18,6 +18,7 @@ import numpy as np
 from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
+from rlaif_jax.models.activations import SEQUENCE_AXIS, sequence_parts
 from rlaif_jax.models.attending.places import (
     Places,
     attention_mask,
@@ -28,7 +29,9 @@ from rlaif_jax.models.attending.rule import Heads, Rule
 from rlaif_jax.models.attending.split import (
     EVERYWHERE,
     HEADS,
+    QUERIES,
     ROWS,
+    TOKENS,
     by_rows_and_heads,
 )
 from rlaif_jax.models.attending.tiles import (
@@ -51,13 +54,14 @@ _ANY = np.int32(np.iinfo(np.int32).max)  # a window that hides nothing
 class Reading(NamedTuple):
     """What reads what; arrays only, so that a layer can select one of two."""
 
-    places: Places  # padded to whole blocks
+    queries: Places  # padded to whole blocks
+    keys: Places  # the same; of all a row's tokens on every device
     meets: Bool[Array, "B M M"]
     window: Int[Array, ""]
     is_fit: Bool[Array, " B"]
 
 
-_SPECS = Reading._make((ROWS, ROWS, EVERYWHERE, ROWS))
+_SPECS = Reading._make((TOKENS, ROWS, TOKENS, EVERYWHERE, ROWS))
 
 
 def prepare(places: Places, rule: Rule) -> Reading:
@@ -67,11 +71,12 @@ def prepare(places: Places, rule: Rule) -> Reading:
       places: Of rows in order (`is_in_row_order`); other rows become NaN.
       rule: The window.
     """
-    block = block_length(places.segments.shape[1])
-    whole = jax.tree.map(partial(padded, block=block), places)
+    length, parts = places.segments.shape[1], sequence_parts()
+    block = block_length(length, parts)
+    whole = jax.tree.map(partial(padded, block=block * parts), places)
     window = jnp.asarray(_ANY if rule.window is None else rule.window, jnp.int32)
     meets = blocks_that_meet(whole, block=block, window=window)
-    return Reading(whole, meets, window, is_in_row_order(places))
+    return Reading(whole, whole, meets, window, is_in_row_order(places))
 
 
 def read(heads: Heads, reading: Reading, rule: Rule) -> Float[Array, "B T K G H"]:
@@ -82,9 +87,10 @@ def read(heads: Heads, reading: Reading, rule: Rule) -> Float[Array, "B T K G H"
       reading: From `prepare`.
       rule: Scale and soft cap.
     """
-    length = heads.q.shape[1]
-    parts = (heads.q * rule.scale, heads.k, heads.v)
-    whole = Heads(*(padded(part, block=block_length(length)) for part in parts))
+    length, parts = heads.q.shape[1], sequence_parts()
+    multiple = block_length(length, parts) * parts
+    scaled = heads._replace(q=heads.q * rule.scale)
+    whole = Heads(*(padded(part, block=multiple) for part in scaled))
     mixed: Array = _read(whole, reading, rule.softcap)
     return or_nan(mixed[:, :length], reading.is_fit)
 
@@ -105,7 +111,7 @@ def _read(
 
 def _forward(heads: Heads, reading: Reading, softcap: float | None) -> _Result:
     here = partial(_forward_here, softcap=softcap)
-    return by_rows_and_heads(here, (HEADS, _SPECS), HEADS)(heads, reading)
+    return by_rows_and_heads(here, (HEADS, _SPECS), QUERIES)(heads, reading)
 
 
 def _read_and_save(
@@ -121,8 +127,9 @@ def _gradients(
     cotangent: Float[Array, "B T K G H"],
 ) -> tuple[Heads, None]:
     here = partial(_backward_here, softcap=softcap)
-    specs = (HEADS, _SPECS, HEADS, HEADS)
-    return by_rows_and_heads(here, specs, HEADS)(*saved, cotangent), None
+    specs = (HEADS, _SPECS, QUERIES, QUERIES)
+    given = Heads._make((QUERIES, QUERIES, QUERIES))
+    return by_rows_and_heads(here, specs, given)(*saved, cotangent), None
 
 
 _read.defvjp(_read_and_save, _gradients)
@@ -134,16 +141,19 @@ class _Tiles(NamedTuple):
     q: Float[Array, "N K A H"]
     k: Float[Array, "N K W H"]
     v: Float[Array, "N K W H"]
-    places: Places
+    query_places: Places
+    key_places: Places
     window: Int[Array, ""]
 
     @classmethod
     def of(cls, heads: Heads, reading: Reading) -> "_Tiles":
         """The rows cut into blocks."""
         block = block_length(heads.q.shape[1])
-        places = jax.tree.map(lambda part: part.reshape(-1, block), reading.places)
+        asking, asked = jax.tree.map(
+            lambda part: part.reshape(-1, block), (reading.queries, reading.keys)
+        )
         q, k, v = (in_tiles(part, block=block) for part in heads)
-        return cls(q, k, v, places, reading.window)
+        return cls(q, k, v, asking, asked, reading.window)
 
     def work(self, reading: Reading) -> Work:
         """The list of pairs of blocks."""
@@ -160,8 +170,8 @@ class _Tiles(NamedTuple):
 
     def mask(self, pairs: Pairs) -> Bool[Array, "P 1 A W"]:
         """True where a score counts: never of padding, never of no block."""
-        queries = jax.tree.map(partial(_take, at=pairs.queries), self.places)
-        keys = jax.tree.map(partial(_take, at=pairs.keys), self.places)
+        queries = jax.tree.map(partial(_take, at=pairs.queries), self.query_places)
+        keys = jax.tree.map(partial(_take, at=pairs.keys), self.key_places)
         is_text = (queries.segments > 0) & (pairs.queries < len(self.q))[:, None]
         mask = attention_mask(queries, keys, window=self.window) & is_text[:, :, None]
         groups = self.q.shape[2] // self.k.shape[2]
@@ -245,11 +255,20 @@ def _backward_here(
     start = Heads(*(jnp.zeros(t.shape, wide(t.dtype)) for t in tiles[:3]))
     add = partial(_add_gradients, tiles, back, softcap)
     sums = tiles.work(reading).through(add, start)
-    return Heads(
-        *(
-            rows(gradient).reshape(part.shape).astype(part.dtype)
-            for gradient, part in zip(sums, heads, strict=True)
-        )
+    dq, dk, dv = (
+        rows(gradient).reshape(part.shape)
+        for gradient, part in zip(sums, heads, strict=True)
+    )
+    whole = Heads(dq, _own_tokens(dk), _own_tokens(dv))
+    return jax.tree.map(lambda x, part: x.astype(part.dtype), whole, heads)
+
+
+def _own_tokens(gradient: Float[Array, "B S K H"]) -> Float[Array, "B T K H"]:
+    """Of keys that several devices' queries read: the sum, for this device's tokens."""
+    if sequence_parts() == 1:
+        return gradient
+    return jax.lax.psum_scatter(
+        gradient, SEQUENCE_AXIS, scatter_dimension=1, tiled=True
     )
 
 

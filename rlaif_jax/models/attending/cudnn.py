@@ -13,7 +13,12 @@ from jaxtyping import Array, Bool, Float, Int32
 
 from rlaif_jax.models.attending.places import Places, is_in_row_order, or_nan
 from rlaif_jax.models.attending.rule import Heads, Rule
-from rlaif_jax.models.attending.split import HEADS, ROWS, by_rows_and_heads
+from rlaif_jax.models.attending.split import (
+    HEADS,
+    QUERIES,
+    ROWS,
+    by_rows_and_heads,
+)
 
 
 class Reading(NamedTuple):
@@ -52,7 +57,7 @@ def read(
         there to test what is passed.
     """
     here = partial(_read_here, rule=rule, implementation=implementation)
-    compute = by_rows_and_heads(here, (HEADS, ROWS), HEADS)
+    compute = by_rows_and_heads(here, (HEADS, ROWS), QUERIES)
     return or_nan(compute(heads, reading.lengths), reading.is_fit)
 
 

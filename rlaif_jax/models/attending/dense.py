@@ -7,6 +7,7 @@ from jaxtyping import Array, Bool, Float
 
 from rlaif_jax.models.attending.places import Places, attention_mask
 from rlaif_jax.models.attending.rule import Heads, Rule
+from rlaif_jax.models.attending.split import whole_keys
 from rlaif_jax.models.precision import wide
 from rlaif_jax.models.remat import ATTENTION
 
@@ -35,7 +36,7 @@ def read(
       mask: True where query t may read key s. Every row has a True.
       rule: Scale and soft cap.
     """
-    q, k, v = heads
+    q, k, v = whole_keys(heads)
     scores = jnp.einsum(
         "btkgh,bskh->bkgts", q * rule.scale, k, preferred_element_type=wide(k.dtype)
     )

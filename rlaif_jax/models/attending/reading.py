@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from rlaif_jax.models.activations import sequence_parts
 from rlaif_jax.models.attending import blocks, cudnn, dense, splash
 from rlaif_jax.models.attending.places import Places
 from rlaif_jax.models.attending.rule import Heads, Rule, needs
@@ -55,6 +56,7 @@ def prepare(
     needed = needs(config, num_tokens)
     needed |= {"cache"} if cached is not None else set()
     needed |= {"shared_prefix"} if places.branches is not None else set()
+    needed |= {"sequence"} if sequence_parts() > 1 else set()
     require(config.attention, needed)
     if cached is None:
         rule = _rule(config, num_tokens)

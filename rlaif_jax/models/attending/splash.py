@@ -19,11 +19,22 @@ from jax.experimental.pallas.ops.tpu.splash_attention import (
     SegmentIds,
     make_splash_mha,
 )
+from jax.experimental.pallas.ops.tpu.splash_attention.splash_attention_kernel import (
+    SplashAttentionKernel,
+)
+from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Float
 
+from rlaif_jax.models.activations import SEQUENCE_AXIS, sequence_parts
 from rlaif_jax.models.attending.places import Places, is_in_row_order, or_nan
 from rlaif_jax.models.attending.rule import Heads, Rule
-from rlaif_jax.models.attending.split import HEADS, ROWS, by_rows_and_heads
+from rlaif_jax.models.attending.split import (
+    HEADS,
+    QUERIES,
+    ROWS,
+    TOKENS,
+    by_rows_and_heads,
+)
 from rlaif_jax.models.attending.tiles import padded
 from rlaif_jax.models.remat import ATTENTION
 
@@ -50,10 +61,11 @@ def prepare(places: Places, rule: Rule) -> Reading:
     """
     del rule
     is_fit = is_in_row_order(places)
-    segments = padded(places.segments, block=_LANES)
+    pad = partial(padded, block=_multiple())
+    segments = pad(places.segments)
     if places.branches is None:
         return Reading(SegmentIds(segments, segments), None, None, is_fit)
-    branches = padded(places.branches, block=_LANES)
+    branches = pad(places.branches)
     own = jnp.where(branches == 2, segments + _ELSEWHERE, segments)
     hidden = jnp.where(branches == 1, segments + _ELSEWHERE, segments)
     first, second = SegmentIds(own, own), SegmentIds(segments, hidden)
@@ -73,38 +85,56 @@ def read(
     """
     length = heads.q.shape[1]
     scaled = heads._replace(q=heads.q * rule.scale)  # the kernel does not
-    whole = Heads(*(padded(part, block=_LANES) for part in scaled))
-    here = partial(_read_here, rule=rule, interpret=interpret)
-    compute = by_rows_and_heads(here, (HEADS, ROWS), HEADS)
-    mixed = compute(whole, reading.first)
+    whole = Heads(*(padded(part, block=_multiple()) for part in scaled))
+    kernel = _kernel(whole, rule, interpret=interpret)
+    segments = SegmentIds._make((TOKENS, ROWS))  # of queries, of keys
+    specs = (HEADS, segments, _specs(kernel))
+    compute = by_rows_and_heads(_read_here, specs, QUERIES)
+    mixed = compute(whole, reading.first, kernel)
     if reading.second is not None and reading.is_rejected is not None:
         is_rejected = reading.is_rejected[:, :, None, None, None]
-        mixed = jnp.where(is_rejected, compute(whole, reading.second), mixed)
+        mixed = jnp.where(is_rejected, compute(whole, reading.second, kernel), mixed)
     return or_nan(mixed[:, :length], reading.is_fit)
 
 
 def _read_here(
-    heads: Heads, segments: SegmentIds, *, rule: Rule, interpret: bool
+    heads: Heads, segments: SegmentIds, kernel: Callable[..., Any]
 ) -> Float[Array, "B T K G H"]:
-    """What this device's rows and heads read."""
+    """What this device's rows, queries and heads read."""
     rows, length, kv_heads, groups, width = heads.q.shape
     q = heads.q.reshape(rows, length, kv_heads * groups, width)
     by_head = [part.swapaxes(1, 2) for part in (q, heads.k, heads.v)]
-    kernel = _kernel(length, kv_heads * groups, rule, interpret=interpret)
     mixed = jax.vmap(kernel)(*by_head, segments)
     return mixed.swapaxes(1, 2).reshape(heads.q.shape)
 
 
-def _kernel(
-    length: int, num_heads: int, rule: Rule, *, interpret: bool
-) -> Callable[..., Any]:
-    """The kernel for rows of one length."""
+def _multiple() -> int:
+    """What a row's length is padded to: whole lanes on every device that shares it."""
+    return _LANES * sequence_parts()
+
+
+def _specs(kernel: SplashAttentionKernel) -> Any:
+    """How the kernel's list of blocks is split: as the queries are."""
+    mesh = jax.sharding.get_abstract_mesh()
+    if mesh.empty:
+        return None
+    return kernel.manual_sharding_spec(
+        NamedSharding(mesh, PartitionSpec(None, SEQUENCE_AXIS))
+    )
+
+
+def _kernel(heads: Heads, rule: Rule, *, interpret: bool) -> SplashAttentionKernel:
+    """The kernel for rows of one length, and for one device's heads."""
+    length, kv_heads, groups = heads.q.shape[1:4]
+    parts = sequence_parts()
+    mesh = jax.sharding.get_abstract_mesh().shape
+    num_heads = kv_heads * groups // mesh.get("tensor", 1)
     shape = (length, length)
     if rule.window is None:
         mask = CausalMask(shape)
     else:
         mask = LocalMask(shape, (rule.window - 1, 0), offset=0)
-    block = next(size for size in _BLOCKS if length % size == 0)
+    block = next(size for size in _BLOCKS if (length // parts) % size == 0)
     sizes = BlockSizes(
         block_q=block,
         block_kv=block,
@@ -116,7 +146,7 @@ def _kernel(
     return make_splash_mha(
         MultiHeadMask([mask] * num_heads),
         head_shards=1,
-        q_seq_shards=1,
+        q_seq_shards=parts,
         block_sizes=sizes,
         attn_logits_soft_cap=rule.softcap,
         residual_checkpoint_name=ATTENTION,

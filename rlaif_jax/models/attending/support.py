@@ -16,6 +16,7 @@ FEATURES = {
     "packed": "several texts in a row",
     "shared_prefix": "pairs that share their prompt",
     "cache": "decoding with a cache",
+    "sequence": "rows split over devices",
 }
 PLATFORMS = ("cpu", "gpu", "tpu")
 

@@ -59,10 +59,10 @@ class Work(NamedTuple):
         return jax.lax.fori_loop(0, self.num_parts, step, start)
 
 
-def block_length(num_tokens: int) -> int:
-    """Tokens of a block in rows of `num_tokens`."""
+def block_length(num_tokens: int, parts: int = 1) -> int:
+    """Tokens of a block in rows of `num_tokens`, of which a device has its part."""
     longest = _TILINGS[jax.default_backend()].block
-    return min(longest, -(-num_tokens // _MULTIPLE) * _MULTIPLE)
+    return min(longest, -(-num_tokens // (_MULTIPLE * parts)) * _MULTIPLE)
 
 
 def padded(x: Shaped[Array, "B T ..."], *, block: int) -> Shaped[Array, "B U ..."]:
@@ -113,23 +113,31 @@ def blocks_that_meet(
     return meets & np.tri(num_blocks, dtype=bool)  # a later block has no earlier key
 
 
-def list_pairs(meets: Bool[Array, "B M M"], *, scores_of_pair: int) -> Work:
+def list_pairs(meets: Bool[Array, "B Q M"], *, scores_of_pair: int) -> Work:
     """The pairs of blocks that meet, those of one block of queries side by side.
 
     Args:
-      meets: From `blocks_that_meet`.
+      meets: From `blocks_that_meet`, of this device's Q blocks of queries.
       scores_of_pair: Of all heads; decides how many pairs make one part.
     """
-    rows, num_blocks, _ = meets.shape
-    i, j = map(jnp.asarray, np.tril_indices(num_blocks))
+    rows, num_queries, num_keys = meets.shape
+    i, j = map(jnp.asarray, _candidates(num_queries, num_keys))
     budget = _TILINGS[jax.default_backend()].part_scores
     size = max(1, min(budget // scores_of_pair, rows * len(i)))
     capacity = -(-rows * len(i) // size) * size
     flags = meets[:, i, j].reshape(-1)
     (found,) = jnp.nonzero(flags, size=capacity, fill_value=flags.size)
     row, pair = found // len(i), found % len(i)
-    pairs = Pairs(row * num_blocks + i[pair], row * num_blocks + j[pair])
+    pairs = Pairs(row * num_queries + i[pair], row * num_keys + j[pair])
     return Work(pairs, -(-jnp.sum(flags) // size), size)
+
+
+def _candidates(num_queries: int, num_keys: int) -> tuple[np.ndarray, np.ndarray]:
+    """Blocks that may meet: of a whole row, none of keys that come later."""
+    if num_queries == num_keys:
+        return np.tril_indices(num_queries)
+    i, j = np.indices((num_queries, num_keys)).reshape(2, -1)
+    return i, j
 
 
 class _Ranges(NamedTuple):

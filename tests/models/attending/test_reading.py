@@ -72,9 +72,9 @@ def test_every_cell_equals_the_dense_one_or_is_refused(
 
 
 def test_the_cells_are_those_of_the_matrix():
-    # the others are types, widths and decoding, refused in test_support
+    # the others are types, widths, decoding, and rows on devices of test_split
     tested = {"window", "softcap", "grouped", *KINDS, "shared_prefix"}
-    assert set(FEATURES) - tested == {"float32", "wide_heads", "cache"}
+    assert set(FEATURES) - tested == {"float32", "wide_heads", "cache", "sequence"}
 
 
 def test_a_row_that_cudnn_cannot_tell_apart_is_nan_not_wrong(computed):
