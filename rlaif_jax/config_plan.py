@@ -16,6 +16,7 @@ class PlanConfig(Config):
     """`plan`: what it is told of the devices; all other keys are the planned verb's."""
 
     topology: str  # as v5e:4x8: a generation, and its chips along each dimension
+    slices: int = Field(default=1, ge=1)  # such, joined by a data-center network
     architecture: str | None = None  # a preset, where model.path is not there yet
     param_dtype: Literal["float32", "bfloat16"] = "float32"  # of weights not trained
     task: Task | None = None  # the planned verb; null: as its keys tell

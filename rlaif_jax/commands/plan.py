@@ -36,7 +36,7 @@ def run(config: PlanConfig, out: Path, console: Console) -> Json:
     """Compiles every step of the planned verb, and tells what each takes."""
     planned = validate(config_of(config.planned), config.run)
     assert isinstance(planned, _Planned)
-    topology = tpu_topology(config.topology)
+    topology = tpu_topology(config.topology, config.slices)
     mesh = build_mesh(planned.mesh, topology.devices)
     found: list[Estimate] = []
     with jax.set_mesh(mesh):
@@ -169,6 +169,7 @@ def _column(one: Json) -> dict[str, str]:
         "ms of operations": f"{1e3 * one['compute_s']:.1f}",
         "ms of memory": f"{1e3 * one['memory_s']:.1f}",
         "ms of links": f"{1e3 * one['link_s']:.1f}",
+        "ms of the network between slices": f"{1e3 * one['network_s']:.1f}",
         "ms, all at once": f"{1e3 * one['least_seconds']:.1f}",
         "ms, one after the other": f"{1e3 * one['serial_seconds']:.1f}",
         "MFU at most": f"{one['mfu_bound']:.1%}",

@@ -11,6 +11,7 @@ import jax
 from jax.sharding import Sharding
 from jax.stages import Compiled, Lowered
 
+from rlaif_jax.errors import InternalError
 from rlaif_jax.planning import hlo
 from rlaif_jax.planning.memory_traffic import memory_bytes
 from rlaif_jax.planning.traffic import Collective, collectives
@@ -72,7 +73,8 @@ class Estimate:
         the same: their bytes, and what they are.
       compute_s: Time for the operations at the chip's peak.
       memory_s: For its memory's traffic.
-      link_s: For what it sends.
+      link_s: For what it sends within its slice.
+      network_s: For what it sends to other slices.
       tokens: Of a step.
       compile_s: Of the compiler's time.
       host_peak_bytes: Of the compiler's memory, and all that came before.
@@ -94,29 +96,35 @@ class Estimate:
     compute_s: float
     memory_s: float = 0.0
     link_s: float = 0.0
+    network_s: float = 0.0
     tokens: int
     compile_s: float
     host_peak_bytes: int
 
     @property
     def least_seconds(self) -> float:
-        """If all three went on at once; none can be faster."""
-        return max(self.compute_s, self.memory_s, self.link_s)
+        """If all went on at once; none can be faster."""
+        return max(self._seconds.values())
 
     @property
     def serial_seconds(self) -> float:
         """If nothing went on at once."""
-        return self.compute_s + self.memory_s + self.link_s
+        return sum(self._seconds.values())
 
     @property
     def bound_by(self) -> str:
         """What takes the longest."""
-        times = {
+        return max(self._seconds, key=lambda name: self._seconds[name])
+
+    @property
+    def _seconds(self) -> dict[str, float]:
+        """By what takes them."""
+        return {
             "operations": self.compute_s,
             "memory": self.memory_s,
             "links": self.link_s,
+            "network": self.network_s,
         }
-        return max(times, key=lambda name: times[name])
 
     def to_json(self, chip: Chip, chips: int) -> Json:
         """The fields for a file, and what follows from them if it fits.
@@ -220,13 +228,17 @@ def _moved(compiled: Compiled, chip: Chip, chips: int) -> dict[str, Any]:
         sent[one.kind] += one.total
         counts[one.kind] += one.times
     traffic = memory_bytes(program)
+    far = sum(one.total for one in exchanges if one.is_between_slices)
+    if far and chip.network_rate is None:
+        raise InternalError("how fast these slices are joined is not known")
     return {
         "memory_traffic": traffic,
         "collective_bytes": dict(sent),
         "collective_counts": dict(counts),
         "whole": _whole(compiled, exchanges, chips),
         "memory_s": traffic / chip.memory_rate,
-        "link_s": sum(sent.values()) / chip.link_rate,
+        "link_s": (sum(sent.values()) - far) / chip.link_rate,
+        "network_s": far / chip.network_rate if chip.network_rate else 0.0,
     }
 
 

@@ -32,11 +32,12 @@ class Topology(NamedTuple):
     chip: Chip
 
 
-def tpu_topology(name: str) -> Topology:
-    """A slice of TPUs.
+def tpu_topology(name: str, num_slices: int = 1) -> Topology:
+    """A slice of TPUs, or several that a data-center network joins.
 
     Args:
       name: Its generation, and its chips along each dimension, as v5e:4x8.
+      num_slices: All alike.
 
     Raises:
       UsageError: If there is no such slice, or no compiler for TPUs here.
@@ -54,7 +55,9 @@ def tpu_topology(name: str) -> Topology:
     from jax.experimental import topologies  # loads libtpu when it is asked
 
     try:
-        found = topologies.get_topology_desc(platform="tpu", topology_name=name)
+        found = topologies.get_topology_desc(
+            platform="tpu", topology_name=name, num_slices=num_slices
+        )
     except (RuntimeError, FileNotFoundError, ImportError) as error:
         reason = " ".join(str(error).split())
         if "not installed" in reason:
@@ -69,4 +72,10 @@ def tpu_topology(name: str) -> Topology:
             f"topology={name}: how fast a {kind} or its links are is not known here:"
             " choose v4, v5e, v5p or v6e"
         )
-    return Topology(name, list(found.devices), chip)
+    if num_slices > 1 and chip.network_rate is None:
+        raise UsageError(
+            f"slices={num_slices}: how fast slices of {name} are joined is not known"
+            " here: choose v5e, v5p or v6e"
+        )
+    shown = name if num_slices == 1 else f"{num_slices} x {name}"
+    return Topology(shown, list(found.devices), chip)

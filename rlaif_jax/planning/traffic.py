@@ -19,6 +19,15 @@ _ROUNDS = {
     "collective-broadcast": 1,
 }
 KINDS = (*_ROUNDS, "collective-permute")
+# Between slices, hosts exchange what their chips hand over: of n slices, each chip's
+# share of what it hands over that crosses the network, by what is done with it.
+_BETWEEN = {
+    "ALL_REDUCE": lambda n: 2 * (n - 1) / n,
+    "REDUCE_SCATTER": lambda n: (n - 1) / n,
+    "ALL_TO_ALL": lambda n: (n - 1) / n,
+    "ALL_GATHER": lambda n: n - 1,
+    "ONE_TO_ONE": lambda n: 1,
+}
 # Names that a TPU's compiler gives to what is called, or to the fusion itself.
 _GOES_ON = re.compile(r"%?async_collective_fusion")
 _ENDS = re.compile(r"%?async-collective-done")
@@ -29,7 +38,8 @@ class Collective(NamedTuple):
     """Devices exchanging arrays.
 
     Attributes:
-      kind: One of `KINDS`.
+      kind: One of `KINDS`; or, over the network that joins slices, what it is called
+        there, as ALL_REDUCE.
       sent: Bytes that each device sends at a time: (n - 1) / n of an array among n
         devices, and twice that for a sum of which all keep the whole.
       times: How often, in one run.
@@ -51,6 +61,11 @@ class Collective(NamedTuple):
         return self.sent * self.times
 
     @property
+    def is_between_slices(self) -> bool:
+        """Whether it takes the data-center network, not the links of a slice."""
+        return self.kind in _BETWEEN
+
+    @property
     def told(self) -> str:
         """What is exchanged, for people."""
         return f"{self.kind} of {self.source or 'a result'}"
@@ -70,11 +85,33 @@ def collectives(program: Program, num_devices: int) -> list[Collective]:
     Raises:
       InternalError: If the text is not as expected.
     """
-    return [
-        _collective(inner, one.times, num_devices, is_scattered=is_scattered)
-        for one in executed(program)
-        for inner, is_scattered in _exchanges(one.instruction, program)
-    ]
+    found: list[Collective] = []
+    for one in executed(program):
+        if one.instruction.opcode == "send":
+            found.append(_between_slices(one.instruction, one.times))
+        for inner, is_scattered in _exchanges(one.instruction, program):
+            found.append(
+                _collective(inner, one.times, num_devices, is_scattered=is_scattered)
+            )
+    return found
+
+
+def _between_slices(one: Instruction, times: int) -> Collective:
+    """What a chip hands to its host for the other slices."""
+    kind = re.search(r'_xla_megascale_transfer_type="(\w+)"', one.text)
+    slices = re.search(r'_xla_megascale_target="\{([\d,]+)\}', one.text)
+    if kind is None or kind.group(1) not in _BETWEEN:
+        raise InternalError(f"what {one.name} sends where is not known")
+    count = len(slices.group(1).split(",")) if slices else 2  # pairs of chips
+    share = _BETWEEN[kind.group(1)](count)
+    return Collective(
+        kind=kind.group(1),
+        sent=round(share * one.results[0].num_bytes),
+        times=times,
+        group=count,
+        whole=0,
+        source="",
+    )
 
 
 def _exchanges(

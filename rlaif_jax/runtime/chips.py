@@ -14,21 +14,24 @@ class Chip(NamedTuple):
       memory_rate: Bytes/s to and from it.
       link_rate: Bytes/s that it sends to others nearby, over all of its links; None if
         that depends on the machine.
+      network_rate: Bytes/s of its share of what joins slices; None if not known.
     """
 
     flops: float
     memory: float
     memory_rate: float
     link_rate: float | None = None
+    network_rate: float | None = None
 
 
 # By `device_kind`. Google: docs.cloud.google.com/tpu/docs, a page a generation; what it
-# calls bidirectional bandwidth is halved here, and chips of v2 and v3 are two devices.
+# calls bidirectional bandwidth is halved here, chips of v2 and v3 are two devices, and
+# the data-center network of a pod is shared by its 256 chips.
 # NVIDIA: the data sheets, whose figures with sparsity and for both directions of NVLink
 # or PCIe are halved.
-_V5E = Chip(197e12, 16 * _GIB, 819e9, 200e9)
-_V5P = Chip(459e12, 95 * _GIB, 2765e9, 600e9)
-_V6E = Chip(918e12, 32 * _GIB, 1638e9, 400e9)
+_V5E = Chip(197e12, 16 * _GIB, 819e9, 200e9, 3.125e9)
+_V5P = Chip(459e12, 95 * _GIB, 2765e9, 600e9, 6.25e9)
+_V6E = Chip(918e12, 32 * _GIB, 1638e9, 400e9, 12.5e9)
 _CHIPS = {
     "TPU v2": Chip(22.5e12, 8 * _GIB, 350e9),
     "TPU v3": Chip(61.5e12, 16 * _GIB, 450e9),

@@ -129,6 +129,7 @@ def shown(capsys, **changes):
         "compute_s": 0.5,
         "memory_s": 0.25,
         "link_s": 0.125,
+        "network_s": 0.0,
         "least_seconds": 0.5,
         "serial_seconds": 0.875,
         "mfu_bound": 0.4,

@@ -73,6 +73,55 @@ def test_a_pair_step_and_its_reference(tmp_path):
     assert json.loads((tmp_path / "plan" / "plan.json").read_text()) == found
 
 
+def test_only_gradients_cross_the_network_between_slices(tmp_path):
+    found = result(
+        tmp_path,
+        *("topology=v5e:2x4", "slices=2", "mesh.data=2", "architecture=pythia-70m"),
+        *(MODEL, TRAINING, "prompts=p", "completions=c", "batch_size=16"),
+    )
+    assert (found["topology"], found["chips"]) == ("2 x v5e:2x4", 16)
+    (train,) = found["steps"]
+    # each chip hands over its eighth of the gradient, in bfloat16 or float32 and in
+    # whole tiles, and a sum over two slices sends as much; never the gradient itself
+    eighth = 70_426_624 / 8
+    sent = train["collective_bytes"]
+    assert 2 * eighth < sent["ALL_REDUCE"] < 1.5 * 4 * eighth
+    assert sent.get("ALL_GATHER", 0) < 0.05 * sent["ALL_REDUCE"]
+    assert train["network_s"] == pytest.approx(
+        (sent["ALL_REDUCE"] + sent.get("ALL_GATHER", 0)) / 3.125e9
+    )
+
+
+def test_another_axis_than_data_joins_no_slices(tmp_path):
+    done = plan(
+        tmp_path,
+        *("topology=v5e:2x4", "slices=2", "architecture=pythia-70m"),
+        *(MODEL, TRAINING, "prompts=p", "completions=c", "batch_size=16"),
+    )
+    assert done.returncode == 2
+    assert "mesh.data=1 and 2 slices" in done.stderr
+
+
+def test_axes_may_split_those_of_a_slice():
+    program = (
+        "from rlaif_jax.config_parts import MeshConfig\n"
+        "from rlaif_jax.planning.topology import tpu_topology\n"
+        "from rlaif_jax.sharding.mesh import build_mesh\n"
+        "for name in ('v5p:4x4x8', 'v6e:4x4'):\n"
+        "    devices = tpu_topology(name).devices\n"
+        "    print(build_mesh(MeshConfig(data=2), devices).devices.shape)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | {"PYTHONPATH": str(ROOT), "XLA_FLAGS": ""},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=True,
+    )
+    assert done.stdout.split("\n")[:2] == ["(2, 64, 1, 1, 1)", "(2, 8, 1, 1, 1)"]
+
+
 def test_decoding_reads_the_weights_for_every_token(tmp_path):
     found = result(
         tmp_path,

@@ -157,3 +157,29 @@ ENTRY %main (x: f32[8]) -> f32[8] {
 """
     with pytest.raises(InternalError, match="y exchanges"):
         collectives(hlo.parse(text), 8)
+
+
+@pytest.mark.parametrize(
+    ("kind", "target", "sent"),
+    [
+        ("ALL_REDUCE", '"{1,2}x{0:15}"', 32),
+        ("ALL_REDUCE", '"{1,2,3,4}x{0:15}"', 48),
+        ("ALL_GATHER", '"{1,2,3,4}x{0:15}"', 96),
+        ("ONE_TO_ONE", "{{100009->200000},{100013->200005}}", 32),
+    ],
+)
+def test_what_is_handed_to_hosts_goes_to_other_slices(kind, target, sent):
+    line = (
+        "(f32[8]{0}, u32[], token[]) send(%x), is_host_transfer=true,"
+        f" frontend_attributes={{_xla_megascale_target={target},"
+        f'_xla_megascale_transfer_type="{kind}"}}'
+    )
+    (found,) = collectives(hlo.parse(ONE.replace("{line}", line)), 64)
+    assert (found.kind, found.sent) == (kind, sent)
+    assert found.is_between_slices
+
+
+def test_what_goes_elsewhere_is_not_guessed():
+    line = "(f32[8]{0}, u32[], token[]) send(%x), is_host_transfer=true"
+    with pytest.raises(InternalError, match="what y sends"):
+        collectives(hlo.parse(ONE.replace("{line}", line)), 64)
