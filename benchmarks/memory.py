@@ -143,7 +143,7 @@ def step_bytes(
     layout = StateLayout.create(
         config, build_optimizer(AdamWConfig(learning_rate=1e-4), None), mesh
     )
-    batch = place_rows(rows, mesh, vocab_size=config.vocab_size)
+    batch = place_rows(rows, mesh)
     if task == "dpo":
         kept = jnp.zeros(rows.sources.shape, jnp.float32)
         batch = (batch, layout.abstract.params if has_reference else kept)

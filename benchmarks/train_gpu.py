@@ -68,7 +68,7 @@ def race(
 ) -> dict[str, Any]:
     """One task's figures."""
     rows = random_rows(task, config, options.batch)
-    placed = place_rows(rows, mesh, vocab_size=config.vocab_size)
+    placed = place_rows(rows, mesh)
     states = StateLayout.create(
         config, build_optimizer(RmspropConfig(learning_rate=RATE), None), mesh
     )

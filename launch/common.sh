@@ -3,29 +3,90 @@
 # shellcheck shell=bash
 
 set -euo pipefail
+exec 3>&1 # a dry run prints here, from inside $(...) too
 
 # Stops unless every named variable is set, before anything has happened.
 require_env() {
   local name
   for name in "$@"; do
     if [[ -z "${!name:-}" ]]; then
-      echo "${0##*/}: set $name first" >&2
-      exit 2
+      usage_error "set $name first"
     fi
   done
 }
 
+# Stops unless every named variable is a number, of seconds or hours.
+require_numbers() {
+  local name
+  for name in "$@"; do
+    [[ "${!name}" =~ ^[0-9]+(\.[0-9]+)?$ ]] ||
+      usage_error "$name=${!name} is not a number"
+  done
+}
+
+# Stops unless every named variable counts something.
+require_counts() {
+  local name
+  for name in "$@"; do
+    [[ "${!name}" =~ ^[0-9]+$ ]] || usage_error "$name=${!name} is not a number"
+  done
+}
+
+say() {
+  printf '%s: %s\n' "${0##*/}" "$*" >&2
+}
+
+usage_error() {
+  say "$*"
+  exit 2
+}
+
+is_dry() {
+  [[ "${DRY_RUN:-0}" == 1 ]]
+}
+
+# The arguments as one string that a shell reads back as the same arguments.
+quoted() {
+  local line
+  printf -v line '%q ' "$@"
+  printf '%s' "${line% }"
+}
+
 # Runs an external command, or prints it quoted.
 run() {
-  if [[ "${DRY_RUN:-0}" == 1 ]]; then
-    printf '%q ' "$@"
-    printf '\n'
+  if is_dry; then
+    printf '%s\n' "$(quoted "$@")" >&3
   else
     "$@"
   fi
 }
 
-# The arguments as one string that a shell reads back as the same arguments.
-quoted() {
-  printf '%q ' "$@"
+# Runs a command whose output is wanted; a dry run prints it and takes ANSWER for it.
+ask() {
+  local answer="$1"
+  shift
+  run "$@"
+  if is_dry; then
+    printf '%s\n' "$answer"
+  fi
+}
+
+# Sleeps, but lets a signal's trap act at once.
+pause() {
+  is_dry && return
+  local sleeper
+  sleep "$1" >/dev/null 2>&1 3>&- &
+  sleeper=$!
+  wait "$sleeper" || true
+  kill "$sleeper" 2>/dev/null || true
+}
+
+# The pause in seconds after failure number N: doubles, with jitter from half to one and
+# a half, so that many who failed together do not come back together.
+backoff_s() {
+  awk -v n="$1" -v first="${BACKOFF_S:-15}" -v most="${BACKOFF_MAX_S:-600}" \
+    -v chance="$RANDOM" 'BEGIN {
+      s = first * 2 ^ (n - 1)
+      printf "%.2f", (s < most ? s : most) * (0.5 + chance / 32768)
+    }'
 }

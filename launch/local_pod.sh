@@ -5,7 +5,9 @@
 #   launch/local_pod.sh 2        # makes debug data, then trains SFT and DPO on it
 #
 # DEVICES_PER_PROCESS simulates that many CPU devices in each process (1 by default).
-# Process 0 writes to the terminal; the others to LOGS/process-*.log.
+# Process 0 writes to the terminal; the others to LOGS/process-*.log. When one ends
+# with an error, the others have GRACE_S seconds (90) to find out and end by themselves.
+# The exit code is that of the first that did not end well.
 
 # shellcheck source=launch/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -26,6 +28,7 @@ fi
 python="${PYTHON:-python}"
 port="${RLAIF_PORT:-$((20000 + RANDOM % 20000))}"
 logs="${LOGS:-$(mktemp -d)}"
+grace_s="${GRACE_S:-90}" # above pod.heartbeat_s
 mkdir -p "$logs"
 
 export JAX_PLATFORMS=cpu
@@ -54,19 +57,40 @@ done
 trap 'kill -TERM "${!running[@]}" 2>/dev/null || true' TERM INT
 
 code=0
+deadline=
+ends=()
 while ((${#running[@]})); do
   ended=0
-  wait -n -p pid "${!running[@]}" || ended=$?
+  pid=
+  if [[ -n "$deadline" ]]; then
+    # `wait` knows no limit: another job that ends by then wakes it
+    left=$((deadline - SECONDS))
+    if ((left <= 0)); then
+      echo "${0##*/}: processes ${running[*]} go on after $grace_s s: killing them" >&2
+      kill -KILL "${!running[@]}" 2>/dev/null || true
+      deadline=
+      continue
+    fi
+    sleep "$left" &
+    alarm=$!
+    wait -n -p pid "$alarm" "${!running[@]}" || ended=$?
+    kill "$alarm" 2>/dev/null || true
+    [[ "${pid:-}" != "$alarm" ]] || continue
+  else
+    wait -n -p pid "${!running[@]}" || ended=$?
+  fi
   [[ -n "${pid:-}" ]] || continue # a signal was passed on: the processes end by themselves
+  ends+=("process ${running[$pid]} ended with exit code $ended")
   unset "running[$pid]"
   if ((ended != 0 && code == 0)); then
     code=$ended
-    if ((ended != 75)); then # preempted processes save together; others must not wait
-      kill -KILL "${!running[@]}" 2>/dev/null || true
-    fi
+    # preempted processes save together, however long it takes; others end by
+    # themselves when one is gone, and a last one that does not must not stay
+    ((ended == 75)) || deadline=$((SECONDS + grace_s))
   fi
 done
 if ((code != 0)); then
-  echo "${0##*/}: a process ended with exit code $code; logs in $logs" >&2
+  printf "${0##*/}: %s\n" "${ends[@]}" >&2
+  echo "${0##*/}: logs in $logs" >&2
 fi
 exit "$code"

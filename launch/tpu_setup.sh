@@ -1,16 +1,62 @@
 #!/usr/bin/env bash
-# Copies this checkout to every worker of a slice and installs it there.
+# Copies this checkout to every worker of every slice and installs it there.
 #
 #   TPU_NAME=aif TPU_ZONE=us-east5-b launch/tpu_setup.sh
+#
+# What is copied is what git does not ignore, with uncommitted changes; `.stamp` has the
+# commit and a hash of the files.
+# INSTALL is the shell command that installs it, in the worker's home, beside rlaif_jax/.
+# Tried SETUP_TRIES (3) times; exit code 255 if the workers cannot be reached, else 70.
 
-# shellcheck source=launch/common.sh
-source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
-require_env TPU_NAME TPU_ZONE
+# shellcheck source=launch/tpu_slices.sh
+source "$(dirname "${BASH_SOURCE[0]}")/tpu_slices.sh"
+SETUP_TRIES="${SETUP_TRIES:-3}"
+require_counts SETUP_TRIES
+install="python3 -m venv venv && venv/bin/pip install -q -e ./rlaif_jax 'jax[tpu]'"
+install="${INSTALL:-$install}"
 
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
-archive="$(mktemp -d)/rlaif_jax.tar.gz"
-run git -C "$root" archive --format=tar.gz --output="$archive" HEAD
-run gcloud compute tpus tpu-vm scp "$archive" "$TPU_NAME:rlaif_jax.tar.gz" \
-  --zone="$TPU_ZONE" --worker=all
-run gcloud compute tpus tpu-vm ssh "$TPU_NAME" --zone="$TPU_ZONE" --worker=all \
-  --command='mkdir -p rlaif_jax && tar -xzf rlaif_jax.tar.gz -C rlaif_jax && python3 -m venv venv && venv/bin/pip install -q -e ./rlaif_jax "jax[tpu]"'
+folder="$(mktemp -d)"
+trap 'rm -rf "$folder"' EXIT
+archive="$folder/rlaif_jax.tar.gz" stamp=STAMP
+
+# The files of this checkout, without what git ignores; all of them if there is no git.
+files() {
+  local file
+  if git -C "$root" rev-parse HEAD >/dev/null 2>&1; then
+    git -C "$root" ls-files -z --cached --others --exclude-standard
+  else
+    cd "$root" && find . \( -name '.*' -o -name runs -o -name __pycache__ \) -a ! -name . \
+      -prune -o \( -type f -print0 \)
+  fi | while IFS= read -r -d '' file; do
+    [[ ! -e "$root/$file" ]] || printf '%s\0' "$file" # deleted, but not committed
+  done
+}
+
+if is_dry; then
+  archive=rlaif_jax.tar.gz
+else
+  files | tar -C "$root" --null --files-from=- --sort=name --mtime=@0 --owner=0 --group=0 \
+    --numeric-owner -cf - | gzip -1n >"$archive"
+  stamp="$(sha256sum <"$archive" | cut -c1-16)"
+  stamp="$(git -C "$root" rev-parse HEAD 2>/dev/null || echo no-commit)-$stamp"
+fi
+
+# Copies to and installs on one slice.
+prepare() {
+  run gcloud compute tpus tpu-vm scp "$archive" "$1:rlaif_jax.tar.gz" "${where[@]}" \
+    --worker=all --quiet || return
+  on_workers "$1" all "set -e; rm -rf new; mkdir new; tar -xzf rlaif_jax.tar.gz -C new; \
+echo $stamp >new/.stamp; rm -rf rlaif_jax; mv new rlaif_jax; $install"
+}
+
+for slice in "${slices[@]}"; do
+  for ((try = 1; ; try++)); do
+    code=0
+    prepare "$slice" || code=$?
+    ((code)) || break
+    say "setting up $slice ended with exit code $code (try $try of $SETUP_TRIES)"
+    ((try < SETUP_TRIES)) || exit $((code == 255 ? 255 : 70))
+    pause "$(backoff_s "$try")"
+  done
+done

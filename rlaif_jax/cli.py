@@ -26,6 +26,7 @@ class Verb(NamedTuple):
     config: str  # module:class of its config; imported when it runs
     summary: str
     is_watchable: bool = False  # has live statistics
+    is_searchable: bool = False  # can try other configs
 
 
 VERBS = {
@@ -76,7 +77,8 @@ VERBS = {
     ),
     "plan": Verb(
         "config_plan:PlanConfig",
-        "What sft, dpo, reward or sample take of TPUs that are not here.",
+        "What sft, dpo, reward or sample take of TPUs or GPUs that are not here.",
+        is_searchable=True,
     ),
     "doctor": Verb("config:DoctorConfig", "Check this machine."),
 }
@@ -99,6 +101,9 @@ Out = Annotated[Path | None, typer.Option("--out", help="Run folder.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Last line: one JSON object.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 Audit = Annotated[bool, typer.Option("--audit", help="In the end, as audit=true.")]
+Search = Annotated[
+    bool, typer.Option("--search", help="Find the best mesh, as search=true.")
+]
 Watch = Annotated[bool, typer.Option("--watch", help="Live statistics on stderr.")]
 
 
@@ -189,11 +194,23 @@ def _add_verb(verb: str) -> None:
         arguments = [*(arguments or []), *["audit=true"] * audit]
         _dispatch(verb, arguments, out=out, as_json=as_json, watch=watch)
 
+    def searched(
+        arguments: Arguments = None,
+        out: Out = None,
+        as_json: AsJson = False,
+        debug: Debug = False,
+        search: Search = False,
+    ) -> None:
+        del debug
+        arguments = [*(arguments or []), *["search=true"] * search]
+        _dispatch(verb, arguments, out=out, as_json=as_json, watch=False)
+
     class _Help(TyperCommand):
         def get_help(self, ctx: Any) -> str:
             return f"{super().get_help(ctx)}\n\n{_key_help(verb)}"
 
     callback = watched if VERBS[verb].is_watchable else command
+    callback = searched if VERBS[verb].is_searchable else callback
     app.command(verb, help=VERBS[verb].summary, cls=_Help)(callback)
 
 

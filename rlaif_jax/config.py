@@ -23,6 +23,7 @@ from rlaif_jax.config_parts import (
     MeshConfig,
     ModelConfig,
     Orders,
+    PodConfig,
     RayConfig,
     RecordedConfig,
     RowsConfig,
@@ -113,6 +114,7 @@ class SampleConfig(Config):
     splits: tuple[str, ...] = ()
     tokens: TokensConfig = TokensConfig()
     mesh: MeshConfig = MeshConfig()
+    pod: PodConfig = PodConfig()
     generator: str | None = None  # the run folder's name else
     temperature: float = Field(default=0.7, ge=0)  # 0 is greedy
     top_k: int | None = Field(default=None, ge=1)

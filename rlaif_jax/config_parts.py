@@ -69,6 +69,14 @@ class MeshConfig(Config):
         return self
 
 
+class PodConfig(Config):
+    """When a run, of one process or of several, gives up waiting: exit code 70."""
+
+    start_s: float = Field(default=300.0, gt=0)  # until all processes have joined
+    heartbeat_s: float = Field(default=60.0, ge=2)  # of silence: a process is gone
+    hang_s: float | None = Field(default=1800.0, gt=0)  # nothing moves; null: no limit
+
+
 class ModelConfig(Config):
     """A model folder to start from, or a preset to initialize at random."""
 

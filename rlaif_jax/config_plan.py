@@ -15,7 +15,7 @@ Task = Literal["sft", "dpo", "reward", "sample"]
 class PlanConfig(Config):
     """`plan`: what it is told of the devices; all other keys are the planned verb's."""
 
-    topology: str  # as v5e:4x8: a generation, and its chips along each dimension
+    topology: str  # as v5e:4x8, TPUs along each dimension; or h100:16, GPUs
     slices: int = Field(default=1, ge=1)  # such, joined by a data-center network
     architecture: str | None = None  # a preset, where model.path is not there yet
     param_dtype: Literal["float32", "bfloat16"] = "float32"  # of weights not trained
@@ -24,6 +24,9 @@ class PlanConfig(Config):
     completion_tokens: int | None = Field(default=None, ge=1)  # of all; the longest
     examples: int | None = Field(default=None, ge=1)  # or pairs, for hours and price
     usd_per_chip_hour: float | None = Field(default=None, ge=0)
+    link_gbps: float | None = Field(default=None, gt=0)  # a GPU's, to other hosts
+    search: bool = False  # try meshes, remat and microbatches; as --search
+    search_compiles: int = Field(default=3, ge=1)  # of what is found, for TPUs
     run: dict[str, Any] = Field(default_factory=dict)  # every key that is not above
 
     @model_validator(mode="before")

@@ -17,6 +17,7 @@ from rlaif_jax.config_parts import (
     MeshConfig,
     ModelConfig,
     OptimizerConfig,
+    PodConfig,
     RowsConfig,
     TokensConfig,
 )
@@ -39,6 +40,7 @@ class TrainingConfig(Config):
     rows: RowsConfig = RowsConfig()
     optimizer: OptimizerConfig
     mesh: MeshConfig = MeshConfig()
+    pod: PodConfig = PodConfig()
     router_weight: float = Field(default=0.0, ge=0)  # of the experts' balance loss
     batch_size: int = Field(default=8, ge=1)  # examples or pairs of one step, in all
     microbatches: int = Field(default=1, ge=1)  # parts of a batch, one after the other

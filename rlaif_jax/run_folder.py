@@ -28,6 +28,7 @@ _INCIDENTAL = {
     "max_in_flight",
     "max_unanswered",
     "mesh",
+    "pod",
     "question_timeout_s",
     "reference_cache",
     "requests_per_minute",

@@ -70,7 +70,7 @@ def run(
     def load(items: list[Any]) -> Any:
         pairs = [make(*item) for item in items]
         rows = lay_out(pairs)
-        placed = place_rows(rows, mesh, vocab_size=config.vocab_size)
+        placed = place_rows(rows, mesh)
         if reference is None:
             return placed
         return PairBatch(placed, place_batch(reference.of(pairs, rows, placed), mesh))

@@ -27,7 +27,7 @@ def run(config: DpoConfig, out: Path, console: Console) -> Json:
     """Trains on every pair, waiting for shards that are not sealed yet."""
     if config.sweep is not None:
         return run_sweep(config, out, console, run)
-    with open_devices(config.mesh, debug=config.debug) as mesh:
+    with open_devices(config.mesh, debug=config.debug, pod=config.pod) as mesh:
         source = preference_source(config.preferences, wait_s=config.wait_s)
         held_out = hold_out(config.validation, config.preferences, source)
         if held_out is not None:

@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 from rlaif_jax import log
 from rlaif_jax.checkpoint import store
 from rlaif_jax.checkpoint.weights import Origin, load_weights, weight_shardings
-from rlaif_jax.config_parts import MeshConfig, ModelConfig
+from rlaif_jax.config_parts import MeshConfig, ModelConfig, PodConfig
 from rlaif_jax.data.tokenizer import Tokenizer, load_tokenizer
 from rlaif_jax.errors import UsageError
 from rlaif_jax.models import Params, TransformerConfig, remat
@@ -45,21 +45,32 @@ class Policy:
 
 
 @contextmanager
-def open_devices(mesh: MeshConfig, *, debug: bool = False) -> Iterator[Mesh]:
+def open_devices(
+    mesh: MeshConfig, *, debug: bool = False, pod: PodConfig | None = None
+) -> Iterator[Mesh]:
     """Joins the run's other processes, if any, and lays out the devices.
 
     Inside, the mesh is JAX's current one, so that activations are split by rows where
     models ask for it; without it each device would hold those of the whole batch.
 
+    Args:
+      mesh: The devices along each axis.
+      debug: As of `platform.configure`.
+      pod: How long to wait for other processes; as in `PodConfig`, if not given.
+
     Raises:
-      UsageError: If the mesh does not fit the devices.
+      UsageError: If the mesh does not fit the devices, or if the environment does not
+        say which processes make up the run.
+      InternalError: If a process is missing.
     """
     platform.configure(debug=debug)
+    pod = pod or PodConfig()
     if not jax.distributed.is_initialized():
-        distributed.start()
-    devices = build_mesh(mesh)
-    with jax.set_mesh(devices):
-        yield devices
+        distributed.start(start_s=pod.start_s, heartbeat_s=pod.heartbeat_s)
+    with distributed.ending_together():
+        devices = build_mesh(mesh)
+        with jax.set_mesh(devices):
+            yield devices
 
 
 def load_policy(

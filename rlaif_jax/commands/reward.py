@@ -36,7 +36,7 @@ def run(config: RewardConfig, out: Path, console: Console) -> Json:
     """Trains on all but what is held out, and tells how well it knows that."""
     if config.sweep is not None:
         return run_sweep(config, out, console, run)
-    with open_devices(config.mesh, debug=config.debug) as mesh:
+    with open_devices(config.mesh, debug=config.debug, pod=config.pod) as mesh:
         source = preference_source(config.preferences, wait_s=config.wait_s)
         held_out = hold_out(config.validation, config.preferences, source)
         assert held_out is not None  # the config always holds out

@@ -8,6 +8,7 @@ from rlaif_jax.config import InspectConfig
 from rlaif_jax.config_training import TrainingConfig
 from rlaif_jax.data.layout import Layout, build_layout, row_tokens
 from rlaif_jax.sharding.mesh import batch_divisor
+from rlaif_jax.training.batches import own_rows
 
 PADDED = frozenset({"padding"})
 DECODED = frozenset({"padding", "cache"})  # what rows of `sample` ask of attention
@@ -54,7 +55,9 @@ def run_rows(
         items_a_device=config.batch_size / parts / num_devices,
         num_parts=mesh.shape["sequence"],
     )
-    layout = build_layout(config.rows, length=length, num_devices=num_devices)
+    layout = build_layout(
+        config.rows, length=length, num_devices=num_devices, own=own_rows
+    )
     if config.rows.layout == "padded":
         return RunRows(layout, length, PADDED)
     return RunRows(layout, length, _PACKED if num_completions == 1 else _SHARED)

@@ -12,10 +12,11 @@ from rlaif_jax.commands.policy import Policy, load_policy, open_devices
 from rlaif_jax.commands.rows import DECODED
 from rlaif_jax.config import SampleConfig
 from rlaif_jax.data.tokenization import decode_completion, encode_prompt
+from rlaif_jax.errors import PreemptedError
 from rlaif_jax.files import write_json, write_records
 from rlaif_jax.records import Completion, Prompt, Usage, content_hash
 from rlaif_jax.run_folder import claim
-from rlaif_jax.runtime import distributed
+from rlaif_jax.runtime import distributed, watchdog
 from rlaif_jax.sampling.engine import Request, Sampled, Sampler
 from rlaif_jax.typing import Json
 
@@ -23,18 +24,24 @@ from rlaif_jax.typing import Json
 def run(config: SampleConfig, out: Path, console: Console) -> Json:
     """Completes every prompt once, and writes the completions in prompt order."""
     prompts = read_prompts(config.prompts, config.splits)
-    with open_devices(config.mesh) as mesh:
+    with open_devices(config.mesh, pod=config.pod) as mesh:
         length = config.tokens.max_prompt_tokens + config.tokens.max_completion_tokens
         policy = load_policy(config.model, mesh, rows=DECODED, num_tokens=length)
+        distributed.require_shared(out)
         if distributed.is_main():
             claim(out, config, inputs=content_hash([p.prompt_id for p in prompts]))
         requests = [_request(config, policy, prompt) for prompt in prompts]
         sampler = _sampler(config, policy, mesh)
         started = time.monotonic()
         completions: list[Completion] = []
-        for request, sampled in zip(requests, sampler.sample(requests), strict=True):
-            completions.append(_completion(config, policy, request, sampled))
-            console.update("samples", len(completions), len(requests))
+        with watchdog.armed(config.pod.hang_s, out):
+            for request, sampled in zip(
+                requests, sampler.sample(requests), strict=True
+            ):
+                completions.append(_completion(config, policy, request, sampled))
+                watchdog.moved(f"completion {len(completions) + 1}")
+                _heed_stop(len(completions))
+                console.update("samples", len(completions), len(requests))
         seconds = time.monotonic() - started
     result = _result(completions, seconds=seconds, devices=mesh.size)
     result["file"] = str(out / "completions.jsonl")
@@ -42,6 +49,15 @@ def run(config: SampleConfig, out: Path, console: Console) -> Json:
         write_records(out / "completions.jsonl", completions)
         write_json(out / "samples.json", result)
     return result
+
+
+def _heed_stop(number: int) -> None:
+    """Stops if a process of several was asked to, which JAX alone would not heed."""
+    if distributed.stop_requested():
+        raise PreemptedError(
+            f"stopped after completion {number}, and none is kept: run the same command"
+            " again"
+        )
 
 
 def _request(config: SampleConfig, policy: Policy, prompt: Prompt) -> Request:

@@ -34,7 +34,7 @@ def run(config: SftConfig, out: Path, console: Console) -> Json:
     """Trains on every usable completion of the chosen prompts."""
     if config.sweep is not None:
         return run_sweep(config, out, console, run)
-    with open_devices(config.mesh, debug=config.debug) as mesh:
+    with open_devices(config.mesh, debug=config.debug, pod=config.pod) as mesh:
         rows = run_rows(config, mesh, num_completions=1)
         policy = load_policy(
             config.model,

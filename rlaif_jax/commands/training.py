@@ -8,6 +8,7 @@ from pathlib import Path
 from jax.sharding import Mesh
 
 from rlaif_jax.checkpoint.selection import read_selection
+from rlaif_jax.checkpoint.weights import Origin
 from rlaif_jax.commands.console import Console
 from rlaif_jax.commands.policy import Policy
 from rlaif_jax.config_parts import LoraConfig
@@ -15,7 +16,7 @@ from rlaif_jax.config_training import TrainingConfig
 from rlaif_jax.errors import UsageError
 from rlaif_jax.models import Lora, TransformerConfig
 from rlaif_jax.run_folder import claim
-from rlaif_jax.runtime import distributed
+from rlaif_jax.runtime import distributed, watchdog
 from rlaif_jax.training.run import Session, StartModel, TrainingPlan, TrainResult
 from rlaif_jax.training.trackers import require_trackers
 from rlaif_jax.typing import Json
@@ -51,6 +52,7 @@ def run_training(
     """
     require_trackers(config.trackers)
     session = replace(session, trackers=config.trackers)
+    distributed.require_shared(session.out)
     if distributed.is_main():
         claim(session.out, config, inputs=inputs)
     start = StartModel(
@@ -72,7 +74,8 @@ def run_training(
         guard=config.guard,
     )
     started = time.monotonic()
-    with distributed.graceful_stop():
+    hang_s = config.pod.hang_s
+    with distributed.graceful_stop(), watchdog.armed(hang_s, session.out):
         result = fit(start, plan, session)
     seconds = time.monotonic() - started
     selection = read_selection(session.out)
@@ -95,12 +98,24 @@ def trained_config(adapters: LoraConfig | None, policy: Policy) -> TransformerCo
     """
     if adapters is None:
         return policy.config
-    if policy.origin is None:
+    require_folder_for_adapters(policy.origin)
+    return adapted(policy.config, adapters)
+
+
+def require_folder_for_adapters(origin: Origin | None) -> None:
+    """Refuses adapters of random weights.
+
+    Args:
+      origin: Where the weights are from; None if they are random.
+
+    Raises:
+      UsageError: If they are.
+    """
+    if origin is None:
         raise UsageError(
             "lora trains adapters of weights that a folder holds, and model.preset"
             " makes random ones: give model.path"
         )
-    return adapted(policy.config, adapters)
 
 
 def adapted(config: TransformerConfig, adapters: LoraConfig) -> TransformerConfig:

@@ -7,6 +7,7 @@ from functools import partial
 from rlaif_jax.config_parts import RowsConfig, TokensConfig
 from rlaif_jax.data.packing import (
     Ids,
+    OwnRows,
     PackedRows,
     Plan,
     lay_out,
@@ -27,9 +28,11 @@ class Layout:
 
     Attributes:
       plan: Says where items go.
+      own: Which rows this process makes, so that no host fills those of all.
     """
 
     plan: Callable[[Sequence[Sequence[Ids]]], Plan]
+    own: OwnRows = slice
 
     def __call__(self, items: Sequence[Sequence[Ids]]) -> PackedRows:
         """The rows of some items."""
@@ -37,19 +40,22 @@ class Layout:
 
     def parts(self, parts: Sequence[Sequence[Sequence[Ids]]]) -> list[PackedRows]:
         """The rows of each part of a batch, in one shape for all parts."""
-        return lay_out([self.plan(items) for items in parts])
+        return lay_out([self.plan(items) for items in parts], self.own)
 
 
-def build_layout(config: RowsConfig, *, length: int, num_devices: int = 1) -> Layout:
+def build_layout(
+    config: RowsConfig, *, length: int, num_devices: int = 1, own: OwnRows = slice
+) -> Layout:
     """The layout that a config asks for.
 
     Args:
       config: Packed or padded.
       length: Tokens of a row, from `row_tokens`.
       num_devices: That share the rows.
+      own: Which of so many rows this process makes; all by default.
     """
     plan = {"padded": plan_padded, "packed": plan_packed}[config.layout]
-    return Layout(partial(plan, length=length, multiple=num_devices))
+    return Layout(partial(plan, length=length, multiple=num_devices), own)
 
 
 def row_tokens(

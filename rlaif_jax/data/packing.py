@@ -7,7 +7,7 @@ behind its prompt. Shape letters beside the glossary: R rows, T tokens of a row,
 completion slots of a row, N items, A completions of an item.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +20,7 @@ _SLOTS = 8  # possible numbers of completion slots
 
 
 Ids = Sequence[int] | np.ndarray
+OwnRows = Callable[[int], slice]  # of so many rows, those that a process provides
 
 
 class Example(NamedTuple):
@@ -156,11 +157,17 @@ def plan_padded(
     return Plan(alone, members, Capacity(num_rows, length, slots), num_completions)
 
 
-def lay_out(plans: Sequence[Plan]) -> list[PackedRows]:
-    """The rows of each plan, all of the same shape."""
+def lay_out(plans: Sequence[Plan], own: OwnRows = slice) -> list[PackedRows]:
+    """The rows of each plan, all of the same shape.
+
+    Args:
+      plans: Of the parts of a batch.
+      own: Which of so many rows are made, all by default. Lengths are always those of
+        all items.
+    """
     needed = zip(*(plan.needed for plan in plans), strict=True)
     capacity = Capacity(*map(max, needed))
-    return [_filled(plan, capacity) for plan in plans]
+    return [_filled(plan, capacity, own(capacity.rows)) for plan in plans]
 
 
 def pack(
@@ -182,12 +189,13 @@ def fill(rows: PackedRows) -> float:
     return float(np.mean(rows.segment_ids > 0))
 
 
-def _filled(plan: Plan, capacity: Capacity) -> PackedRows:
-    """The arrays, with each item where it belongs."""
+def _filled(plan: Plan, capacity: Capacity, own: slice) -> PackedRows:
+    """The arrays of some rows, with each item where it belongs."""
     items, sizes = plan.items, _lengths(plan.items)
     num_completions = sizes.shape[1] - 1
-    lines = _empty(capacity, no_one=len(items) * num_completions)
-    for row, members in enumerate(plan.members):
+    made = capacity._replace(rows=len(range(capacity.rows)[own]))
+    lines = _empty(made, no_one=len(items) * num_completions)
+    for row, members in enumerate(plan.members[own]):
         line = _Line(*(array[row] for array in lines))
         start, slot = 0, 0
         for segment, item in enumerate(members, 1):

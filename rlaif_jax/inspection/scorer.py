@@ -17,7 +17,7 @@ from rlaif_jax.data.layout import Layout
 from rlaif_jax.data.packing import PackedRows, Pair
 from rlaif_jax.models import Params, TransformerConfig
 from rlaif_jax.sharding.mesh import batch_divisor
-from rlaif_jax.training.batches import place_rows
+from rlaif_jax.training.batches import place_rows, require_known
 from rlaif_jax.training.scoring import (
     completion_logps,
     completion_rewards,
@@ -86,5 +86,6 @@ class PairScorer:
             batch = list(pairs[start : start + size])
             dummies = batch[:1] * (size - len(batch))
             rows = self.layout(batch + dummies)
-            placed = place_rows(rows, self.mesh, vocab_size=model.config.vocab_size)
+            require_known(batch, model.config.vocab_size)
+            placed = place_rows(rows, self.mesh)
             yield jax.device_get(score(model.params, placed)), rows

@@ -5,7 +5,7 @@ import resource
 import time
 from collections import Counter
 from dataclasses import asdict, dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 from jax.sharding import Sharding
@@ -26,23 +26,27 @@ _LARGE = 64 * 2**20  # bytes of an array that should be split, or told of
 _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Step:
-    """A step to compile.
+class Demand(NamedTuple):
+    """What a step needs, whoever computes it.
 
     Attributes:
       name: As `train`.
-      lowered: For the devices of a topology.
       flops: That its result needs, by `models.flops`, over all devices.
       executed_flops: With what rematerialization computes again.
       tokens: That it reads or writes, padding left out.
     """
 
     name: str
-    lowered: Lowered
     flops: int
     executed_flops: int
     tokens: int
+
+
+class Step(NamedTuple):
+    """A step to compile, for the devices of a topology."""
+
+    demand: Demand
+    lowered: Lowered
 
 
 class Whole(NamedTuple):
@@ -58,6 +62,7 @@ class Estimate:
 
     Attributes:
       name: Of the step.
+      by: Who says so: the compiler, or the model of `planning.modelled`.
       bytes_per_chip: Of memory, at most at a time; if it does not fit, at least.
       argument_bytes: Of that, what it is called with: weights, states, batch.
       temporary_bytes: Of that, what exists only inside.
@@ -73,14 +78,16 @@ class Estimate:
         the same: their bytes, and what they are.
       compute_s: Time for the operations at the chip's peak.
       memory_s: For its memory's traffic.
-      link_s: For what it sends within its slice.
+      link_s: For what it sends within its slice or host, or the links between hosts;
+        None if the links' rate is not known.
       network_s: For what it sends to other slices.
       tokens: Of a step.
-      compile_s: Of the compiler's time.
+      compile_s: Of the compiler's time; 0 of the model's.
       host_peak_bytes: Of the compiler's memory, and all that came before.
     """
 
     name: str
+    by: Literal["compiler", "model"]
     bytes_per_chip: int
     argument_bytes: int = 0
     temporary_bytes: int = 0
@@ -95,11 +102,11 @@ class Estimate:
     whole: list[Whole] = field(default_factory=list)
     compute_s: float
     memory_s: float = 0.0
-    link_s: float = 0.0
+    link_s: float | None = 0.0
     network_s: float = 0.0
     tokens: int
-    compile_s: float
-    host_peak_bytes: int
+    compile_s: float = 0.0
+    host_peak_bytes: int = 0
 
     @property
     def least_seconds(self) -> float:
@@ -122,7 +129,7 @@ class Estimate:
         return {
             "operations": self.compute_s,
             "memory": self.memory_s,
-            "links": self.link_s,
+            "links": self.link_s or 0.0,
             "network": self.network_s,
         }
 
@@ -174,12 +181,10 @@ def estimate(step: Step, chip: Chip, chips: int) -> Estimate:
         memory = _refused(error)
     seconds = time.monotonic() - started
     return Estimate(
-        name=step.name,
+        **step.demand._asdict(),
+        by="compiler",
         fits=compiled is not None,
-        flops=step.flops,
-        executed_flops=step.executed_flops,
-        compute_s=step.executed_flops / chips / chip.flops,
-        tokens=step.tokens,
+        compute_s=step.demand.executed_flops / chips / chip.flops,
         compile_s=seconds,
         host_peak_bytes=_peak_rss(),
         **memory,

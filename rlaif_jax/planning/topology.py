@@ -2,11 +2,12 @@
 
 import os
 import re
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 
 from rlaif_jax.errors import UsageError
+from rlaif_jax.planning.exchanges import Links
 from rlaif_jax.runtime.chips import Chip, find_chip
 
 _NAME = re.compile(r"^v\d+[a-z]*:\d+x\d+(?:x\d+)?$")
@@ -14,6 +15,7 @@ _NAME = re.compile(r"^v\d+[a-z]*:\d+x\d+(?:x\d+)?$")
 _ENVIRONMENT = {
     "TPU_SKIP_MDS_QUERY": "1",  # do not ask a cloud's metadata server
     "TPU_WORKER_HOSTNAMES": "localhost",
+    "TPU_ACCELERATOR_TYPE": "v5litepod-1",  # of this host, not of what is planned
     "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",  # nobody's TPU is touched
 }
 
@@ -25,11 +27,17 @@ class Topology(NamedTuple):
       name: As given.
       devices: Descriptions of them, which hold no memory and run nothing.
       chip: What each of them can do.
+      platform: What JAX calls their kind: tpu, or gpu.
+      links: How fast they send.
+      memory: Bytes of each that programs may use.
     """
 
     name: str
     devices: list[Any]
     chip: Chip
+    platform: Literal["tpu", "gpu"]
+    links: Links
+    memory: float
 
 
 def tpu_topology(name: str, num_slices: int = 1) -> Topology:
@@ -44,8 +52,8 @@ def tpu_topology(name: str, num_slices: int = 1) -> Topology:
     """
     if not _NAME.match(name):
         raise UsageError(
-            f"topology={name}: write a generation and its chips along each dimension,"
-            " as v5e:4x8 or v5p:4x4x4"
+            f"topology={name}: write a generation of TPUs and its chips along each"
+            " dimension, as v5e:4x8 or v5p:4x4x4, or GPUs and their number, as h100:8"
         )
     for variable, value in _ENVIRONMENT.items():
         os.environ.setdefault(variable, value)
@@ -78,4 +86,11 @@ def tpu_topology(name: str, num_slices: int = 1) -> Topology:
             " here: choose v5e, v5p or v6e"
         )
     shown = name if num_slices == 1 else f"{num_slices} x {name}"
-    return Topology(shown, list(found.devices), chip)
+    return Topology(
+        name=shown,
+        devices=list(found.devices),
+        chip=chip,
+        platform="tpu",
+        links=Links(chip.link_rate),
+        memory=chip.memory,
+    )

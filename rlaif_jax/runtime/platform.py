@@ -32,6 +32,19 @@ def configure(*, debug: bool) -> None:
         os.environ["XLA_FLAGS"] = " ".join([*flags, _DETERMINISTIC])
 
 
+def steps_in_flight(platform: str) -> int:
+    """Steps to dispatch before the oldest is awaited.
+
+    Two, so that the host prepares a batch while devices compute. CPUs of several
+    processes have no queue of collectives: processes that dispatch ahead of each other
+    wait for each other for ever.
+
+    Args:
+      platform: Of the devices.
+    """
+    return 1 if platform == "cpu" and jax.process_count() > 1 else 2
+
+
 def memory_limit(device: Any) -> int | None:
     """The bytes that programs may use of a device; None if it shares the host's.
 

@@ -1,15 +1,13 @@
 """From a stream's records to arrays on the devices, one batch at a time."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Generic, TypeVar
 
 import jax
-import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Shaped
 
 from rlaif_jax.data.order import Position, RowStream
-from rlaif_jax.data.packing import PackedRows
+from rlaif_jax.data.packing import Ids, PackedRows
 from rlaif_jax.errors import CorruptDataError, UsageError
 from rlaif_jax.sharding.mesh import batch_divisor
 from rlaif_jax.sharding.placement import host_rows, place_batch, place_whole
@@ -83,33 +81,39 @@ def require_even_batch(batch_size: int, microbatches: int, mesh: Mesh) -> None:
         )
 
 
-def place_rows(rows: PackedRows, mesh: Mesh, *, vocab_size: int) -> PackedRows:
-    """One batch of rows on the devices, of which each process gives its block.
-
-    The lengths of its items are everywhere: there may be any number of items.
+def require_known(items: Iterable[Sequence[Ids]], vocab_size: int) -> None:
+    """Refuses ids that the model has not, before any of a batch is placed.
 
     Args:
-      rows: All of the batch, equal on every process.
-      mesh: The devices.
+      items: All of a batch, so that every process finds the same.
       vocab_size: The model's.
 
     Raises:
       CorruptDataError: If an id is outside the vocabulary: on a device it would be
         replaced by another without a word.
     """
-    highest = int(rows.token_ids.max())
+    highest = max(max(part, default=0) for item in items for part in item)
     if highest >= vocab_size:
         raise CorruptDataError(
             f"token id {highest} is outside the model's vocabulary of {vocab_size}: "
             "its tokenizer is another model's"
         )
+
+
+def place_rows(rows: PackedRows, mesh: Mesh) -> PackedRows:
+    """One batch of rows on the devices, of which each process gives its own.
+
+    The lengths of its items are everywhere: there may be any number of items.
+
+    Args:
+      rows: Those of this process, with the lengths of all items.
+      mesh: The devices.
+    """
     arrays = rows._asdict()
     lengths = place_whole(arrays.pop("lengths"), mesh)
-    placed = place_batch(jax.tree.map(own_block, arrays), mesh)
-    return PackedRows(**placed, lengths=lengths)
+    return PackedRows(**place_batch(arrays, mesh), lengths=lengths)
 
 
-def own_block(rows: Shaped[np.ndarray, "..."]) -> Shaped[np.ndarray, "..."]:
-    """The rows of a batch that this process provides."""
-    mine = host_rows(len(rows), jax.process_index(), jax.process_count())
-    return rows[mine]
+def own_rows(num_rows: int) -> slice:
+    """Which of a batch's rows this process provides."""
+    return host_rows(num_rows, jax.process_index(), jax.process_count())

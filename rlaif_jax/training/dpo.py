@@ -19,7 +19,7 @@ from rlaif_jax.losses import PairLengths, PairLogps
 from rlaif_jax.models import Params, TransformerConfig
 from rlaif_jax.records import Preference, content_hash
 from rlaif_jax.sharding.placement import place_batch
-from rlaif_jax.training.batches import own_block, place_rows
+from rlaif_jax.training.batches import place_rows, require_known
 from rlaif_jax.training.facts import BatchFacts, batch_facts
 from rlaif_jax.training.logp_store import LogpStore
 from rlaif_jax.training.pair_metrics import reference_metrics, reward_metrics
@@ -32,7 +32,11 @@ from rlaif_jax.training.plan import (
     finished_result,
 )
 from rlaif_jax.training.preference_loss import PreferenceLoss, ScoredPairs
-from rlaif_jax.training.reference import ReferenceLogps, reference_identity
+from rlaif_jax.training.reference import (
+    ReferenceLogps,
+    ScoredSlots,
+    reference_identity,
+)
 from rlaif_jax.training.run import Task, train
 from rlaif_jax.training.scoring import (
     completion_token_logps,
@@ -209,10 +213,11 @@ class _PairBatches:
         )
 
     def _placed(self, pairs: Sequence[Pair], rows: PackedRows) -> PairBatch:
-        placed = place_rows(rows, self._mesh, vocab_size=self._config.vocab_size)
+        require_known(pairs, self._config.vocab_size)
+        placed = place_rows(rows, self._mesh)
         if self._reference is None:
             return PairBatch(placed, None)
-        logps = own_block(self._reference.of(pairs, rows, placed))
+        logps = self._reference.of(pairs, rows, placed)
         self._num_scored += self._reference.num_missing
         return PairBatch(placed, place_batch(logps, self._mesh))
 
@@ -228,17 +233,19 @@ def _reference(
     session: Session,
 ) -> ReferenceLogps:
     """The start weights as reference, scored by the functions of the policy."""
-    score = jax.jit(
-        partial(completion_token_logps, config),
-        out_shardings=NamedSharding(session.mesh, PartitionSpec()),
-    )
+    everywhere = NamedSharding(session.mesh, PartitionSpec())
+    score = jax.jit(partial(completion_token_logps, config), out_shardings=everywhere)
+    whole = jax.jit(lambda sequences: sequences, out_shardings=everywhere)
     identity = reference_identity(config, weights)
     writer = content_hash(str(session.out.resolve()))[:16]
 
     def store() -> LogpStore:
         return LogpStore(encoding.reference_dir, identity=identity, writer=writer)
 
-    return ReferenceLogps(store, lambda placed: score(weights, placed))
+    return ReferenceLogps(
+        store,
+        lambda placed: ScoredSlots(score(weights, placed), whole(placed.sequences)),
+    )
 
 
 def _require_equal_start(

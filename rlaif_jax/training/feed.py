@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from rlaif_jax.data.order import Position, RowStream, Source
 from rlaif_jax.errors import PreemptedError
+from rlaif_jax.runtime import watchdog
 from rlaif_jax.training.batches import equal_parts
 from rlaif_jax.training.plan import Session, TrainingPlan
 
@@ -64,6 +65,7 @@ class Feed(NamedTuple):
             if number == total:
                 break
             session.progress(0, total, {"prepared": min(1.0, number / num_first)})
+            watchdog.moved(f"scoring batch {number + 1} by the reference")
             if session.stop(0):
                 raise PreemptedError(
                     "stopped before training, what the reference scored is kept: run"
@@ -74,5 +76,6 @@ class Feed(NamedTuple):
                 break  # the records that follow have come before
         if self.plan.validation is not None:
             for records in self.plan.validation.batches(self.plan.part_size):
+                watchdog.moved("scoring validation data by the reference")
                 prepare([records])
         return True

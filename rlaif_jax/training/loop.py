@@ -7,6 +7,7 @@ from typing import NamedTuple
 import jax
 
 from rlaif_jax.errors import PreemptedError
+from rlaif_jax.runtime import watchdog
 from rlaif_jax.training.step import Batch, Metrics, TrainState
 
 StepFn = Callable[[TrainState, Sequence[Batch]], tuple[TrainState, Metrics]]
@@ -117,6 +118,7 @@ def fit(
     failure: Step | None = None
     preemption = _asked(stop, step)
     while preemption is None and (num_steps is None or step < num_steps):
+        watchdog.moved(f"the batch of step {step + 1}")
         try:
             batch = next(batches, None)
         except PreemptedError as error:
@@ -124,8 +126,9 @@ def fit(
             break
         if batch is None:
             break
-        state, metrics = step_fn(state, batch)
         step += 1
+        watchdog.moved(f"step {step}")
+        state, metrics = step_fn(state, batch)
         pending.append(Step(step, batch, metrics))
         try:
             due = [hook for hook in hooks if hook.is_due(step)]

@@ -5,6 +5,7 @@ Shape letters beside the glossary: R rows, C completion slots of a row.
 
 import hashlib
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +20,15 @@ from rlaif_jax.records import content_hash
 from rlaif_jax.runtime import distributed
 from rlaif_jax.training.logp_store import LogpStore
 
-Score = Callable[[PackedRows], Float[Array, "R C"]]
+
+class ScoredSlots(NamedTuple):
+    """The slots of a whole batch, wherever its rows were made."""
+
+    logps: Float[Array, "R C"]
+    sequences: Int[Array, "R C"]  # as of `PackedRows`
+
+
+Score = Callable[[PackedRows], ScoredSlots]
 
 
 class ReferenceLogps:
@@ -37,7 +46,7 @@ class ReferenceLogps:
 
         Args:
           store: Opens that of this reference; called by process 0.
-          score: Log-probabilities of placed rows, whole on every process.
+          score: Of placed rows, whole on every process.
         """
         self.num_missing = 0
         self._store: LogpStore | None = None
@@ -59,37 +68,39 @@ class ReferenceLogps:
 
         Args:
           pairs: Of the batch.
-          rows: The rows that they are laid out in, equal on every process.
-          placed: The same rows on the devices.
+          rows: The rows of this process that they are laid out in.
+          placed: All rows on the devices.
 
         Returns:
-          One number a slot; 0 in no one's.
+          One number for each slot of this process; 0 in no one's.
 
         Raises:
           InternalError: If one is not finite.
         """
-        slots = _slots_of_pairs(rows)
-        values = np.zeros(rows.sequences.size, np.float32)
+        ends = np.cumsum(rows.lengths.sum(axis=1))
+        values = np.zeros(ends[-1], np.float32)  # of all tokens, pair after pair
+        by_pair = np.split(values, ends[:-1])  # parts of the same memory
         missing = list(range(len(pairs)))
         if self._store is not None:
-            keys = [_key(pair) for pair in pairs]
-            missing = self._fill(values, keys, slots)
+            missing = self._fill(by_pair, [_key(pair) for pair in pairs])
         missing = distributed.broadcast({"missing": missing})["missing"]
         self.num_missing = len(missing)
         if missing:
-            scored = np.asarray(jax.device_get(self._score(placed)), np.float32)
+            scored, sequences = map(np.asarray, jax.device_get(self._score(placed)))
             if not np.isfinite(scored).all():
                 raise InternalError(
                     "a log-probability under the reference is not finite: look at the "
                     "start model's weights, or at the data with debug=true"
                 )
-            flat = scored.reshape(-1)
+            in_order = np.argsort(sequences.reshape(-1), kind="stable")[: ends[-1]]
+            new = np.split(scored.reshape(-1)[in_order], ends[:-1])
             for pair in missing:
-                values[slots[pair]] = flat[slots[pair]]
+                by_pair[pair][:] = new[pair]
             if self._store is not None:
-                new = {_key(pairs[pair]): values[slots[pair]] for pair in missing}
-                self._store.add(new)
-        return distributed.broadcast_array(values).reshape(rows.sequences.shape)
+                self._store.add(
+                    {_key(pairs[pair]): by_pair[pair].copy() for pair in missing}
+                )
+        return _in_slots(distributed.broadcast_array(values), rows)
 
     def knows(self, pairs: Sequence[Pair]) -> bool:
         """Whether all of these are scored already; the same on every process."""
@@ -100,11 +111,10 @@ class ReferenceLogps:
 
     def _fill(
         self,
-        values: Float[np.ndarray, " S"],
+        by_pair: list[Float[np.ndarray, " _"]],
         keys: list[bytes],
-        slots: list[Int[np.ndarray, " _"]],
     ) -> list[int]:
-        """Puts what is known into its slots; gives the pairs of which nothing is."""
+        """Puts what is known in its place; gives the pairs of which nothing is."""
         assert self._store is not None  # on process 0
         missing = []
         for pair, key in enumerate(keys):
@@ -112,7 +122,7 @@ class ReferenceLogps:
             if known is None:
                 missing.append(pair)
             else:
-                values[slots[pair]] = known
+                by_pair[pair][:] = known
         return missing
 
 
@@ -149,11 +159,22 @@ def _mixed(bits: UInt32[Array, "..."]) -> UInt32[Array, "..."]:
     return bits ^ (bits >> 16)
 
 
-def _slots_of_pairs(rows: PackedRows) -> list[Int[np.ndarray, " _"]]:
-    """Where in the flattened slots each pair's tokens are, chosen before rejected."""
-    order = np.argsort(rows.sequences.reshape(-1), kind="stable")
-    ends = np.cumsum(rows.lengths.sum(axis=1))
-    return np.split(order, ends)[: len(rows.lengths)]
+def _in_slots(
+    values: Float[np.ndarray, " S"], rows: PackedRows
+) -> Float[np.ndarray, "R C"]:
+    """What is known of all tokens, pair after pair, in the slots of some rows."""
+    sizes = rows.lengths.reshape(-1)
+    flat = rows.sequences.reshape(-1)
+    order = np.argsort(flat, kind="stable")
+    sequences = flat[order]
+    order = order[sequences < sizes.size]  # the others are no one's, and come last
+    sequences = sequences[: len(order)]
+    # a completion's slots are side by side: which of its tokens each is
+    tokens = np.arange(len(order)) - np.searchsorted(sequences, sequences)
+    firsts = np.cumsum(sizes) - sizes
+    found = np.zeros(flat.size, np.float32)
+    found[order] = values[firsts[sequences] + tokens]
+    return found.reshape(rows.sequences.shape)
 
 
 def _key(pair: Pair) -> bytes:

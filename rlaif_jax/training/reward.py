@@ -11,7 +11,7 @@ from rlaif_jax.data.packing import PackedRows
 from rlaif_jax.losses import PairLengths, PreferenceTerms, bradley_terry_loss
 from rlaif_jax.models import Params, TransformerConfig
 from rlaif_jax.records import Preference
-from rlaif_jax.training.batches import place_rows
+from rlaif_jax.training.batches import place_rows, require_known
 from rlaif_jax.training.facts import BatchFacts, batch_facts
 from rlaif_jax.training.pair_metrics import reward_metrics
 from rlaif_jax.training.pairs import PairRows
@@ -85,11 +85,11 @@ def train_reward(
         return finished
 
     def load(parts: Sequence[Sequence[Preference]]) -> list[PackedRows]:
-        vocab_size = start.config.vocab_size
-        return [
-            place_rows(rows, session.mesh, vocab_size=vocab_size)
-            for _, rows in encoding.parts(parts)
-        ]
+        placed = []
+        for pairs, rows in encoding.parts(parts):
+            require_known(pairs, start.config.vocab_size)
+            placed.append(place_rows(rows, session.mesh))
+        return placed
 
     def describe(
         parts: Sequence[Sequence[Preference]], batch: Sequence[PackedRows]

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-import jax
 from jax.sharding import Mesh
 
 from rlaif_jax.checkpoint import store
@@ -14,6 +13,7 @@ from rlaif_jax.errors import CorruptDataError, DivergedError, PreemptedError
 from rlaif_jax.files import write_json
 from rlaif_jax.models import TransformerConfig
 from rlaif_jax.runtime import distributed
+from rlaif_jax.runtime.platform import steps_in_flight
 from rlaif_jax.training.batches import Batches, require_even_batch
 from rlaif_jax.training.failure import failed
 from rlaif_jax.training.feed import Feed, Prepare
@@ -132,6 +132,7 @@ def train(
                 load=task.load,
                 frozen=start.frozen(),
                 batch_size=plan.part_size,
+                stop=session.stop,
             )
             validator = Validator(
                 plan.validation,
@@ -154,8 +155,7 @@ def train(
             limits=Limits(
                 plan.max_steps,
                 plan.guard.max_in_a_row,
-                # several processes that dispatch ahead of each other deadlock on CPU
-                max_in_flight=1 if jax.process_count() > 1 else 2,
+                steps_in_flight(session.mesh.devices.flat[0].platform),
             ),
         )
         if fitted.failure is not None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from rlaif_jax.checkpoint import store
 from rlaif_jax.config_parts import CheckpointConfig
+from rlaif_jax.runtime import watchdog
 from rlaif_jax.training.batches import Batches
 from rlaif_jax.training.state import StateLayout
 from rlaif_jax.training.step import TrainState
@@ -62,6 +63,7 @@ class Saver:
         """Saves the state after a step, if it is not saved yet."""
         if step == self._saved:
             return
+        watchdog.moved(f"saving step {step}")
         self._before()
         store.save(
             self._folder,
@@ -71,4 +73,5 @@ class Saver:
             keep=self._config.keep,
             best=self.best,
         )
+        watchdog.moved(f"what follows saving step {step}")
         self._saved = step

@@ -18,7 +18,7 @@ from rlaif_jax.data.tokenizer import Tokenizer
 from rlaif_jax.losses import mean_token_nll, sequence_nll
 from rlaif_jax.models import Params, TransformerConfig
 from rlaif_jax.records import Completion, Prompt
-from rlaif_jax.training.batches import place_rows
+from rlaif_jax.training.batches import place_rows, require_known
 from rlaif_jax.training.facts import BatchFacts, batch_facts
 from rlaif_jax.training.plan import (
     Session,
@@ -126,11 +126,9 @@ def train_sft(
         return finished
 
     def load(parts: Sequence[Sequence[Example]]) -> list[PackedRows]:
-        vocab_size = start.config.vocab_size
-        return [
-            place_rows(rows, session.mesh, vocab_size=vocab_size)
-            for rows in layout.parts(parts)
-        ]
+        for part in parts:
+            require_known(part, start.config.vocab_size)
+        return [place_rows(rows, session.mesh) for rows in layout.parts(parts)]
 
     def describe(
         parts: Sequence[Sequence[Example]], batch: Sequence[PackedRows]

@@ -9,10 +9,10 @@ from typing import Any
 import jax
 
 from rlaif_jax.checkpoint.selection import Candidate, Selection
-from rlaif_jax.errors import DivergedError
+from rlaif_jax.errors import DivergedError, PreemptedError
 from rlaif_jax.files import write_atomic
 from rlaif_jax.models import Params, joined_params
-from rlaif_jax.runtime import distributed
+from rlaif_jax.runtime import distributed, watchdog
 from rlaif_jax.training.batches import Batches, Load
 from rlaif_jax.training.derived import with_derived
 from rlaif_jax.training.metrics import lines_until
@@ -168,6 +168,7 @@ def evaluation(
     load: Load[Any, Batch],
     frozen: Params,
     batch_size: int,
+    stop: Callable[[int], bool],
 ) -> Evaluate:
     """The function that measures a state on all validation records.
 
@@ -177,9 +178,11 @@ def evaluation(
       load: The records of batches as the arrays that the loss takes.
       frozen: Parameters that are not trained.
       batch_size: Records at a time; the last batch may have fewer.
+      stop: Asked between batches, with the state's step, whether to stop.
 
     Returns:
-      Maps a state to means over all records: `loss`, and the loss's metrics.
+      Maps a state to means over all records: `loss`, and the loss's metrics. Raises
+      `PreemptedError` if asked to stop.
     """
 
     def measured(params: Params, frozen: Params, batch: Batch) -> Metrics:
@@ -190,12 +193,19 @@ def evaluation(
     batches = validation.batches(batch_size)
     counts = [len(batch) for batch in batches]
 
+    def measured_batch(state: TrainState, batch: Sequence[Any]) -> dict[str, Any]:
+        step = int(state.step)
+        watchdog.moved(f"validation after step {step}")
+        if stop(step):
+            raise PreemptedError(
+                f"stopped in validation after step {step}, which is saved: run the same"
+                " command again to continue"
+            )
+        return jax.device_get(measure(state.params, frozen, load([batch])[0]))
+
     def evaluate(state: TrainState) -> dict[str, float]:
         # one at a time: many un-awaited programs with collectives deadlock on CPU
-        found = [
-            jax.device_get(measure(state.params, frozen, load([batch])[0]))
-            for batch in batches
-        ]
+        found = [measured_batch(state, batch) for batch in batches]
         pool = partial(pooled_mean, counts=counts)
         means = {
             name: pool(name, [float(values[name]) for values in found])

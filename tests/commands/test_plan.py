@@ -1,4 +1,4 @@
-"""Tests of `plan` and `planned` in `rlaif_jax.commands`, with CPUs in place of TPUs."""
+"""Tests of `plan` and its parts in `rlaif_jax.commands`, with CPUs in place of TPUs."""
 
 from pathlib import Path
 
@@ -6,11 +6,15 @@ import jax
 import pytest
 
 from rlaif_jax.commands import plan
-from rlaif_jax.commands.planned import Assumed, num_steps, training_steps
+from rlaif_jax.commands.plan_case import Case
+from rlaif_jax.commands.plan_result import step_counts
+from rlaif_jax.commands.workload import Assumed, Workload, num_steps
 from rlaif_jax.config_file import validate
 from rlaif_jax.config_parts import MeshConfig
+from rlaif_jax.config_plan import PlanConfig
 from rlaif_jax.config_training import DpoConfig, RewardConfig, SftConfig
 from rlaif_jax.errors import UsageError
+from rlaif_jax.planning.gpus import gpu_topology
 from rlaif_jax.sharding.mesh import build_mesh
 
 DOCUMENT = {
@@ -32,26 +36,25 @@ def steps(mesh, kind, assumed=ASSUMED, **changes):
     """The steps of a run on eight CPUs, traced and not compiled."""
     keys = {"prompts": "p", "completions": "c"} if kind is SftConfig else {}
     keys = keys or {"preferences": "p"}
-    return list(
-        training_steps(validate(kind, DOCUMENT | keys | changes), assumed, mesh)
-    )
+    config = validate(kind, DOCUMENT | keys | changes)
+    return list(Workload.of(config, assumed, mesh).steps())
 
 
 def test_sft_and_reward_are_one_step_and_dpo_is_two(mesh):
-    assert [one.name for one in steps(mesh, SftConfig)] == ["train"]
-    assert [one.name for one in steps(mesh, RewardConfig)] == ["train"]
-    train, reference = steps(mesh, DpoConfig)
+    assert [one.demand.name for one in steps(mesh, SftConfig)] == ["train"]
+    assert [one.demand.name for one in steps(mesh, RewardConfig)] == ["train"]
+    train, reference = (one.demand for one in steps(mesh, DpoConfig))
     assert (train.name, reference.name) == ("train", "reference")
     assert train.flops == 3 * reference.flops
     assert train.executed_flops == train.flops
     assert train.tokens == 8 * 48
     (free,) = steps(mesh, DpoConfig, loss={"name": "simpo"})
-    assert free.flops == train.flops
+    assert free.demand.flops == train.flops
 
 
 def test_a_padded_layout_has_every_prompt_twice(mesh):
-    (packed, _), (padded, _) = (
-        steps(mesh, DpoConfig, rows={"layout": layout})
+    packed, padded = (
+        steps(mesh, DpoConfig, rows={"layout": layout})[0].demand
         for layout in ("packed", "padded")
     )
     assert (packed.tokens, padded.tokens) == (8 * 48, 8 * 64)
@@ -70,7 +73,7 @@ def test_adapters_leave_the_weights_in_their_own_dtype(mesh):
 
     assert "bfloat16" not in dtypes(single[0])
     assert "bfloat16" in dtypes(half[0])
-    assert single[0].flops < steps(mesh, DpoConfig)[0].flops
+    assert single[0].demand.flops < steps(mesh, DpoConfig)[0].demand.flops
 
 
 def test_a_schedule_with_a_warm_up_needs_no_count(mesh):
@@ -85,6 +88,10 @@ def test_a_schedule_with_a_warm_up_needs_no_count(mesh):
         ({"batch_size": 12}, "cannot be split"),
         ({"tokens": {"max_prompt_tokens": 8}}, "16 [+] 16 tokens"),
         ({"lora": {"targets": ["gate"]}, "model": {"path": "x"}}, None),
+        (
+            {"lora": {}, "model": {"preset": "llama-tiny", "tokenizer": "x"}},
+            "lora trains adapters of weights that a folder holds",
+        ),
     ],
 )
 def test_what_the_run_refuses_is_refused(mesh, changes, told):
@@ -103,19 +110,22 @@ def test_steps_are_those_that_the_run_takes():
         num_steps(config, 7)
 
 
-def test_a_sweep_trains_at_every_rate_and_scores_once(mesh):
+def test_a_sweep_trains_at_every_rate_and_scores_once():
     config = validate(
         DpoConfig,
         DOCUMENT
         | {"preferences": "p", "sweep": {"learning_rates": [1e-6, 2e-6, 3e-6]}}
         | {"validation": {"shards": 1, "select": "loss"}, "epochs": 2},
     )
-    assert plan._times(config, 20, mesh) == {"train": 15, "reference": 3}
+    settings = PlanConfig(topology="h100:8")
+    case = Case(config, settings, gpu_topology("h100:8", None))
+    assert step_counts(case, 20) == {"train": 15, "reference": 3}
 
 
 def shown(capsys, **changes):
     step = {
         "name": "train",
+        "by": "compiler",
         "fits": True,
         "bytes_per_chip": 3 * 2**30,
         "argument_bytes": 2**30,
@@ -142,6 +152,8 @@ def shown(capsys, **changes):
     result = {
         "verb": "dpo",
         "topology": "v5e:4x4",
+        "by": "compiler",
+        "margin": 0.0,
         "chips": 16,
         "hbm_bytes_per_chip": 16 * 2**30,
         "fits": True,
@@ -163,6 +175,11 @@ def test_the_table_has_a_column_a_step(capsys):
     assert "train: 128 MiB on every chip: all-gather of the head" in text
     assert "12 steps: 1.00 to 1.75 hours, 10.00 to 17.50 USD" in text
     assert text.splitlines()[-2:] == ["it fits", "out/plan.json"]
+
+
+def test_what_no_compiler_has_said_is_told_so(capsys):
+    text = shown(capsys, by="model", margin=0.1)
+    assert "it fits, by the model of docs/plan.md: no compiler has said so" in text
 
 
 def test_of_a_step_that_does_not_fit_little_is_told(capsys):

@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from rlaif_jax.data.packing import best_fit, fill, pack, pad
+from rlaif_jax.data.packing import (
+    best_fit,
+    fill,
+    lay_out,
+    pack,
+    pad,
+    plan_packed,
+)
 from rlaif_jax.errors import CorruptDataError
 
 
@@ -54,6 +61,30 @@ def test_two_examples_share_a_row_by_hand():
     assert rows.targets.tolist() == [[6, 7, 1]]
     assert rows.sequences.tolist() == [[0, 0, 1]]
     assert rows.lengths.tolist() == [[2], [1]]
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_the_rows_that_processes_make_are_together_all(count):
+    draws = np.random.default_rng(0)
+    items = [
+        [draws.integers(1, 99, n).tolist() for n in draws.integers(1, 9, 3)]
+        for _ in range(21)
+    ]
+    plan = plan_packed(items, length=32, multiple=4)
+    (whole,) = lay_out([plan])
+    parts = []
+    for index in range(count):
+
+        def own(num_rows, index=index):
+            return slice(num_rows * index // count, num_rows * (index + 1) // count)
+
+        parts += lay_out([plan], own)
+    for name, array in whole._asdict().items():
+        found = [getattr(part, name) for part in parts]
+        if name == "lengths":
+            assert all((one == array).all() for one in found)
+        else:
+            np.testing.assert_array_equal(np.concatenate(found), array)
 
 
 def test_padded_rows_hold_one_completion_each():

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 import threading
@@ -67,6 +69,71 @@ class CommandLine:
             if process.poll() is None:
                 process.kill()
             process.wait()
+
+
+class LocalPod:
+    """A verb on several processes, through `launch/local_pod.sh`.
+
+    Attributes:
+      launcher: The script's process.
+      logs: A folder with the output of each process; process 0's is in `.output`.
+    """
+
+    def __init__(self, arguments, *, num_processes, logs, **environment):
+        logs.mkdir(parents=True)
+        self.logs, self._count = logs, num_processes
+        self._log = logs / "launcher.log"
+        script = ["bash", str(ROOT / "launch" / "local_pod.sh"), str(num_processes)]
+        with self._log.open("wb") as file:
+            self.launcher = subprocess.Popen(
+                [*script, *map(str, arguments)],
+                cwd=ROOT,
+                env=os.environ
+                | variables(1)
+                | {"PYTHON": sys.executable, "LOGS": str(logs), "GRACE_S": "60"}
+                | environment,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def poll(self):
+        return self.launcher.poll()
+
+    @property
+    def log(self):
+        return self._log
+
+    def signal(self, number, process):
+        """Sends a signal to one of the processes."""
+        path = Path(f"/proc/{self.launcher.pid}/task/{self.launcher.pid}/children")
+        wanted = f"RLAIF_PROCESS_ID={process}".encode()
+        for child in path.read_text().split():
+            if wanted in Path(f"/proc/{child}/environ").read_bytes().split(b"\0"):
+                os.kill(int(child), number)
+                return
+        raise AssertionError(f"process {process} is not there: {self.output(0)}")
+
+    def output(self, process):
+        """What one of the processes has said."""
+        return (
+            self._log if process == 0 else self.logs / f"process-{process}.log"
+        ).read_text()
+
+    def codes(self, *, timeout_s=240):
+        """The exit code of each process, in their order, once all have ended."""
+        self.launcher.wait(timeout=timeout_s)
+        if self.launcher.returncode == 0:
+            return [0] * self._count
+        told = re.findall(r"process (\d+) ended with exit code (\d+)", self.output(0))
+        codes = {int(process): int(code) for process, code in told}
+        return [codes[process] for process in range(self._count)]
+
+    def kill(self):
+        if self.poll() is None:
+            os.killpg(self.launcher.pid, signal.SIGKILL)
+            self.launcher.wait()
 
 
 def variables(devices: int) -> dict[str, str]:
@@ -205,6 +272,38 @@ def rlaif(tmp_path_factory):
     command_line = CommandLine(tmp_path_factory.mktemp("runs"))
     yield command_line
     command_line.stop_all()
+
+
+@pytest.fixture(scope="session")
+def pods(rlaif, tmp_path_factory):
+    """Starts a verb on four processes, or on so many."""
+    started = []
+
+    def start(verb, document, out, *, num_processes=4, **environment):
+        logs = tmp_path_factory.mktemp("pod") / "logs"
+        arguments = [verb, rlaif.config(document), "--out", out]
+        pod = LocalPod(arguments, num_processes=num_processes, logs=logs, **environment)
+        started.append(pod)
+        return pod
+
+    yield start
+    for pod in started:
+        pod.kill()
+
+
+@pytest.fixture(scope="session")
+def pod_sft(pods, study, tmp_path_factory):
+    """SFT on four processes that nobody disturbed: its config and its folder."""
+    document = study.sft(
+        epochs=4,  # 30 steps
+        rows={"layout": "padded"},  # one shape: one compilation
+        checkpoint={"every_steps": 5},
+        pod={"heartbeat_s": 6, "start_s": 120},
+    )
+    out = tmp_path_factory.mktemp("pod_sft") / "out"
+    pod = pods("sft", document, out)
+    assert pod.codes() == [0] * 4, pod.output(0)
+    return document, out
 
 
 @pytest.fixture(scope="session")

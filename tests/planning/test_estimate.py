@@ -7,7 +7,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from jax.stages import Lowered
 
 from rlaif_jax.config_parts import MeshConfig
-from rlaif_jax.planning.estimate import Estimate, Step, estimate
+from rlaif_jax.planning.estimate import Demand, Estimate, Step, estimate
 from rlaif_jax.runtime.chips import Chip
 from rlaif_jax.sharding.mesh import build_mesh
 
@@ -23,9 +23,7 @@ def found() -> Estimate:
     matrix = jax.ShapeDtypeStruct((SIZE, SIZE), jnp.float32, sharding=rows)
     lowered = jax.jit(jnp.matmul, out_shardings=rows).lower(matrix, matrix)
     flops = 2 * SIZE**3
-    step = Step(
-        name="train", lowered=lowered, flops=flops, executed_flops=flops, tokens=SIZE
-    )
+    step = Step(Demand("train", flops, flops, tokens=SIZE), lowered)
     return estimate(step, CHIP, 8)
 
 
@@ -70,7 +68,7 @@ def test_large_arrays_that_are_not_split_are_told_of():
         return jnp.sin(given["split"]) + given["whole"] + given["small"]
 
     lowered = jax.jit(gathered, out_shardings=everywhere).lower(given)
-    step = Step(name="s", lowered=lowered, flops=1, executed_flops=1, tokens=1)
+    step = Step(Demand("s", 1, 1, tokens=1), lowered)
     found = estimate(step, CHIP, 8).whole
     assert [one.num_bytes for one in found] == [2**26, 2**26]
     assert [one.what for one in found] == [
@@ -91,7 +89,7 @@ class Refusing(Lowered):
 
 
 def refused(told):
-    step = Step(name="s", lowered=Refusing(told), flops=8, executed_flops=8, tokens=1)
+    step = Step(Demand("s", 8, 8, tokens=1), Refusing(told))
     return estimate(step, CHIP, 8)
 
 

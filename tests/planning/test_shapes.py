@@ -35,7 +35,7 @@ def test_rows_are_those_that_a_run_places(mesh):
     pairs = [Pair(range(8), range(8), range(8))] * 16
     first, second = row_shapes(layout, pairs, mesh, parts=2)
     assert described(first) == described(second)
-    placed = place_rows(layout.parts([pairs[:8]])[0], mesh, vocab_size=64)
+    placed = place_rows(layout.parts([pairs[:8]])[0], mesh)
     assert described(first) == described(placed)
     batch = pair_shapes(first, True)
     assert batch.reference.shape == first.sources.shape

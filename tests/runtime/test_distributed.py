@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from rlaif_jax.errors import UsageError
+from rlaif_jax.errors import InternalError, UsageError
 from rlaif_jax.runtime import distributed
 
 
@@ -44,6 +44,40 @@ def test_variables_that_make_no_run_are_named(monkeypatch, variables, message):
         monkeypatch.setenv(name, value)
     with pytest.raises(UsageError, match=message):
         distributed.start()
+
+
+def test_jax_is_told_what_was_found_and_to_find_nothing_itself(monkeypatch):
+    told = {}
+
+    def initialize(**arguments):
+        told.update(arguments)
+        raise RuntimeError("the address is in use")
+
+    monkeypatch.setattr(distributed, "call_roll", lambda member, limit_s: None)
+    monkeypatch.setattr("jax.distributed.initialize", initialize)
+    variables = {
+        "RLAIF_DISTRIBUTED": "auto",
+        "SLURM_JOB_ID": "1",
+        "SLURM_STEP_NODELIST": "node[1-2]",
+        "SLURM_NTASKS": "2",
+        "SLURM_PROCID": "1",
+        "SLURM_LOCALID": "0",
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(
+        InternalError, match="process 1 cannot join at node1:61441: the"
+    ):
+        distributed.start(start_s=20.0, heartbeat_s=7.0)
+    assert told == {
+        "coordinator_address": "node1:61441",
+        "num_processes": 2,
+        "process_id": 1,
+        "local_device_ids": (0,),
+        "cluster_detection_method": "deactivate",
+        "initialization_timeout": 20,
+        "heartbeat_timeout_seconds": 67,  # later than ours, which names who is gone
+    }
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -106,6 +140,36 @@ def test_a_stolen_signal_handler_is_an_error(local_pod):
     for result in local_pod(STEPS, ["stolen"]):
         assert result.returncode != 0
         assert "preemptions would go unnoticed" in result.stderr
+
+
+SHARED = """
+import sys
+from pathlib import Path
+import jax
+from rlaif_jax.errors import UsageError
+from rlaif_jax.runtime import distributed
+distributed.start()
+folder = Path(sys.argv[1 + jax.process_index()])
+try:
+    distributed.require_shared(folder)
+    print("shared")
+except UsageError as error:
+    print(error)
+"""
+
+
+def test_a_folder_that_all_processes_see_is_taken(local_pod, tmp_path):
+    results = local_pod(SHARED, [tmp_path / "new"] * 2)
+    assert [result.stdout for result in results] == ["shared\n"] * 2
+    assert not list((tmp_path / "new").iterdir())
+
+
+def test_a_folder_of_each_hosts_own_is_refused_by_all(local_pod, tmp_path):
+    own = [tmp_path / "0", tmp_path / "1"]
+    own[1].mkdir()
+    for folder, result in zip(own, local_pod(SHARED, own), strict=True):
+        told = f"{folder} is not shared by all hosts: process 1 does not see"
+        assert told in result.stdout, result.stderr
 
 
 def child_of(process):

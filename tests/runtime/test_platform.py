@@ -1,6 +1,7 @@
 """Tests of `rlaif_jax.runtime.platform`."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -74,3 +75,33 @@ def test_this_machine_is_described():
     assert facts["devices"] == facts["local_devices"] == 8
     assert facts["processes"] == 1
     assert facts["host_bytes"] > 2**30
+
+
+def test_xla_knows_the_flags_of_the_docs():
+    text = (ROOT / "docs" / "gpu.md").read_text()
+    flags = re.findall(r"^\| `(--xla_gpu_[^`]*)` \|", text, re.MULTILINE)
+    assert len(flags) > 5
+    ask = [sys.executable, "-c", "import jax; jax.devices()"]
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
+
+    def asked(*flags):
+        return subprocess.run(
+            ask,
+            env=environment | {"XLA_FLAGS": " ".join(flags)},
+            capture_output=True,
+            check=False,
+        )
+
+    assert asked(*flags).returncode == 0
+    assert b"Unknown flag" in asked(*flags, "--xla_gpu_no_such_flag=1").stderr
+
+
+@pytest.mark.parametrize(
+    ("kind", "processes", "steps"),
+    [("cpu", 1, 2), ("cpu", 4, 1), ("tpu", 1, 2), ("tpu", 64, 2), ("gpu", 2, 2)],
+)
+def test_hosts_run_ahead_of_their_devices_where_that_is_safe(
+    kind, processes, steps, monkeypatch
+):
+    monkeypatch.setattr(jax, "process_count", lambda: processes)
+    assert platform.steps_in_flight(kind) == steps

@@ -22,6 +22,7 @@ from rlaif_jax.models.transformer import init_params
 from rlaif_jax.runtime import distributed
 from rlaif_jax.sharding.mesh import build_mesh
 from rlaif_jax.sharding.placement import param_shardings
+from rlaif_jax.training.batches import own_rows
 from rlaif_jax.training.dpo import DpoObjective, PairEncoding, train_dpo
 from rlaif_jax.training.plan import Session, StartModel, TrainingPlan, ValidationSet
 from rlaif_jax.training.preference_loss import PreferenceLoss
@@ -74,7 +75,10 @@ def main(preferences: Path, out: Path, stop_at: int) -> None:
             encoding=PairEncoding(
                 to_pair=to_pair,
                 layout=build_layout(
-                    RowsConfig(), length=16, num_devices=jax.device_count()
+                    RowsConfig(),
+                    length=16,
+                    num_devices=jax.device_count(),
+                    own=own_rows,
                 ),
                 reference_dir=out / "reference",
             ),

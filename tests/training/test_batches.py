@@ -7,7 +7,7 @@ from rlaif_jax.data.order import RowStream
 from rlaif_jax.data.packing import Example, pack
 from rlaif_jax.data.row_sources import MemorySource
 from rlaif_jax.errors import CorruptDataError, InternalError
-from rlaif_jax.training.batches import Batches, place_rows
+from rlaif_jax.training.batches import Batches, place_rows, require_known
 
 
 def stream():
@@ -40,13 +40,13 @@ def test_a_batch_that_fails_to_load_does_not_count():
 def test_rows_are_split_over_the_devices(eight_devices):
     examples = [Example([2 + i], [3, 1] * 2) for i in range(8)]
     rows = pack(examples, length=8, multiple=8)
-    placed = place_rows(rows, eight_devices, vocab_size=32)
+    placed = place_rows(rows, eight_devices)
     np.testing.assert_array_equal(placed.token_ids, rows.token_ids)
     assert placed.token_ids.addressable_shards[0].data.shape == (1, 8)
 
 
-def test_ids_outside_the_vocabulary_are_refused(one_device):
-    rows = pack([Example([2], [9, 1])], length=8)
-    place_rows(rows, one_device, vocab_size=10)
+def test_ids_outside_the_vocabulary_are_refused():
+    examples = [Example([2], [9, 1])]
+    require_known(examples, vocab_size=10)
     with pytest.raises(CorruptDataError, match=r"token id 9 is outside .* of 9"):
-        place_rows(rows, one_device, vocab_size=9)
+        require_known(examples, vocab_size=9)

@@ -37,7 +37,7 @@ def jitted(layout, config):
 
 def batch(mesh, length):
     rows = pack([Example([3, 4], [5, 1])] * 8, length=length, multiple=8)
-    return [place_rows(rows, mesh, vocab_size=32)]
+    return [place_rows(rows, mesh)]
 
 
 @pytest.fixture

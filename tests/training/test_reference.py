@@ -5,12 +5,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rlaif_jax.data.packing import Pair, pack
+from rlaif_jax.data.packing import Pair, lay_out, pack, plan_packed
 from rlaif_jax.errors import InternalError, UsageError
 from rlaif_jax.models import init_params, logical_axes
 from rlaif_jax.sharding.placement import place_params
 from rlaif_jax.training.logp_store import LogpStore
-from rlaif_jax.training.reference import ReferenceLogps, reference_identity
+from rlaif_jax.training.reference import (
+    ReferenceLogps,
+    ScoredSlots,
+    reference_identity,
+)
 
 PAIRS = [Pair([2, 3], [4, 1], [5, 6, 1]), Pair([7], [8, 1], [9, 1])]
 
@@ -24,7 +28,8 @@ class Score:
     def __call__(self, placed):
         self.calls += 1
         slots = jnp.arange(placed.sources.shape[1]) / 10
-        return jnp.broadcast_to(-(self.calls + slots), placed.sources.shape)
+        logps = jnp.broadcast_to(-(self.calls + slots), placed.sources.shape)
+        return ScoredSlots(logps, jnp.asarray(placed.sequences))
 
 
 def rows_of(pairs):
@@ -62,6 +67,23 @@ def test_a_known_pair_keeps_its_first_score_wherever_it_lies(tmp_path):
     np.testing.assert_array_equal(turned[0, 4:9], known)
 
 
+def test_every_process_has_what_its_own_rows_need(tmp_path):
+    plan = plan_packed(PAIRS, length=10, multiple=4)  # a row each, and two of none
+    (whole,) = lay_out([plan])
+    assert whole.sequences.shape[0] == 4
+
+    def store():
+        return LogpStore(tmp_path, identity="a", writer="run")
+
+    reference = ReferenceLogps(store, Score())
+    expected = reference.of(PAIRS, whole, whole)
+    for rows in (slice(0, 1), slice(1, 2), slice(1, 4)):
+        (own,) = lay_out([plan], lambda num_rows, rows=rows: rows)
+        found = reference.of(PAIRS, own, whole)
+        np.testing.assert_array_equal(found, expected[rows])
+    assert np.count_nonzero(expected, axis=1).tolist() == [5, 4, 0, 0]
+
+
 @pytest.mark.parametrize(
     "changed",
     [
@@ -86,7 +108,8 @@ def test_another_reference_trusts_nothing(tmp_path):
 
 def test_scores_that_are_not_finite_are_refused(tmp_path):
     def score(placed):
-        return jnp.full(placed.sources.shape, jnp.nan)
+        logps = jnp.full(placed.sources.shape, jnp.nan)
+        return ScoredSlots(logps, jnp.asarray(placed.sequences))
 
     with pytest.raises(InternalError, match="not finite"):
         logps(tmp_path, score)

@@ -36,10 +36,7 @@ def run(start, plan):
         layout = build_layout(RowsConfig(), length=8, num_devices=devices)
 
         def load(parts):
-            return [
-                place_rows(rows, session.mesh, vocab_size=32)
-                for rows in layout.parts(parts)
-            ]
+            return [place_rows(rows, session.mesh) for rows in layout.parts(parts)]
 
         task = Task(sft_objective(start.config, "sequence_sum"), load)
         return train(start, source, task=task, plan=plan(**changes), session=session)

@@ -55,7 +55,7 @@ def run(start, plan, tiny):
             num_devices = batch_divisor(session.mesh)
             rows = RowsConfig(layout=layout)
             made = build_layout(rows, length=8, num_devices=num_devices).parts(parts)
-            return [place_rows(one, session.mesh, vocab_size=32) for one in made]
+            return [place_rows(one, session.mesh) for one in made]
 
         validation = ValidationSet(
             records=changes.pop("records", HELD_OUT),

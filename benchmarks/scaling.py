@@ -1,0 +1,239 @@
+"""How far runs scale, on paper: from one slice to 4,096 chips, from compiled steps.
+
+    python benchmarks/scaling.py compile [NAME ...]
+    python benchmarks/scaling.py input
+    python benchmarks/scaling.py draw
+
+`compile` plans DPO steps on growing slices, with much and with little work a chip, and
+keeps each in benchmarks/results/scaling.json when it is done. `input` measures how long
+a host takes to lay out batches. `draw` joins both to docs/scaling.md's tables and
+benchmarks/results/scaling.png. Where slices are joined by a network, more of them
+change only the factor 2 (s - 1) / s of what crosses it: beyond what was compiled that
+is computed. Needs libtpu, and 1 to 5 minutes a slice.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import matplotlib.pyplot as plt
+import numpy as np
+from plan import planned
+
+from rlaif_jax.config_parts import RowsConfig
+from rlaif_jax.data.layout import build_layout
+from rlaif_jax.data.packing import Pair
+
+RESULTS = Path(__file__).parent / "results" / "scaling.json"
+FIGURE = RESULTS.with_suffix(".png")
+MOST = 4096  # chips
+TOKENS = (5.1, 0.55, 16, 256)  # of a part: log-normal, cut off; 180 in the mean
+
+
+class Growth(NamedTuple):
+    """A run on growing slices.
+
+    Attributes:
+      preset: The model.
+      slices: Topology, chips, how many such, and what the mesh needs for it.
+      chips_a_host: That one process feeds.
+    """
+
+    preset: str
+    slices: list[tuple[str, int, int, tuple[str, ...]]]
+    chips_a_host: int
+
+
+RUNS = {
+    "Mistral 7B, v5e": Growth(
+        "mistral-7b-v0.1",
+        [
+            ("v5e:4x4", 16, 1, ()),
+            ("v5e:8x8", 64, 1, ("mesh.data=2",)),
+            ("v5e:16x16", 256, 1, ("mesh.data=8",)),
+            ("v5e:16x16", 256, 2, ("mesh.data=16",)),
+        ],
+        8,
+    ),
+    "Llama 2 70B, v5p": Growth(
+        "llama-2-70b",
+        [
+            ("v5p:4x4x4", 64, 1, ()),
+            ("v5p:4x4x8", 128, 1, ("mesh.data=2",)),
+            ("v5p:8x8x8", 512, 1, ("mesh.data=8",)),
+            ("v5p:16x16x16", 4096, 1, ("mesh.data=64",)),
+        ],
+        4,
+    ),
+}
+PAIRS_A_CHIP = (4, 1)  # the usual, and the fewest: beyond, a chip has no row
+
+
+def main() -> None:
+    """Does one part."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("part", choices=("compile", "input", "draw"))
+    parser.add_argument("names", nargs="*", help="parts of a case's name; all, if none")
+    asked = parser.parse_args()
+    found = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
+    if asked.part == "compile":
+        compile_all(found, asked.names)
+    elif asked.part == "input":
+        found["input"] = laid_out()
+        write(found)
+    else:
+        draw(found)
+
+
+def write(found: dict[str, Any]) -> None:
+    """Keeps what is known so far."""
+    RESULTS.write_text(json.dumps(found, indent=1) + "\n")
+
+
+def compile_all(found: dict[str, Any], names: list[str]) -> None:
+    """Plans what is named and not known yet."""
+    for run, growth in RUNS.items():
+        for topology, chips, slices, mesh in growth.slices:
+            for pairs in PAIRS_A_CHIP:
+                name = f"{run} {slices}x{chips} {pairs}"
+                if name in found or not all(part in name for part in names):
+                    continue
+                more = (*mesh, f"slices={slices}")
+                size = chips * slices * pairs
+                one = planned("dpo", growth.preset, topology, size, more)
+                found[name] = one
+                print(name, one.get("failed", "done"), flush=True)
+                write(found)
+
+
+def laid_out() -> dict[str, float]:
+    """Seconds a pair that a host takes to lay out a batch, by its size."""
+    draws = np.random.default_rng(0)
+    mean, deviation, *ends = TOKENS
+    seconds = {}
+    for count in (128, 512, 2048, 8192, 16384):
+        lengths = draws.lognormal(mean, deviation, (count, 3)).clip(*ends).astype(int)
+        pairs = [
+            Pair(*(draws.integers(0, 32000, n).tolist() for n in sizes))
+            for sizes in lengths
+        ]
+        layout = build_layout(RowsConfig(), length=1024, num_devices=count // 4)
+        times = []
+        for _ in range(3):
+            started = time.perf_counter()
+            layout(pairs)
+            times.append(time.perf_counter() - started)
+        seconds[str(count)] = min(times) / count
+        print(f"{count} pairs: {1e6 * seconds[str(count)]:.0f} us a pair", flush=True)
+    return seconds
+
+
+class Point(NamedTuple):
+    """One step's bounds, in seconds."""
+
+    chips: int
+    operations: float
+    memory: float
+    links: float
+    network: float
+    input: float
+    is_compiled: bool
+
+    @property
+    def step(self) -> float:
+        """What takes the longest, if the rest hides behind it."""
+        return max(self[1:6])
+
+    @property
+    def bound(self) -> str:
+        """Its name."""
+        names = self._fields[1:6]
+        return names[int(np.argmax(self[1:6]))]
+
+
+def points(found: dict[str, Any], run: str, pairs: int) -> list[Point]:
+    """What was compiled of a run, and what follows from its last for more slices."""
+    known = []
+    for _, chips, slices, _ in RUNS[run].slices:
+        one = found.get(f"{run} {slices}x{chips} {pairs}")
+        if one is not None and one.get("fits"):
+            step = one["steps"][0]
+            times = [step[f"{what}_s"] for what in ("compute", "memory", "link")]
+            total = chips * slices
+            host = input_seconds(found, total * pairs)
+            known.append(Point(total, *times, step["network_s"], host, True))
+    last = RUNS[run].slices[-1]
+    if last[2] == 1 or not known or known[-1].chips != last[1] * last[2]:
+        return known
+    base, slices = known[-1], last[2]
+    while known[-1].chips < MOST:
+        slices *= 2
+        factor = 2 * (slices - 1) / slices  # of two slices it is 1
+        total = last[1] * slices
+        known.append(
+            base._replace(
+                chips=total,
+                network=base.network * factor,
+                input=input_seconds(found, total * pairs),
+                is_compiled=False,
+            )
+        )
+    return known
+
+
+def input_seconds(found: dict[str, Any], pairs: int) -> float:
+    """For every host to lay out a batch: each lays out all of it."""
+    sizes = sorted(map(int, found["input"]))
+    rates = [found["input"][str(size)] for size in sizes]
+    return float(np.interp(pairs, sizes, rates) * pairs)
+
+
+def draw(found: dict[str, Any]) -> None:
+    """Prints the tables, and draws the times."""
+    figure, axes = plt.subplots(len(RUNS), 2, figsize=(10, 7), sharex=True)
+    for row, run in zip(axes, RUNS, strict=True):
+        for axis, pairs in zip(row, PAIRS_A_CHIP, strict=True):
+            known = points(found, run, pairs)
+            title = f"{run}: {pairs} pair{'s' * (pairs > 1)} a chip"
+            print(f"\n{title}\n\n{table(known)}")
+            panel(axis, known, title)
+    axes[0][0].legend(fontsize=8)
+    figure.tight_layout()
+    figure.savefig(FIGURE, dpi=150)
+    print(FIGURE)
+
+
+def table(known: list[Point]) -> str:
+    """Markdown, a line a number of chips."""
+    lines = [
+        "| chips | ms: operations | memory | links | network | input | step at least"
+        " | bound by |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for one in known:
+        times = " | ".join(f"{1e3 * value:,.0f}" for value in one[1:6])
+        label = f"{one.chips:,}" + " *" * (not one.is_compiled)
+        lines.append(f"| {label} | {times} | {1e3 * one.step:,.0f} | {one.bound} |")
+    return "\n".join(lines)
+
+
+def panel(axis: Any, known: list[Point], title: str) -> None:
+    """The times over the number of chips."""
+    chips = [one.chips for one in known]
+    for name in Point._fields[1:6]:
+        values = [1e3 * getattr(one, name) for one in known]
+        axis.plot(chips, values, marker="o", markersize=3, label=name)
+    axis.set_xscale("log", base=2)
+    axis.set_yscale("log")
+    axis.set_title(title, fontsize=10)
+    axis.set_xlabel("chips")
+    axis.set_ylabel("ms a step")
+    axis.grid(alpha=0.3)
+
+
+if __name__ == "__main__":
+    main()
