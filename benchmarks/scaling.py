@@ -15,6 +15,7 @@ is computed. Needs libtpu, and 1 to 5 minutes a slice.
 import argparse
 import json
 import time
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,12 +39,10 @@ class Growth(NamedTuple):
     Attributes:
       preset: The model.
       slices: Topology, chips, how many such, and what the mesh needs for it.
-      chips_a_host: That one process feeds.
     """
 
     preset: str
     slices: list[tuple[str, int, int, tuple[str, ...]]]
-    chips_a_host: int
 
 
 RUNS = {
@@ -55,7 +54,6 @@ RUNS = {
             ("v5e:16x16", 256, 1, ("mesh.data=8",)),
             ("v5e:16x16", 256, 2, ("mesh.data=16",)),
         ],
-        8,
     ),
     "Llama 2 70B, v5p": Growth(
         "llama-2-70b",
@@ -65,9 +63,9 @@ RUNS = {
             ("v5p:8x8x8", 512, 1, ("mesh.data=8",)),
             ("v5p:16x16x16", 4096, 1, ("mesh.data=64",)),
         ],
-        4,
     ),
 }
+CHIPS_A_HOST = 4
 PAIRS_A_CHIP = (4, 1)  # the usual, and the fewest: beyond, a chip has no row
 
 
@@ -96,39 +94,44 @@ def write(found: dict[str, Any]) -> None:
 
 def compile_all(found: dict[str, Any], names: list[str]) -> None:
     """Plans what is named and not known yet."""
-    for run, growth in RUNS.items():
+    for pairs, (run, growth) in product(PAIRS_A_CHIP, RUNS.items()):
         for topology, chips, slices, mesh in growth.slices:
-            for pairs in PAIRS_A_CHIP:
-                name = f"{run} {slices}x{chips} {pairs}"
-                if name in found or not all(part in name for part in names):
-                    continue
-                more = (*mesh, f"slices={slices}")
-                size = chips * slices * pairs
-                one = planned("dpo", growth.preset, topology, size, more)
-                found[name] = one
-                print(name, one.get("failed", "done"), flush=True)
-                write(found)
+            name = f"{run} {slices}x{chips} {pairs}"
+            if name in found or not all(part in name for part in names):
+                continue
+            more = (*mesh, f"slices={slices}")
+            size = chips * slices * pairs
+            one = planned("dpo", growth.preset, topology, size, more)
+            found[name] = one
+            print(name, one.get("failed", "done"), flush=True)
+            write(found)
 
 
 def laid_out() -> dict[str, float]:
-    """Seconds a pair that a host takes to lay out a batch, by its size."""
+    """Seconds that a host takes to lay out its rows of a batch, by the batch's size."""
     draws = np.random.default_rng(0)
     mean, deviation, *ends = TOKENS
     seconds = {}
-    for count in (128, 512, 2048, 8192, 16384):
+    for count in (64, 256, 1024, 4096, 16384):
+        hosts = max(1, count // (PAIRS_A_CHIP[0] * CHIPS_A_HOST))
         lengths = draws.lognormal(mean, deviation, (count, 3)).clip(*ends).astype(int)
         pairs = [
             Pair(*(draws.integers(0, 32000, n).tolist() for n in sizes))
             for sizes in lengths
         ]
-        layout = build_layout(RowsConfig(), length=1024, num_devices=count // 4)
+        layout = build_layout(
+            RowsConfig(),
+            length=1024,
+            num_devices=count // PAIRS_A_CHIP[0],
+            own=lambda num_rows, hosts=hosts: slice(num_rows // hosts),
+        )
         times = []
         for _ in range(3):
             started = time.perf_counter()
             layout(pairs)
             times.append(time.perf_counter() - started)
-        seconds[str(count)] = min(times) / count
-        print(f"{count} pairs: {1e6 * seconds[str(count)]:.0f} us a pair", flush=True)
+        seconds[str(count)] = min(times)
+        print(f"{count} pairs, {hosts} hosts: {1e3 * min(times):.1f} ms", flush=True)
     return seconds
 
 
@@ -186,10 +189,10 @@ def points(found: dict[str, Any], run: str, pairs: int) -> list[Point]:
 
 
 def input_seconds(found: dict[str, Any], pairs: int) -> float:
-    """For every host to lay out a batch: each lays out all of it."""
+    """For a host to lay out its rows: it places all pairs, and fills its own rows."""
     sizes = sorted(map(int, found["input"]))
-    rates = [found["input"][str(size)] for size in sizes]
-    return float(np.interp(pairs, sizes, rates) * pairs)
+    times = [found["input"][str(size)] for size in sizes]
+    return float(np.interp(pairs, sizes, times))
 
 
 def draw(found: dict[str, Any]) -> None:
