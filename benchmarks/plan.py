@@ -42,6 +42,7 @@ PLACES = [  # preset, slice, chips
     ("llama-2-13b", "v5p:2x2x4", 16),
     ("mixtral-8x7b-v0.1", "v5p:4x4x4", 64),
     ("llama-2-70b", "v5p:4x4x8", 128),
+    ("llama-2-70b", "v5e:4x8", 32),  # too small
 ]
 # Meshes that are tried besides the config's. Decoding gathers no weights where a host's
 # chips share them; gradients are scattered where width / fsdp is a multiple of 128.
@@ -80,7 +81,7 @@ def cases(verb: str) -> Iterator[tuple[str, str, int, tuple[str, ...]]]:
             yield *place, DECODED
             continue
         yield *place, ()
-        for more in TRAINED_TOO.get(place[0], []):
+        for more in TRAINED_TOO.get(place[0], []) if "v5p" in place[1] else ():
             yield *place, more
 
 
