@@ -47,8 +47,8 @@ def _require_rates(topology: Topology) -> None:
     links = topology.links
     if links.host and len(topology.devices) > links.host and links.far is None:
         raise UsageError(
-            f"search on topology={topology.name}: how fast a GPU sends to other hosts is"
-            " not known: give link_gbps, as 400 with an NDR adapter for each"
+            f"search on topology={topology.name}: how fast a GPU sends to other hosts"
+            " is not known: give link_gbps, as 400 with an NDR adapter for each"
         )
 
 
