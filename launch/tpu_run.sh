@@ -17,9 +17,12 @@
 source "$(dirname "${BASH_SOURCE[0]}")/tpu_slices.sh"
 # shellcheck source=launch/exit_codes.sh
 source "$(dirname "${BASH_SOURCE[0]}")/exit_codes.sh"
+# shellcheck source=launch/run_folder.sh
+source "$(dirname "${BASH_SOURCE[0]}")/run_folder.sh"
 if [[ $# -lt 1 ]]; then
   usage_error "usage: ${0##*/} VERB [ARGUMENTS ...]"
 fi
+require_shared_out "$@"
 LOOK_S="${LOOK_S:-2}" STOP_S="${STOP_S:-120}" PEERS_S="${PEERS_S:-180}"
 HELLO_TRIES="${HELLO_TRIES:-3}" ATTACH_TRIES="${ATTACH_TRIES:-3}"
 require_numbers LOOK_S STOP_S PEERS_S

@@ -20,9 +20,12 @@ here="$(dirname "${BASH_SOURCE[0]}")"
 source "$here/tpu_slices.sh"
 # shellcheck source=launch/exit_codes.sh
 source "$here/exit_codes.sh"
+# shellcheck source=launch/run_folder.sh
+source "$here/run_folder.sh"
 if [[ $# -lt 1 ]]; then
   usage_error "usage: ${0##*/} VERB [ARGUMENTS ...]"
 fi
+require_shared_out "$@"
 WATCH_S="${WATCH_S:-30}" MAX_RESTARTS="${MAX_RESTARTS:-5}" MAX_HOURS="${MAX_HOURS:-0}"
 STOP_FILE="${STOP_FILE:-$TPU_NAME.stop}"
 require_numbers WATCH_S MAX_HOURS
