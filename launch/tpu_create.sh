@@ -88,9 +88,9 @@ await() {
   while true; do
     state="$(request_state)"
     say "queued resource $TPU_NAME: $state"
+    ! are_lost "$state" || return 1
     case "$state" in
       ACTIVE) return 0 ;;
-      FAILED | SUSPENDED | SUSPENDING | DELETING | ABSENT) return 1 ;;
       UNKNOWN) ((++unknown < 10)) || return 70 ;;
       *) unknown=0 ;;
     esac

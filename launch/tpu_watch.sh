@@ -11,6 +11,7 @@
 #                      into the folder after --out
 #   MAX_HOURS          of all this together; then the run saves and stops
 #   STOP_FILE          (TPU_NAME.stop) once this file is there, the run saves and stops
+#   ANSWER_TRIES (14)  of gcloud, if it does not tell the slices' state after a run's end
 #   KEEP=1             leaves the slices, whatever the end
 # Exit codes: the run's; 75 when stopped by MAX_HOURS, the file or want of capacity; 130 or
 # 143 on Ctrl-C or TERM; 70 when slices could not be deleted.
@@ -27,9 +28,10 @@ if [[ $# -lt 1 ]]; then
 fi
 require_shared_out "$@"
 WATCH_S="${WATCH_S:-30}" MAX_RESTARTS="${MAX_RESTARTS:-5}" MAX_HOURS="${MAX_HOURS:-0}"
+ANSWER_TRIES="${ANSWER_TRIES:-14}"
 STOP_FILE="${STOP_FILE:-$TPU_NAME.stop}"
 require_numbers WATCH_S MAX_HOURS
-require_counts MAX_RESTARTS
+require_counts ANSWER_TRIES MAX_RESTARTS
 max_s="$(awk -v hours="$MAX_HOURS" 'BEGIN { printf "%d", hours * 3600 + 0.5 }')"
 [[ "$MAX_HOURS" == 0 ]] || ((max_s > 0)) || usage_error "MAX_HOURS=$MAX_HOURS is too little"
 [[ ! -e "$STOP_FILE" ]] || usage_error "$STOP_FILE is there: remove it first"
@@ -71,8 +73,7 @@ look() {
   elif ((max_s > 0 && SECONDS >= max_s)); then
     say "MAX_HOURS=$MAX_HOURS are over: stopping"
     leave_for 75
-  elif [[ "$1" == *tpu_run.sh ]] &&
-    [[ "$(request_state)" =~ ^(SUSPEND|FAILED|DELETING|ABSENT) ]]; then
+  elif [[ "$1" == *tpu_run.sh ]] && are_lost "$(request_state)"; then
     say "the slices are gone"
     kill -USR1 "$child" 2>/dev/null || true
   fi
@@ -123,6 +124,21 @@ note_progress() {
   fi
 }
 
+# Asks for the slices' state until somebody answers: a run goes on without this machine's
+# network. An hour and a half, if nothing else is set.
+settle() {
+  local try
+  for ((try = 1; ; try++)); do
+    state="$(request_state)"
+    [[ "$state" == UNKNOWN ]] || return 0
+    ((try < ANSWER_TRIES)) || { say "gcloud does not answer: given up"; exit 70; }
+    say "gcloud does not answer: asking again ($try of $ANSWER_TRIES)"
+    pause "$(backoff_s "$try")"
+    look ''
+    [[ -z "$ended" ]] || exit "$ended"
+  done
+}
+
 # After an exit code other than 0: returns if the run is to start again.
 ready='' before=''
 consider() {
@@ -133,7 +149,7 @@ consider() {
     fetch_logs
     exit "$code"
   fi
-  state="$(request_state)"
+  settle
   [[ "$state" != ACTIVE ]] || note_progress
   restarts=$((restarts + 1))
   if ((restarts > MAX_RESTARTS)); then
@@ -142,7 +158,8 @@ consider() {
     exit "$code"
   fi
   say "exit code $code, slices $state: restart $restarts of $MAX_RESTARTS"
-  if [[ "$state" != ACTIVE || "$code $before" == "255 255" ]]; then
+  [[ "$state" == ACTIVE ]] || ready=''
+  if are_lost "$state" || [[ "$code $before" == "255 255" ]]; then
     "$here/tpu_delete.sh" # ends all this if it fails
     ready=''
   fi
