@@ -5,6 +5,12 @@
 set -euo pipefail
 exec 3>&1 # a dry run prints here, from inside $(...) too
 
+# Stops under a bash older than 5.1, whose `wait` has no -p. macOS has 3.2.
+require_bash() {
+  (($1 > 5 || ($1 == 5 && $2 >= 1))) ||
+    usage_error "bash $1.$2 is too old: 5.1 or later has to be first on PATH"
+}
+
 # Stops unless every named variable is set, before anything has happened.
 require_env() {
   local name
@@ -40,6 +46,8 @@ usage_error() {
   say "$*"
   exit 2
 }
+
+require_bash "${BASH_VERSINFO[0]}" "${BASH_VERSINFO[1]}"
 
 is_dry() {
   [[ "${DRY_RUN:-0}" == 1 ]]
