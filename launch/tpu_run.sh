@@ -68,9 +68,9 @@ reports() {
   grep -aoE "^rlaif-worker [0-9]+ $2" "$logs/$1" | sed -E 's/^rlaif-worker //' || true
 }
 
-# Stops unless all workers of a slice answer, with one checkout.
+# Stops unless all workers of a slice answer.
 greet() {
-  local slice="$1" expected=0 found=0 try stamps
+  local slice="$1" expected=0 found=0 try
   for ((try = 1; try <= HELLO_TRIES; try++)); do
     ((try == 1)) || pause "$(backoff_s "$((try - 1))")"
     expected="$(addresses "$slice" | wc -l)" || continue
@@ -86,12 +86,16 @@ greet() {
     say "nothing was started: not all workers of $slice answer (tpu_setup.sh first)"
     exit 255
   fi
-  stamps="$(reports "hello-$slice" 'answers .*' | cut -d' ' -f3 | sort -u)"
-  [[ "$stamps" != *$'\n'* ]] || {
-    say "workers of $slice have different checkouts: run tpu_setup.sh"
-    exit 2
-  }
   printf '%s\n' "$expected" >"$logs/workers-$slice"
+}
+
+# Stops unless the workers of all slices have answered with one checkout.
+compare() {
+  local slice stamps
+  stamps="$(for slice in "${slices[@]}"; do reports "hello-$slice" 'answers .*'; done |
+    cut -d' ' -f3 | sort -u)"
+  [[ "$stamps" != *$'\n'* ]] ||
+    usage_error "workers of ${slices[*]} have different checkouts: run tpu_setup.sh"
 }
 
 # Opens a connection to a slice, in a process group of its own: Ctrl-C is ours.
@@ -175,6 +179,7 @@ attend() {
 }
 
 for slice in "${slices[@]}"; do greet "$slice"; done
+compare
 coordinator=
 ((TPU_SLICES == 1)) || coordinator="$(addresses "${slices[0]}" | head -n 1)"
 if is_dry; then

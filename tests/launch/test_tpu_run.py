@@ -120,11 +120,15 @@ def test_a_worker_that_answers_late_is_waited_for(pod):
     assert cloud.run("tpu_run.sh", *cloud.training).code == 0
 
 
-def test_nothing_starts_with_different_checkouts(pod):
-    cloud = pod()
-    stamp = cloud.folder / "hosts/pod/1/rlaif_jax/.stamp"
-    stamp.write_text("another\n")
-    done = cloud.run("tpu_run.sh", *cloud.training)
+@pytest.mark.parametrize(
+    ("slices", "workers"), [("1", ["pod/1"]), ("2", ["pod-1/0", "pod-1/1"])]
+)
+def test_nothing_starts_with_different_checkouts(pod, slices, workers):
+    cloud = pod(TPU_SLICES=slices)
+    for worker in workers:
+        stamp = cloud.folder / "hosts" / worker / "rlaif_jax/.stamp"
+        stamp.write_text("another\n")
+    done = cloud.run("tpu_run.sh", *cloud.training, TPU_SLICES=slices)
     assert done.code == 2
     assert "different checkouts" in done.output
     assert cloud.started("0.0") == []
