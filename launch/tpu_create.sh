@@ -54,7 +54,7 @@ fi
 read -ra extra <<<"${TPU_CREATE_FLAGS:-}"
 
 interrupted() {
-  trap '' INT TERM
+  trap '' INT TERM HUP
   if [[ "${KEEP:-0}" != 1 ]]; then
     say "interrupted: deleting the request"
     "$here/tpu_delete.sh" || exit
@@ -62,7 +62,7 @@ interrupted() {
   exit "$1"
 }
 trap 'interrupted 130' INT
-trap 'interrupted 143' TERM
+trap 'interrupted 143' TERM HUP
 
 # Makes the request. A refusal ends the script: asking again would not help.
 request() {
