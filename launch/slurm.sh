@@ -17,6 +17,8 @@ here="$(dirname "${BASH_SOURCE[0]}")"
 source "$here/common.sh"
 # shellcheck source=launch/exit_codes.sh
 source "$here/exit_codes.sh"
+# shellcheck source=launch/run_folder.sh
+source "$here/run_folder.sh"
 if [[ $# -lt 1 ]]; then
   usage_error "usage: ${0##*/} VERB [ARGUMENTS ...]"
 fi
@@ -28,12 +30,6 @@ case "${PROCESSES:-gpu}" in
   node) tasks=1 devices="$(seq -s, 0 "$((GPUS_PER_NODE - 1))")" ;;
   *) usage_error "PROCESSES=$PROCESSES is not gpu or node" ;;
 esac
-
-out=
-for ((i = 1; i < $#; i++)); do
-  next=$((i + 1))
-  [[ "${!i}" != --out ]] || out="${!next}"
-done
 
 name="${JOB_NAME:-rlaif}"
 flags=(--job-name="$name" --nodes="$NODES" --ntasks="$((NODES * tasks))"
@@ -47,8 +43,8 @@ read -ra more <<<"${SBATCH_FLAGS:-}"
 echo '#!/usr/bin/env bash'
 printf '#SBATCH %s\n' "${flags[@]}" ${more[@]+"${more[@]}"}
 echo 'set -euo pipefail'
-declare -f may_restart verdict
-printf '%s\n' "out=$(quoted "$out")" "max_restarts=$MAX_RESTARTS" \
+declare -f may_restart verdict newest_step
+printf '%s\n' "out=$(quoted "$(out_of "$@")")" "max_restarts=$MAX_RESTARTS" \
   "num_processes=$((NODES * tasks))" \
   "command=($(quoted "${PYTHON:-python}" -m rlaif_jax "$@"))" \
   'export RLAIF_DISTRIBUTED=auto'
@@ -82,15 +78,18 @@ may_restart "$code" || exit "$code"
 
 newest=-1 restarts=0
 [[ ! -s "$folder/progress" ]] || read -r newest restarts <"$folder/progress"
-for seal in "$out"/checkpoints/*/integrity.json; do
-  [[ -e "$seal" ]] || continue
-  found="$(basename "$(dirname "$seal")")"
-  if [[ "$found" =~ ^[0-9]+$ ]] && ((found > newest)); then newest=$found restarts=0; fi
-done
+found="$(newest_step "$out")"
+if ((found > newest)); then newest=$found restarts=0; fi
 restarts=$((restarts + 1))
 echo "$newest $restarts" >"$folder/progress"
 if ((restarts > max_restarts)); then
   echo "given up after $max_restarts restarts without a newer checkpoint"
+  exit "$code"
+fi
+# after scancel it is CANCELLED, or COMPLETING as squeue prefers to say
+state="$(squeue --noheader --jobs="$SLURM_JOB_ID" --format=%T || true)"
+if [[ "${state:-RUNNING}" != RUNNING ]]; then
+  echo "the job is $state: not requeued"
   exit "$code"
 fi
 echo "restart $restarts of $max_restarts"

@@ -36,13 +36,7 @@ max_s="$(awk -v hours="$MAX_HOURS" 'BEGIN { printf "%d", hours * 3600 + 0.5 }')"
 [[ "$MAX_HOURS" == 0 ]] || ((max_s > 0)) || usage_error "MAX_HOURS=$MAX_HOURS is too little"
 [[ ! -e "$STOP_FILE" ]] || usage_error "$STOP_FILE is there: remove it first"
 
-out=
-for ((i = 1; i <= $#; i++)); do
-  case "${!i}" in
-    --out) ((i == $#)) || { next=$((i + 1)); out="${!next}"; } ;;
-    --out=*) out="${!i#--out=}" ;;
-  esac
-done
+out="$(out_of "$@")"
 
 child='' ended=''
 leave_for() { # the first reason counts
@@ -112,7 +106,7 @@ note_progress() {
   is_dry && return
   if [[ -n "${PROGRESS:-}" ]]; then
     found="$(bash -c "$PROGRESS" || true)"
-  elif [[ -n "$out" ]]; then
+  else
     found="$(on_workers "${slices[0]}" 0 \
       "cd rlaif_jax && bash launch/worker.sh step $(quoted "$out")" </dev/null |
       sed -nE 's/^rlaif-worker [0-9]+ step (-?[0-9]+)$/\1/p' || true)"

@@ -153,12 +153,9 @@ case "$action" in
     cat "$(ls -td "$runs"/*/ | head -n 1)log"
     ;;
   step)
-    step=-1
-    for seal in "$1"/checkpoints/*/integrity.json; do
-      found="$(basename "$(dirname "$seal")")"
-      [[ ! -e "$seal" || ! "$found" =~ ^[0-9]+$ ]] || ((found <= step)) || step=$found
-    done
-    report "step $step"
+    # shellcheck source=launch/run_folder.sh
+    source "$(dirname "$0")/run_folder.sh"
+    report "step $(newest_step "$1")"
     ;;
   *)
     echo "worker.sh: unknown action $action" >&2

@@ -124,15 +124,16 @@ def test_what_would_fail_again_is_not(cloud, ended, code):
     assert requeued(cloud) == []
 
 
-def test_restarts_without_progress_are_bounded(cloud, ended):
+@pytest.mark.parametrize("joined", [False, True])
+def test_restarts_without_progress_are_bounded(cloud, ended, joined):
     out = cloud.folder / "out"
+    option = [f"--out={out}"] if joined else ["--out", out]
     for again in range(4):
         if again == 1:
             step = out / "checkpoints/5"
             step.mkdir(parents=True)
             (step / "integrity.json").touch()
-        arguments = ("sft", "70,70,70", "--out", out)
-        _, output = ended(*arguments, again=again, MAX_RESTARTS="2")
+        _, output = ended("sft", "70,70,70", *option, again=again, MAX_RESTARTS="2")
     assert "given up after 2 restarts" in output
     assert len(requeued(cloud)) == 3  # one, then two after the newer checkpoint
 
