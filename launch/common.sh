@@ -38,6 +38,17 @@ require_counts() {
   done
 }
 
+# Stops unless the variables that FORWARD names are set, and none looks secret.
+require_forwarded() {
+  local name names
+  read -ra names <<<"${FORWARD:-}"
+  for name in ${names[@]+"${names[@]}"}; do
+    [[ ! "${name^^}" =~ KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL ]] ||
+      usage_error "FORWARD=$name would be visible to others: name it in SECRETS"
+    require_env "$name"
+  done
+}
+
 say() {
   printf '%s: %s\n' "${0##*/}" "$*" >&2
 }

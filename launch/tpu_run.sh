@@ -15,6 +15,8 @@
 
 # shellcheck source=launch/tpu_slices.sh
 source "$(dirname "${BASH_SOURCE[0]}")/tpu_slices.sh"
+# shellcheck source=launch/tpu_types.sh
+source "$(dirname "${BASH_SOURCE[0]}")/tpu_types.sh"
 # shellcheck source=launch/exit_codes.sh
 source "$(dirname "${BASH_SOURCE[0]}")/exit_codes.sh"
 # shellcheck source=launch/run_folder.sh
@@ -28,14 +30,11 @@ HELLO_TRIES="${HELLO_TRIES:-3}" ATTACH_TRIES="${ATTACH_TRIES:-3}"
 require_numbers LOOK_S STOP_S PEERS_S
 require_counts HELLO_TRIES ATTACH_TRIES
 
-# The slice's firewall is known to open port 8476, not JAX's present default.
-environment=(RLAIF_DISTRIBUTED=auto JAX_COORDINATOR_PORT="${JAX_COORDINATOR_PORT:-8476}"
+environment=(RLAIF_DISTRIBUTED=auto JAX_COORDINATOR_PORT="$JAX_COORDINATOR_PORT"
   STOP_S="$STOP_S")
+require_forwarded
 read -ra forward <<<"${FORWARD:-}"
 for name in ${forward[@]+"${forward[@]}"}; do
-  [[ ! "${name^^}" =~ KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL ]] ||
-    usage_error "FORWARD=$name would be visible to others: name it in SECRETS"
-  require_env "$name"
   environment+=("$name=${!name}")
 done
 read -ra secrets <<<"${SECRETS:-}"

@@ -53,7 +53,9 @@ def advance(script, jobset):
     job = spec["replicatedJobs"][0]["template"]["spec"]
     assert job["backoffLimit"] == 0
     (rule,) = job["podFailurePolicy"]["rules"]
-    final = [c for c in jobset["pods"] if c in rule["onExitCodes"]["values"]]
+    assert rule["onExitCodes"]["operator"] == "NotIn"
+    spared = (0, "running", "preempted", *rule["onExitCodes"]["values"])
+    final = [code for code in jobset["pods"] if code not in spared]
     if final and policy["rules"][0]["onJobFailureReasons"] == ["PodFailurePolicy"]:
         assert policy["rules"][0]["action"] == "FailJobSet"
         jobset["state"] = "Failed"

@@ -32,7 +32,7 @@ def test_preempted_pods_are_restarted_by_the_cluster(cloud, gke):
     assert cloud.left() == []
 
 
-@pytest.mark.parametrize("code", [2, 65, 78])
+@pytest.mark.parametrize("code", [1, 2, 65, 78, 127])
 def test_a_pod_that_would_fail_again_ends_it(cloud, gke, code):
     done = gke([0, code])
     assert done.code == code
