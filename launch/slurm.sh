@@ -4,10 +4,12 @@
 #   NODES=2 GPUS_PER_NODE=8 launch/slurm.sh sft configs/sft/mistral_7b.yaml \
 #     --out /shared/runs/sft | sbatch
 #
-# One process a GPU; PROCESSES=node makes it one a node. The coordinator's port comes of the
-# job's number unless JAX_COORDINATOR_PORT is set. The job is asked to save SAVE_S (90)
+# One process a node, with all its GPUs; PROCESSES=gpu makes it one a GPU, which leaves
+# mesh.tensor, mesh.sequence and mesh.expert at 1. The coordinator's port is derived from
+# the job's number unless JAX_COORDINATOR_PORT is set. The job is asked to save SAVE_S (90)
 # seconds before its time is over, and puts itself back into the queue when its exit code
-# may do better (docs/launch.md), MAX_RESTARTS (5) times without a newer checkpoint.
+# may do better (docs/launch.md), MAX_RESTARTS (5) times without a newer checkpoint, unless
+# it was cancelled.
 #   JOB_NAME (rlaif)  TIME_LIMIT (1-00:00:00)  PARTITION  ACCOUNT
 #   SBATCH_FLAGS      more of them, as words: "--exclusive --mem=0"
 #   PYTHON (python)   on the nodes; the folder in which sbatch is called is on all of them
@@ -25,7 +27,7 @@ fi
 require_env NODES GPUS_PER_NODE
 MAX_RESTARTS="${MAX_RESTARTS:-5}" SAVE_S="${SAVE_S:-90}"
 require_counts NODES GPUS_PER_NODE MAX_RESTARTS SAVE_S
-case "${PROCESSES:-gpu}" in
+case "${PROCESSES:-node}" in
   gpu) tasks=$GPUS_PER_NODE devices='' ;;
   node) tasks=1 devices="$(seq -s, 0 "$((GPUS_PER_NODE - 1))")" ;;
   *) usage_error "PROCESSES=$PROCESSES is not gpu or node" ;;
@@ -93,6 +95,7 @@ if [[ "${state:-RUNNING}" != RUNNING ]]; then
   exit "$code"
 fi
 echo "restart $restarts of $max_restarts"
-scontrol requeue "$SLURM_JOB_ID"
+scontrol requeue "$SLURM_JOB_ID" ||
+  echo "Slurm does not requeue the job: submit it again to continue"
 exit "$code"
 SCRIPT
