@@ -5,6 +5,12 @@
 set -euo pipefail
 exec 3>&1 # a dry run prints here, from inside $(...) too
 
+# Stops under a bash older than 5.1, whose `wait` has no -p. macOS has 3.2.
+require_bash() {
+  (($1 > 5 || ($1 == 5 && $2 >= 1))) ||
+    usage_error "bash $1.$2 is too old: 5.1 or later has to be first on PATH"
+}
+
 # Stops unless every named variable is set, before anything has happened.
 require_env() {
   local name
@@ -32,6 +38,17 @@ require_counts() {
   done
 }
 
+# Stops unless the variables that FORWARD names are set, and none looks secret.
+require_forwarded() {
+  local name names
+  read -ra names <<<"${FORWARD:-}"
+  for name in ${names[@]+"${names[@]}"}; do
+    [[ ! "${name^^}" =~ KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL ]] ||
+      usage_error "FORWARD=$name would be visible to others: name it in SECRETS"
+    require_env "$name"
+  done
+}
+
 say() {
   printf '%s: %s\n' "${0##*/}" "$*" >&2
 }
@@ -40,6 +57,8 @@ usage_error() {
   say "$*"
   exit 2
 }
+
+require_bash "${BASH_VERSINFO[0]}" "${BASH_VERSINFO[1]}"
 
 is_dry() {
   [[ "${DRY_RUN:-0}" == 1 ]]

@@ -8,6 +8,14 @@ may_restart() {
   (($1 == 75 || $1 == 70 || $1 > 128))
 }
 
+# All exit codes after which the same command may do better.
+restart_codes() {
+  local code
+  for ((code = 1; code < 256; code++)); do
+    ! may_restart "$code" || printf '%s ' "$code"
+  done
+}
+
 # Of the exit codes of one run's processes, the one that explains the others: when one
 # process ends, its peers follow, and how they end says nothing.
 verdict() {

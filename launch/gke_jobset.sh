@@ -12,7 +12,7 @@
 #   SECRETS             "OPENAI_API_KEY=SECRET:KEY ...", of Kubernetes
 #   FORWARD             "LIBTPU_INIT_ARGS ...": variables to pass on
 #   NAMESPACE, SERVICE_ACCOUNT, QUEUE (Kueue's local queue)
-#   MAX_RESTARTS (20)   of the JobSet; exit codes 2, 65 and 78 end it at once
+#   MAX_RESTARTS (20)   of the JobSet; exit codes that would fail again end it at once
 #   STOP_S (120)        seconds a pod has to save when it is stopped
 #   TTL_S (86400)       seconds after its end until the cluster deletes it by itself
 
@@ -21,10 +21,15 @@ here="$(dirname "${BASH_SOURCE[0]}")"
 source "$here/common.sh"
 # shellcheck source=launch/tpu_types.sh
 source "$here/tpu_types.sh"
+# shellcheck source=launch/exit_codes.sh
+source "$here/exit_codes.sh"
 if [[ $# -lt 1 ]]; then
   usage_error "usage: ${0##*/} VERB [ARGUMENTS ...]"
 fi
 require_env JOB_NAME IMAGE TPU_TOPOLOGY
+require_forwarded
 describe_slice "$TPU_TOPOLOGY"
-export SLICE_SHAPE SLICE_CHIPS_PER_HOST
+RESTART_CODES="$(restart_codes)"
+export RESTART_CODES JAX_COORDINATOR_PORT
+export SLICE_SHAPE SLICE_CHIPS_PER_HOST SLICE_HOSTS SLICE_GKE_TYPE
 "${PYTHON:-python3}" "$here/jobset.py" "$@"

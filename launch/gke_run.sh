@@ -7,7 +7,8 @@
 # All variables of gke_jobset.sh, and KUBE_CONTEXT. The cluster restarts what is preempted
 # or hangs, up to MAX_RESTARTS; KEEP=1 leaves the JobSet. Ends with the exit code that
 # explains the others (docs/launch.md); 130 or 143 on Ctrl-C or TERM; 70 also when the
-# JobSet could not be deleted.
+# JobSet could not be deleted, was deleted by somebody else, or when the cluster has not
+# answered ANSWER_TRIES (30) times in a row.
 
 here="$(dirname "${BASH_SOURCE[0]}")"
 # shellcheck source=launch/common.sh
@@ -15,8 +16,9 @@ source "$here/common.sh"
 # shellcheck source=launch/exit_codes.sh
 source "$here/exit_codes.sh"
 POLL_S="${POLL_S:-10}" DELETE_TRIES="${DELETE_TRIES:-8}"
+ANSWER_TRIES="${ANSWER_TRIES:-30}"
 require_numbers POLL_S
-require_counts DELETE_TRIES
+require_counts ANSWER_TRIES DELETE_TRIES
 require_env JOB_NAME
 
 state='{.status.terminalState} {.status.restarts}'
@@ -86,10 +88,16 @@ if is_dry; then
   exit 0
 fi
 
-restarts=0
+restarts=0 silent=0
 while true; do
-  status="$("${kube[@]}" get jobset "$JOB_NAME" \
-    -o jsonpath="$state")" || status=''
+  if ! status="$("${kube[@]}" get jobset "$JOB_NAME" --ignore-not-found \
+    -o jsonpath="$state")"; then
+    ((++silent < ANSWER_TRIES)) || { say "the cluster does not answer"; exit 70; }
+    pause "$POLL_S"
+    continue
+  fi
+  silent=0
+  [[ -n "$status" ]] || { say "somebody has deleted the JobSet $JOB_NAME"; exit 70; }
   case "$status" in
     Completed*) exit 0 ;;
     Failed*) fail ;;

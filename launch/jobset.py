@@ -11,12 +11,11 @@ import sys
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedSeq
 
-FINAL_CODES = [2, 65, 78]  # wrong usage, corrupt data, refused: never better next time
 CONTAINER = "rlaif"
-PORTS = (8471, 8476, 8431)  # libtpu's, the coordinator's, libtpu's metrics
+LIBTPU_PORTS = (8471, 8431)  # between workers, and its metrics
 MAX_NAME = 63  # of a pod: NAME-slice-INDEX-INDEX-abcde
-LOOKS_SECRET = re.compile("KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
 
 
 def refuse(message: str) -> None:
@@ -73,16 +72,11 @@ def placement() -> dict[str, Any]:
 
 def environment() -> list[dict[str, Any]]:
     """Variables of the container; secrets by reference only."""
-    port = setting("JAX_COORDINATOR_PORT", "8476")
     entries: list[dict[str, Any]] = [
         {"name": "RLAIF_DISTRIBUTED", "value": "auto"},
-        {"name": "JAX_COORDINATOR_PORT", "value": port},
+        {"name": "JAX_COORDINATOR_PORT", "value": setting("JAX_COORDINATOR_PORT")},
     ]
     for name in setting("FORWARD").split():
-        if LOOKS_SECRET.search(name):
-            refuse(f"FORWARD={name} would be visible to others: name it in SECRETS")
-        if name not in os.environ:
-            refuse(f"set {name} first")
         entries.append({"name": name, "value": literal(os.environ[name])})
     for entry in setting("SECRETS").split():
         match = re.fullmatch(r"([A-Za-z_]\w*)=([a-z0-9.-]+):([\w.-]+)", entry)
@@ -121,13 +115,14 @@ def storage() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
 def pod(arguments: list[str]) -> dict[str, Any]:
     """A host of a slice."""
     volumes, mounts = storage()
+    ports = (*LIBTPU_PORTS, number("JAX_COORDINATOR_PORT", 0))
     chips = {"google.com/tpu": int(setting("SLICE_CHIPS_PER_HOST"))}
     container = {
         "name": CONTAINER,
         "image": setting("IMAGE"),
         "command": ["rlaif-jax", *map(literal, arguments)],
         "env": environment(),
-        "ports": [{"containerPort": port} for port in PORTS],
+        "ports": [{"containerPort": port} for port in ports],
         "resources": {"requests": chips, "limits": dict(chips)},
     }
     spec = {
@@ -165,10 +160,12 @@ def jobset(arguments: list[str]) -> dict[str, Any]:
         refuse(
             "GKE joins slices of several machines only: choose a larger TPU_TOPOLOGY"
         )
+    restarted = CommentedSeq(map(int, setting("RESTART_CODES").split()))
+    restarted.fa.set_flow_style()  # on one line
     exit_codes = {
         "containerName": CONTAINER,
-        "operator": "In",
-        "values": FINAL_CODES,
+        "operator": "NotIn",  # 0 is never meant
+        "values": restarted,
     }
     job = {
         "parallelism": hosts,

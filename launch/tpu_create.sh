@@ -54,7 +54,7 @@ fi
 read -ra extra <<<"${TPU_CREATE_FLAGS:-}"
 
 interrupted() {
-  trap '' INT TERM
+  trap '' INT TERM HUP
   if [[ "${KEEP:-0}" != 1 ]]; then
     say "interrupted: deleting the request"
     "$here/tpu_delete.sh" || exit
@@ -62,7 +62,7 @@ interrupted() {
   exit "$1"
 }
 trap 'interrupted 130' INT
-trap 'interrupted 143' TERM
+trap 'interrupted 143' TERM HUP
 
 # Makes the request. A refusal ends the script: asking again would not help.
 request() {
@@ -88,9 +88,9 @@ await() {
   while true; do
     state="$(request_state)"
     say "queued resource $TPU_NAME: $state"
+    ! are_lost "$state" || return 1
     case "$state" in
       ACTIVE) return 0 ;;
-      FAILED | SUSPENDED | SUSPENDING | DELETING | ABSENT) return 1 ;;
       UNKNOWN) ((++unknown < 10)) || return 70 ;;
       *) unknown=0 ;;
     esac

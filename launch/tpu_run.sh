@@ -15,24 +15,26 @@
 
 # shellcheck source=launch/tpu_slices.sh
 source "$(dirname "${BASH_SOURCE[0]}")/tpu_slices.sh"
+# shellcheck source=launch/tpu_types.sh
+source "$(dirname "${BASH_SOURCE[0]}")/tpu_types.sh"
 # shellcheck source=launch/exit_codes.sh
 source "$(dirname "${BASH_SOURCE[0]}")/exit_codes.sh"
+# shellcheck source=launch/run_folder.sh
+source "$(dirname "${BASH_SOURCE[0]}")/run_folder.sh"
 if [[ $# -lt 1 ]]; then
   usage_error "usage: ${0##*/} VERB [ARGUMENTS ...]"
 fi
+require_shared_out "$@"
 LOOK_S="${LOOK_S:-2}" STOP_S="${STOP_S:-120}" PEERS_S="${PEERS_S:-180}"
 HELLO_TRIES="${HELLO_TRIES:-3}" ATTACH_TRIES="${ATTACH_TRIES:-3}"
 require_numbers LOOK_S STOP_S PEERS_S
 require_counts HELLO_TRIES ATTACH_TRIES
 
-# The slice's firewall is known to open port 8476, not JAX's present default.
-environment=(RLAIF_DISTRIBUTED=auto JAX_COORDINATOR_PORT="${JAX_COORDINATOR_PORT:-8476}"
+environment=(RLAIF_DISTRIBUTED=auto JAX_COORDINATOR_PORT="$JAX_COORDINATOR_PORT"
   STOP_S="$STOP_S")
+require_forwarded
 read -ra forward <<<"${FORWARD:-}"
 for name in ${forward[@]+"${forward[@]}"}; do
-  [[ ! "${name^^}" =~ KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL ]] ||
-    usage_error "FORWARD=$name would be visible to others: name it in SECRETS"
-  require_env "$name"
   environment+=("$name=${!name}")
 done
 read -ra secrets <<<"${SECRETS:-}"
@@ -65,9 +67,9 @@ reports() {
   grep -aoE "^rlaif-worker [0-9]+ $2" "$logs/$1" | sed -E 's/^rlaif-worker //' || true
 }
 
-# Stops unless all workers of a slice answer, with one checkout.
+# Stops unless all workers of a slice answer.
 greet() {
-  local slice="$1" expected=0 found=0 try stamps
+  local slice="$1" expected=0 found=0 try
   for ((try = 1; try <= HELLO_TRIES; try++)); do
     ((try == 1)) || pause "$(backoff_s "$((try - 1))")"
     expected="$(addresses "$slice" | wc -l)" || continue
@@ -83,12 +85,16 @@ greet() {
     say "nothing was started: not all workers of $slice answer (tpu_setup.sh first)"
     exit 255
   fi
-  stamps="$(reports "hello-$slice" 'answers .*' | cut -d' ' -f3 | sort -u)"
-  [[ "$stamps" != *$'\n'* ]] || {
-    say "workers of $slice have different checkouts: run tpu_setup.sh"
-    exit 2
-  }
   printf '%s\n' "$expected" >"$logs/workers-$slice"
+}
+
+# Stops unless the workers of all slices have answered with one checkout.
+compare() {
+  local slice stamps
+  stamps="$(for slice in "${slices[@]}"; do reports "hello-$slice" 'answers .*'; done |
+    cut -d' ' -f3 | sort -u)"
+  [[ "$stamps" != *$'\n'* ]] ||
+    usage_error "workers of ${slices[*]} have different checkouts: run tpu_setup.sh"
 }
 
 # Opens a connection to a slice, in a process group of its own: Ctrl-C is ours.
@@ -172,6 +178,7 @@ attend() {
 }
 
 for slice in "${slices[@]}"; do greet "$slice"; done
+compare
 coordinator=
 ((TPU_SLICES == 1)) || coordinator="$(addresses "${slices[0]}" | head -n 1)"
 if is_dry; then

@@ -4,7 +4,8 @@
 #   TPU_NAME=aif TPU_ZONE=us-east5-b launch/tpu_setup.sh
 #
 # What is copied is what git does not ignore, with uncommitted changes; `.stamp` has the
-# commit and a hash of the files.
+# commit and a hash of the files. On the workers the files of an earlier checkout are
+# replaced; what else lies there, as a run folder, stays.
 # INSTALL is the shell command that installs it, in the worker's home, beside rlaif_jax/.
 # Tried SETUP_TRIES (3) times; exit code 255 if the workers cannot be reached, else 70.
 
@@ -21,7 +22,7 @@ trap 'rm -rf "$folder"' EXIT
 archive="$folder/rlaif_jax.tar.gz" stamp=STAMP
 
 # The files of this checkout, without what git ignores; all of them if there is no git.
-files() {
+list() {
   local file
   if git -C "$root" rev-parse HEAD >/dev/null 2>&1; then
     git -C "$root" ls-files -z --cached --others --exclude-standard
@@ -36,8 +37,9 @@ files() {
 if is_dry; then
   archive=rlaif_jax.tar.gz
 else
-  files | tar -C "$root" --null --files-from=- --sort=name --mtime=@0 --owner=0 --group=0 \
-    --numeric-owner -cf - | gzip -1n >"$archive"
+  list | LC_ALL=C sort -z >"$folder/.files"
+  tar -C "$folder" --mtime=@0 --owner=0 --group=0 --numeric-owner -cf - .files \
+    -C "$root" --null --files-from="$folder/.files" | gzip -1n >"$archive"
   stamp="$(sha256sum <"$archive" | cut -c1-16)"
   stamp="$(git -C "$root" rev-parse HEAD 2>/dev/null || echo no-commit)-$stamp"
 fi
@@ -46,8 +48,10 @@ fi
 prepare() {
   run gcloud compute tpus tpu-vm scp "$archive" "$1:rlaif_jax.tar.gz" "${where[@]}" \
     --worker=all --quiet || return
-  on_workers "$1" all "set -e; rm -rf new; mkdir new; tar -xzf rlaif_jax.tar.gz -C new; \
-echo $stamp >new/.stamp; rm -rf rlaif_jax; mv new rlaif_jax; $install"
+  on_workers "$1" all "set -e; rm -rf new; mkdir -p new rlaif_jax; \
+tar -xzf rlaif_jax.tar.gz -C new; echo $stamp >new/.stamp; \
+! [ -e rlaif_jax/.files ] || (cd rlaif_jax && xargs -0 rm -f -- <.files); \
+cp -a new/. rlaif_jax; rm -rf new; $install"
 }
 
 for slice in "${slices[@]}"; do

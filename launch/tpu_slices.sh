@@ -41,6 +41,12 @@ request_state() {
   rm -f "$errors"
 }
 
+# Whether slices of this state are lost, and only their name is left. UNKNOWN is not: it
+# says that nobody answers, mostly because of the network here.
+are_lost() {
+  [[ "$1" =~ ^(SUSPENDED|SUSPENDING|FAILED|DELETING|ABSENT)$ ]]
+}
+
 # Runs a shell command on workers (all, or a number) of a slice. Dead connections are
 # noticed after three minutes. Needs the key in ssh-agent if there are several workers:
 # ssh-add ~/.ssh/google_compute_engine

@@ -2,12 +2,13 @@
 #
 #   describe_slice v5e:4x8
 #
-# sets SLICE_CHIPS, SLICE_CHIPS_PER_HOST, SLICE_HOSTS, SLICE_SHAPE, and the names:
-# SLICE_GCE_TYPE (flags of `queued-resources create`), SLICE_GCE_RUNTIME, SLICE_GKE_TYPE
-# (node selector gke-tpu-accelerator). Sources: docs.cloud.google.com/tpu/docs/v4, v5e,
+# sets SLICE_CHIPS_PER_HOST, SLICE_HOSTS, SLICE_SHAPE, and the names: SLICE_GCE_TYPE (an
+# array, flags of `queued-resources create`), SLICE_GCE_RUNTIME, SLICE_GKE_TYPE (node
+# selector gke-tpu-accelerator). Sources: docs.cloud.google.com/tpu/docs/v4, v5e,
 # v5p, v6e and runtimes; .../kubernetes-engine/docs/concepts/plan-tpus.
 # shellcheck shell=bash
 
+# shellcheck disable=SC2034 # SLICE_* are for who sources this
 describe_slice() {
   local generation="${1%%:*}" chips=1 side sides shapes per_host=4
   SLICE_SHAPE="${1#*:}"
@@ -53,6 +54,9 @@ describe_slice() {
   if [[ ! "$SLICE_CHIPS_PER_HOST" =~ ^[148]$ ]] || ((chips % SLICE_CHIPS_PER_HOST)); then
     usage_error "TPU_CHIPS_PER_HOST=$SLICE_CHIPS_PER_HOST does not divide $chips chips"
   fi
-  SLICE_CHIPS=$chips SLICE_HOSTS=$((chips / SLICE_CHIPS_PER_HOST))
-  export SLICE_CHIPS SLICE_HOSTS SLICE_GCE_TYPE SLICE_GCE_RUNTIME SLICE_GKE_TYPE
+  SLICE_HOSTS=$((chips / SLICE_CHIPS_PER_HOST))
 }
+
+# The coordinator's port on TPUs: not JAX's present default, which the firewall of some
+# slices closes.
+: "${JAX_COORDINATOR_PORT:=8476}"

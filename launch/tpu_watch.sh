@@ -11,6 +11,7 @@
 #                      into the folder after --out
 #   MAX_HOURS          of all this together; then the run saves and stops
 #   STOP_FILE          (TPU_NAME.stop) once this file is there, the run saves and stops
+#   ANSWER_TRIES (14)  of gcloud, if it does not tell the slices' state after a run's end
 #   KEEP=1             leaves the slices, whatever the end
 # Exit codes: the run's; 75 when stopped by MAX_HOURS, the file or want of capacity; 130 or
 # 143 on Ctrl-C or TERM; 70 when slices could not be deleted.
@@ -20,24 +21,22 @@ here="$(dirname "${BASH_SOURCE[0]}")"
 source "$here/tpu_slices.sh"
 # shellcheck source=launch/exit_codes.sh
 source "$here/exit_codes.sh"
+# shellcheck source=launch/run_folder.sh
+source "$here/run_folder.sh"
 if [[ $# -lt 1 ]]; then
   usage_error "usage: ${0##*/} VERB [ARGUMENTS ...]"
 fi
+require_shared_out "$@"
 WATCH_S="${WATCH_S:-30}" MAX_RESTARTS="${MAX_RESTARTS:-5}" MAX_HOURS="${MAX_HOURS:-0}"
+ANSWER_TRIES="${ANSWER_TRIES:-14}"
 STOP_FILE="${STOP_FILE:-$TPU_NAME.stop}"
 require_numbers WATCH_S MAX_HOURS
-require_counts MAX_RESTARTS
+require_counts ANSWER_TRIES MAX_RESTARTS
 max_s="$(awk -v hours="$MAX_HOURS" 'BEGIN { printf "%d", hours * 3600 + 0.5 }')"
 [[ "$MAX_HOURS" == 0 ]] || ((max_s > 0)) || usage_error "MAX_HOURS=$MAX_HOURS is too little"
 [[ ! -e "$STOP_FILE" ]] || usage_error "$STOP_FILE is there: remove it first"
 
-out=
-for ((i = 1; i <= $#; i++)); do
-  case "${!i}" in
-    --out) ((i == $#)) || { next=$((i + 1)); out="${!next}"; } ;;
-    --out=*) out="${!i#--out=}" ;;
-  esac
-done
+out="$(out_of "$@")"
 
 child='' ended=''
 leave_for() { # the first reason counts
@@ -68,8 +67,7 @@ look() {
   elif ((max_s > 0 && SECONDS >= max_s)); then
     say "MAX_HOURS=$MAX_HOURS are over: stopping"
     leave_for 75
-  elif [[ "$1" == *tpu_run.sh ]] &&
-    [[ "$(request_state)" =~ ^(SUSPEND|FAILED|DELETING|ABSENT) ]]; then
+  elif [[ "$1" == *tpu_run.sh ]] && are_lost "$(request_state)"; then
     say "the slices are gone"
     kill -USR1 "$child" 2>/dev/null || true
   fi
@@ -108,7 +106,7 @@ note_progress() {
   is_dry && return
   if [[ -n "${PROGRESS:-}" ]]; then
     found="$(bash -c "$PROGRESS" || true)"
-  elif [[ -n "$out" ]]; then
+  else
     found="$(on_workers "${slices[0]}" 0 \
       "cd rlaif_jax && bash launch/worker.sh step $(quoted "$out")" </dev/null |
       sed -nE 's/^rlaif-worker [0-9]+ step (-?[0-9]+)$/\1/p' || true)"
@@ -118,6 +116,21 @@ note_progress() {
     newest=$found
     restarts=0
   fi
+}
+
+# Asks for the slices' state until somebody answers: a run goes on without this machine's
+# network. An hour and a half, if nothing else is set.
+settle() {
+  local try
+  for ((try = 1; ; try++)); do
+    state="$(request_state)"
+    [[ "$state" == UNKNOWN ]] || return 0
+    ((try < ANSWER_TRIES)) || { say "gcloud does not answer: given up"; exit 70; }
+    say "gcloud does not answer: asking again ($try of $ANSWER_TRIES)"
+    pause "$(backoff_s "$try")"
+    look ''
+    [[ -z "$ended" ]] || exit "$ended"
+  done
 }
 
 # After an exit code other than 0: returns if the run is to start again.
@@ -130,7 +143,7 @@ consider() {
     fetch_logs
     exit "$code"
   fi
-  state="$(request_state)"
+  settle
   [[ "$state" != ACTIVE ]] || note_progress
   restarts=$((restarts + 1))
   if ((restarts > MAX_RESTARTS)); then
@@ -139,7 +152,8 @@ consider() {
     exit "$code"
   fi
   say "exit code $code, slices $state: restart $restarts of $MAX_RESTARTS"
-  if [[ "$state" != ACTIVE || "$code $before" == "255 255" ]]; then
+  [[ "$state" == ACTIVE ]] || ready=''
+  if are_lost "$state" || [[ "$code $before" == "255 255" ]]; then
     "$here/tpu_delete.sh" # ends all this if it fails
     ready=''
   fi

@@ -3,7 +3,7 @@
 #
 #   worker.sh hello                        says that this worker answers, with its checkout
 #   worker.sh run ID [NAME=SECRET ...] -- VERB [ARGUMENTS ...]
-#   worker.sh stop ID | all                asks to save and stop, then kills
+#   worker.sh stop ID                      asks to save and stop, then kills
 #   worker.sh log                          the newest run's output
 #   worker.sh step OUT                     the newest finished checkpoint of a run folder
 #
@@ -43,10 +43,11 @@ stop() {
   kill -KILL -- "-$(<"$run/pid")" 2>/dev/null || true
 }
 
-stop_all() {
+# Ends all runs but one.
+stop_others() {
   local run
   for run in "$runs"/*/; do
-    [[ "${run%/}" == "${1:-}" || ! -d "$run" ]] || stop "${run%/}"
+    [[ "${run%/}" == "$1" ]] || stop "${run%/}"
   done
 }
 
@@ -100,7 +101,7 @@ job() {
   trap 'echo "$code" >"$run/code.part" && mv "$run/code.part" "$run/code"' EXIT
   trap '[[ -z "$child" ]] && code=75 && exit; kill -TERM "$child" 2>/dev/null || true' TERM
   echo "$$" >"$run/pid.part" && mv "$run/pid.part" "$run/pid"
-  stop_all "$run"
+  stop_others "$run"
   clear_lock || exit
   while [[ "$1" != -- ]]; do
     fetch "$1" || { code=2; exit; }
@@ -147,18 +148,15 @@ case "$action" in
     follow "$run"
     ;;
   job) job "$@" ;;
-  stop) if [[ "$1" == all ]]; then stop_all; else stop "$runs/$1"; fi ;;
+  stop) stop "$runs/$1" ;;
   log)
     # shellcheck disable=SC2012 # by time; the names are ours
     cat "$(ls -td "$runs"/*/ | head -n 1)log"
     ;;
   step)
-    step=-1
-    for seal in "$1"/checkpoints/*/integrity.json; do
-      found="$(basename "$(dirname "$seal")")"
-      [[ ! -e "$seal" || ! "$found" =~ ^[0-9]+$ ]] || ((found <= step)) || step=$found
-    done
-    report "step $step"
+    # shellcheck source=launch/run_folder.sh
+    source "$(dirname "$0")/run_folder.sh"
+    report "step $(newest_step "$1")"
     ;;
   *)
     echo "worker.sh: unknown action $action" >&2

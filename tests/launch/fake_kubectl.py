@@ -2,7 +2,9 @@
 
 FAKE is its folder (see `fake_gcloud.py`). The script's `pods` say how those of each
 attempt end: a list of exit codes, "preempted" for a pod that its node took along, or
-"running". What follows from that, the manifest's own failure policies say.
+"running". What follows from that, the manifest's own failure policies say. Its `look`
+says what happens to the next questions for a JobSet's state: "silent", or "gone" for a
+JobSet that somebody has deleted.
 """
 
 import contextlib
@@ -51,7 +53,9 @@ def advance(script, jobset):
     job = spec["replicatedJobs"][0]["template"]["spec"]
     assert job["backoffLimit"] == 0
     (rule,) = job["podFailurePolicy"]["rules"]
-    final = [c for c in jobset["pods"] if c in rule["onExitCodes"]["values"]]
+    assert rule["onExitCodes"]["operator"] == "NotIn"
+    spared = (0, "running", "preempted", *rule["onExitCodes"]["values"])
+    final = [code for code in jobset["pods"] if code not in spared]
     if final and policy["rules"][0]["onJobFailureReasons"] == ["PodFailurePolicy"]:
         assert policy["rules"][0]["action"] == "FailJobSet"
         jobset["state"] = "Failed"
@@ -64,13 +68,32 @@ def advance(script, jobset):
         jobset["state"] = "Completed"
 
 
-def get(document, kind, name, template):
+def missing(name, may_be_missing):
+    if not may_be_missing:
+        sys.exit(f'Error from server (NotFound): jobsets "{name}" not found')
+
+
+def look(document, name):
+    """What the script has for a question for a JobSet's state."""
+    waiting = document["script"].get("look", [])
+    happens = waiting.pop(0) if waiting else None
+    if happens == "silent":
+        sys.exit("Unable to connect to the server: dial tcp: i/o timeout")
+    if happens == "gone":
+        del document["jobsets"][name]
+
+
+def get(document, kind, name, template, *, may_be_missing):
+    if "terminalState" in template[-1]:
+        look(document, name)
     jobset = document["jobsets"].get(name)
-    if kind == "pods":
+    if jobset is None and kind == "jobset":
+        missing(name, may_be_missing)
+    elif kind == "pods":
         pods = next(iter(document["jobsets"].values()))["pods"]
         print("\n".join(str(code) if code != "preempted" else "" for code in pods))
     elif "-o" in template and template[-1] == "name":
-        print(f"jobset/{name}" if jobset else "", end="")
+        print(f"jobset/{name}", end="")
     elif "terminalState" in template[-1]:
         advance(document["script"], jobset)
         print(jobset["state"], jobset["restarts"])
@@ -98,7 +121,8 @@ def main(argv):
             create(document, rest[1])
         elif verb == "get":
             name = rest[1] if rest[1] != "-l" else ""
-            get(document, rest[0], name, rest)
+            allowed = "--ignore-not-found" in argv
+            get(document, rest[0], name, rest, may_be_missing=allowed)
         elif verb == "delete":
             delete(document, rest[1])
 

@@ -32,7 +32,7 @@ def test_preempted_pods_are_restarted_by_the_cluster(cloud, gke):
     assert cloud.left() == []
 
 
-@pytest.mark.parametrize("code", [2, 65, 78])
+@pytest.mark.parametrize("code", [1, 2, 65, 78, 127])
 def test_a_pod_that_would_fail_again_ends_it(cloud, gke, code):
     done = gke([0, code])
     assert done.code == code
@@ -58,6 +58,27 @@ def test_a_deletion_that_fails_for_good_is_loud(cloud, gke):
     done = cloud.run("gke_run.sh", *cloud.training, DELETE_TRIES="2")
     assert done.code == 70
     assert "kubectl delete jobset aif" in done.output
+
+
+def test_a_jobset_that_somebody_has_deleted_is_not_waited_for(cloud, gke):
+    cloud.script(pods=[["running"]], look=[None, "gone"])
+    done = cloud.run("gke_run.sh", *cloud.training)
+    assert done.code == 70
+    assert "somebody has deleted the JobSet aif" in done.output
+
+
+def test_a_cluster_that_does_not_answer_for_a_moment_is_asked_again(cloud, gke):
+    cloud.script(pods=[["running"]], look=["silent", None, "silent", "gone"])
+    done = cloud.run("gke_run.sh", *cloud.training, ANSWER_TRIES="2")
+    assert "somebody has deleted" in done.output
+
+
+def test_a_cluster_that_never_answers_again_is_given_up(cloud, gke):
+    cloud.script(pods=[["running"]], look=["silent"] * 3)
+    done = cloud.run("gke_run.sh", *cloud.training, ANSWER_TRIES="3")
+    assert done.code == 70
+    assert "the cluster does not answer" in done.output
+    assert cloud.left() == []
 
 
 def test_somebody_elses_jobset_is_left_alone(cloud, gke):

@@ -56,13 +56,15 @@ RECIPES = {
         },
     ),
     "gke_one_machine": ("gke_jobset.sh", {"TPU_TOPOLOGY": "v5e:2x4"}),
-    "slurm_process_per_gpu": ("slurm.sh", {"NODES": "2", "GPUS_PER_NODE": "8"}),
+    "slurm_process_per_gpu": (
+        "slurm.sh",
+        {"NODES": "2", "GPUS_PER_NODE": "8", "PROCESSES": "gpu"},
+    ),
     "slurm_process_per_node": (
         "slurm.sh",
         {
             "NODES": "4",
             "GPUS_PER_NODE": "4",
-            "PROCESSES": "node",
             "JAX_COORDINATOR_PORT": "9000",
             "PARTITION": "h100",
             "SBATCH_FLAGS": "--exclusive --mem=0",

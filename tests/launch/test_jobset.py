@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 from pathlib import Path
 
 import jsonschema
@@ -9,6 +10,7 @@ import pytest
 from ruamel.yaml import YAML
 
 SCHEMA = json.loads((Path(__file__).parent / "jobset_schema.json").read_text())
+LAUNCH = Path(__file__).parents[2] / "launch"
 LABEL = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")  # of RFC 1035
 
 
@@ -63,6 +65,20 @@ def test_arguments_arrive_as_they_were_written(manifest):
     written += ["{a: 1}", "日本語", "# no comment", "- item", "a: b", "x" * 300 + " y"]
     command = container(manifest(*written))["command"]
     assert [expanded(word) for word in command] == ["rlaif-jax", *written]
+
+
+def test_a_pod_ends_the_jobset_with_the_codes_that_other_launchers_give_up_on(manifest):
+    job = manifest("sft")["spec"]["replicatedJobs"][0]["template"]["spec"]
+    (rule,) = job["podFailurePolicy"]["rules"]
+    assert (rule["action"], rule["onExitCodes"]["operator"]) == ("FailJob", "NotIn")
+    script = LAUNCH / "exit_codes.sh"
+    asked = (
+        f"source '{script}'; for c in {{1..255}}; do may_restart $c && echo $c; done"
+    )
+    said = subprocess.run(["bash", "-c", asked], capture_output=True, check=False)
+    codes = [int(code) for code in said.stdout.split()]
+    assert {70, 75, 137} < set(codes) and not {1, 2, 65, 78} & set(codes)
+    assert rule["onExitCodes"]["values"] == codes
 
 
 def test_slices_are_jobs_that_restart_together(manifest):

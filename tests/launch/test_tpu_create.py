@@ -79,7 +79,8 @@ def test_a_wait_that_is_too_long_ends_with_nothing_left(cloud):
 
 
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+    ("number", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)],
 )
 def test_an_interrupted_wait_leaves_nothing(cloud, number, code):
     cloud.script(states=[["WAITING_FOR_RESOURCES"]])

@@ -54,6 +54,16 @@ def test_arguments_arrive_as_they_were_written(pod):
         assert facts["arguments"] == [*NASTY, "--out", str(cloud.out)]
 
 
+@pytest.mark.parametrize("script", ["tpu_run.sh", "tpu_watch.sh"])
+@pytest.mark.parametrize("out", [[], ["--out", "runs/sft"], ["--out=runs/sft"]])
+def test_a_run_folder_that_workers_do_not_share_is_refused(cloud, script, out):
+    done = cloud.run(script, "sft", "config.yaml", *out)
+    assert done.code == 2
+    assert "give --out an absolute folder" in done.output
+    assert not out or "--out runs/sft is relative" in done.output
+    assert cloud.calls() == []
+
+
 def test_several_slices_know_each_other(pod):
     cloud = pod(TPU_SLICES="2")
     done = cloud.run("tpu_run.sh", *cloud.training, TPU_SLICES="2")
@@ -110,11 +120,15 @@ def test_a_worker_that_answers_late_is_waited_for(pod):
     assert cloud.run("tpu_run.sh", *cloud.training).code == 0
 
 
-def test_nothing_starts_with_different_checkouts(pod):
-    cloud = pod()
-    stamp = cloud.folder / "hosts/pod/1/rlaif_jax/.stamp"
-    stamp.write_text("another\n")
-    done = cloud.run("tpu_run.sh", *cloud.training)
+@pytest.mark.parametrize(
+    ("slices", "workers"), [("1", ["pod/1"]), ("2", ["pod-1/0", "pod-1/1"])]
+)
+def test_nothing_starts_with_different_checkouts(pod, slices, workers):
+    cloud = pod(TPU_SLICES=slices)
+    for worker in workers:
+        stamp = cloud.folder / "hosts" / worker / "rlaif_jax/.stamp"
+        stamp.write_text("another\n")
+    done = cloud.run("tpu_run.sh", *cloud.training, TPU_SLICES=slices)
     assert done.code == 2
     assert "different checkouts" in done.output
     assert cloud.started("0.0") == []
@@ -192,7 +206,9 @@ def test_secrets_are_fetched_on_the_workers(pod):
 
 
 def test_a_key_in_the_place_of_a_secrets_name_is_refused_and_not_shown(cloud):
-    done = cloud.run("tpu_run.sh", "sft", SECRETS=f"OPENAI_API_KEY={cloud.secret}")
+    done = cloud.run(
+        "tpu_run.sh", *cloud.training, SECRETS=f"OPENAI_API_KEY={cloud.secret}"
+    )
     assert done.code == 2
     assert "looks like the key itself" in done.output
     assert cloud.secret not in done.output

@@ -1,6 +1,10 @@
 """Workers get this checkout."""
 
+import shutil
 import subprocess
+from pathlib import Path
+
+LAUNCH = Path(__file__).parents[2] / "launch"
 
 
 def test_workers_have_what_is_here(cloud):
@@ -25,12 +29,30 @@ def test_a_checkout_without_git_is_copied_too(cloud):
 
 
 def test_a_second_setup_leaves_nothing_of_the_first(cloud):
+    checkout = cloud.folder / "checkout"
+    shutil.copytree(LAUNCH, checkout / "launch")
+    names = ("stays.py", "removed since.py")
+    for name in names:
+        (checkout / name).touch()
+    cloud.run("tpu_create.sh")
+    assert cloud.run(checkout / "launch/tpu_setup.sh").code == 0
+    here = cloud.folder / "hosts/pod/0/rlaif_jax"
+    assert all((here / name).exists() for name in names)
+    (checkout / "removed since.py").unlink()
+    assert cloud.run(checkout / "launch/tpu_setup.sh").code == 0
+    assert [(here / name).exists() for name in names] == [True, False]
+
+
+def test_a_second_setup_keeps_what_a_run_has_written(cloud):
     cloud.run("tpu_create.sh")
     cloud.run("tpu_setup.sh")
-    old = cloud.folder / "hosts/pod/0/rlaif_jax/removed_since.py"
-    old.touch()
+    seal = "rlaif_jax/runs/sft-1a2b/checkpoints/5/integrity.json"
+    seals = [cloud.folder / "hosts/pod" / worker / seal for worker in "01"]
+    for path in seals:
+        path.parent.mkdir(parents=True)
+        path.write_text("sealed")
     assert cloud.run("tpu_setup.sh").code == 0
-    assert not old.exists()
+    assert [path.read_text() for path in seals] == ["sealed", "sealed"]
 
 
 def test_a_connection_that_fails_is_tried_again(cloud):

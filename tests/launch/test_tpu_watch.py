@@ -104,6 +104,25 @@ def test_a_slice_that_hangs_when_it_is_taken_away_is_noticed(cloud):
     assert cloud.left() == []
 
 
+def test_a_gcloud_that_does_not_answer_costs_no_slice(cloud):
+    cloud.plan(**{"*": [["exit 70"], ["exit 0"]]})
+    cloud.script(describe=[None, None, *["silent"] * 5])  # ABSENT, ACTIVE, a run's end
+    done = cloud.watch(WATCH_S="60")
+    assert done.code == 0, done.output
+    assert "gcloud does not answer: asking again" in done.output
+    assert len(cloud.calls("create")) == len(cloud.calls("delete")) == 1
+    assert attempts(cloud) == (2, 2)
+
+
+def test_a_gcloud_that_never_answers_again_is_given_up(cloud):
+    cloud.plan(**{"*": [["exit 70"]]})
+    cloud.script(describe=[None, None, *["silent"] * 5])
+    done = cloud.watch(ANSWER_TRIES="2", WATCH_S="60")
+    assert done.code == 70
+    assert "gcloud does not answer: given up" in done.output
+    assert attempts(cloud) == (1, 1)
+
+
 def test_want_of_capacity_ends_it(cloud):
     cloud.script(states=[["FAILED"]] * 9)
     assert cloud.watch(MAX_TRIES="2").code == 75
