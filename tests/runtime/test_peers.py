@@ -10,7 +10,7 @@ import os, signal, sys, time
 import jax
 from rlaif_jax.errors import UsageError
 from rlaif_jax.runtime import distributed
-distributed.start(start_s=60.0, heartbeat_s=3.0)
+distributed.start(start_s=60.0, heartbeat_s=float(sys.argv[3]))
 index, fault = jax.process_index(), sys.argv[1]
 def step():
     with distributed.ending_together():
@@ -31,6 +31,8 @@ print("good")
 
 KILLED = "os.kill(os.getpid(), signal.SIGKILL)"
 FROZEN = "os.kill(os.getpid(), signal.SIGSTOP)"
+SHORT_S = 3.0  # of a silence that comes
+LONG_S = 30.0  # of one that must not
 
 
 def codes(results):
@@ -38,14 +40,14 @@ def codes(results):
 
 
 def test_processes_part_in_peace(local_pod):
-    results = local_pod(PROGRAM, ["pass", 0])
+    results = local_pod(PROGRAM, ["pass", 0, LONG_S])
     assert codes(results) == [0, 0], results[0].stderr
     assert [result.stdout for result in results] == ["good\n"] * 2
 
 
 @pytest.mark.parametrize("victim", [0, 1])
 def test_the_survivor_of_a_killed_process_says_who_is_gone(local_pod, victim):
-    results = local_pod(PROGRAM, [KILLED, victim])
+    results = local_pod(PROGRAM, [KILLED, victim, SHORT_S])
     survivor = results[1 - victim]
     assert survivor.returncode == 70, survivor.stderr
     told = f"process {victim} is gone: run the same command again to continue"
@@ -55,7 +57,7 @@ def test_the_survivor_of_a_killed_process_says_who_is_gone(local_pod, victim):
 @pytest.mark.slow
 @pytest.mark.parametrize("victim", [0, 1])
 def test_a_frozen_process_is_gone_too(started_pod, victim):
-    pod = started_pod(PROGRAM, [FROZEN, victim])
+    pod = started_pod(PROGRAM, [FROZEN, victim, SHORT_S])
     _, stderr = pod[1 - victim].communicate(timeout=100)
     assert pod[1 - victim].returncode == 70, stderr
     told = {0: "process 0 has not answered", 1: "process 1 is gone"}[victim]
@@ -67,7 +69,7 @@ def test_a_frozen_process_is_gone_too(started_pod, victim):
 @pytest.mark.parametrize("guilty", [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_an_error_of_one_ends_the_other_with_its_message(local_pod, guilty):
     fault = "raise UsageError('no such file')"
-    results = local_pod(PROGRAM, [fault, guilty])
+    results = local_pod(PROGRAM, [fault, guilty, LONG_S])
     assert results[guilty].returncode == 2, results[guilty].stderr
     assert "own message: no such file" in results[guilty].stderr
     other = results[1 - guilty]
