@@ -6,7 +6,7 @@ import signal
 import pytest
 
 PROGRAM = """
-import os, signal, sys, time
+import ctypes, os, signal, sys, time
 import jax
 from rlaif_jax.errors import UsageError
 from rlaif_jax.runtime import distributed
@@ -31,6 +31,8 @@ print("good")
 
 KILLED = "os.kill(os.getpid(), signal.SIGKILL)"
 FROZEN = "os.kill(os.getpid(), signal.SIGSTOP)"
+CRASH = "ctypes.CDLL(None).strlen(None)"
+CRASH_WITH_LOCK = "ctypes.PyDLL(None).strlen(None)"
 SHORT_S = 3.0  # of a silence that comes
 LONG_S = 30.0  # of one that must not
 
@@ -52,6 +54,21 @@ def test_the_survivor_of_a_killed_process_says_who_is_gone(local_pod, victim):
     assert survivor.returncode == 70, survivor.stderr
     told = f"process {victim} is gone: run the same command again to continue"
     assert told in survivor.stderr
+
+
+def test_a_crash_is_told_to_all_with_its_stack(local_pod):
+    results = local_pod(PROGRAM, [CRASH, 1, LONG_S])
+    assert codes(results) == [70, 70], results[1].stderr
+    told = "crashed in compiled code (Fatal Python error: Segmentation fault)"
+    assert f"process 1 has ended: {told}" in results[0].stderr
+    assert "in step\n" in results[1].stderr
+
+
+@pytest.mark.slow
+def test_a_crash_that_holds_the_interpreters_lock_is_a_death_all_the_same(local_pod):
+    results = local_pod(PROGRAM, [CRASH_WITH_LOCK, 1, SHORT_S])
+    assert codes(results) == [70, -signal.SIGSEGV], results[1].stderr
+    assert "process 1 is gone" in results[0].stderr
 
 
 @pytest.mark.slow
