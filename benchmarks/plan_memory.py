@@ -208,6 +208,8 @@ def on_tpus() -> str:
         document = run_of(verb, "full", one["batch_size"])
         document["model"]["compute_dtype"] = "bfloat16"
         config = validate(SftConfig if verb == "sft" else DpoConfig, document)
+        # as `plan` does
+        jax.config.update("jax_platforms", "cpu")
         mesh = build_mesh(config.mesh, tpu_topology(place).devices)
         with jax.set_mesh(mesh):
             assumed = Assumed(preset, "float32", None, None, None)

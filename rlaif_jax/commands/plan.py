@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import jax
+
 from rlaif_jax.cli import config_of
 from rlaif_jax.commands.console import Console
 from rlaif_jax.commands.plan_case import Case, compiled, modelled
@@ -24,6 +26,7 @@ __all__ = ["run", "show"]
 
 def run(config: PlanConfig, out: Path, console: Console) -> Json:
     """Tells what each step of the planned verb takes, or searches for its best mesh."""
+    jax.config.update("jax_platforms", "cpu")  # who trains here keeps the accelerators
     planned = validate(config_of(config.planned), config.run)
     assert isinstance(planned, SftConfig | DpoConfig | RewardConfig | SampleConfig)
     case = Case(planned, config, _topology(config))

@@ -67,7 +67,8 @@ class Estimate:
       argument_bytes: Of that, what it is called with: weights, states, batch.
       temporary_bytes: Of that, what exists only inside.
       host_bytes: What waits in the host's memory.
-      fits: Whether the compiler took it; else nothing is known of what it moves.
+      fits: Whether a chip's memory takes it, as who says so finds; if the compiler
+        refused it, nothing is known of what it moves.
       limit: Bytes that it may take, as the compiler says when it refuses; else 0.
       flops: That the result needs, over all chips.
       executed_flops: With what is computed again.

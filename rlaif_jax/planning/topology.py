@@ -4,8 +4,6 @@ import os
 import re
 from typing import Any, Literal, NamedTuple
 
-import jax
-
 from rlaif_jax.errors import UsageError
 from rlaif_jax.planning.exchanges import Links
 from rlaif_jax.runtime.chips import Chip, find_chip
@@ -43,6 +41,9 @@ class Topology(NamedTuple):
 def tpu_topology(name: str, num_slices: int = 1) -> Topology:
     """A slice of TPUs, or several that a data-center network joins.
 
+    No TPU of this host is touched by it; JAX may still take what it has, unless it is
+    told to take CPUs.
+
     Args:
       name: Its generation, and its chips along each dimension, as v5e:4x8.
       num_slices: All alike.
@@ -57,9 +58,6 @@ def tpu_topology(name: str, num_slices: int = 1) -> Topology:
         )
     for variable, value in _ENVIRONMENT.items():
         os.environ.setdefault(variable, value)
-    jax.config.update(
-        "jax_platforms", "cpu"
-    )  # of what runs: nothing is compiled for it
     from jax.experimental import topologies  # loads libtpu when it is asked
 
     try:

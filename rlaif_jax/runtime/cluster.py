@@ -19,6 +19,7 @@ _NUM_PROCESSES = "RLAIF_NUM_PROCESSES"
 _PROCESS_ID = "RLAIF_PROCESS_ID"
 _DETECT = "RLAIF_DISTRIBUTED"
 _PORT = "JAX_COORDINATOR_PORT"
+_DEVICES = "JAX_LOCAL_DEVICE_IDS"  # JAX reads it only where it is told no devices
 
 # JAX's own choice for TPUs, 8482, is closed by some of their images: jax#35905
 _TPU_PORT = "8476"
@@ -46,7 +47,8 @@ class Membership(NamedTuple):
       num_processes: Of the run.
       process_id: Of this one.
       found_by: What told so.
-      local_device_ids: The only devices that this process may see; all, if None.
+      local_device_ids: The only devices that this process may see; None: those of
+        `JAX_LOCAL_DEVICE_IDS`, or all.
     """
 
     coordinator: str
@@ -106,7 +108,8 @@ def _by_platform(limit_s: float) -> Membership:
         kind = _platform()
         is_tpu = issubclass(kind, BaseTpuCluster)
         port = os.environ.get(_PORT) or (_TPU_PORT if is_tpu else None)
-        local = None if is_tpu else kind.get_local_process_id()
+        own = is_tpu or os.environ.get(_DEVICES)
+        local = None if own else kind.get_local_process_id()
         return Membership(
             kind.get_coordinator_address(
                 timeout_secs=int(limit_s), override_coordinator_port=port

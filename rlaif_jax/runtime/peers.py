@@ -3,7 +3,7 @@
 Each process writes a count into JAX's coordination service, which lives in process 0;
 process 0 sees whose count stands still, and tells all. JAX has such a watch too, but
 aborts the survivors without a name. It is left to be the last resort: its limit is
-longer, and an abort is held up until this module has said what happened.
+longer, and an abort, or a crash, is held up until this module has said what happened.
 """
 
 import ctypes
@@ -12,6 +12,7 @@ import json
 import os
 import select
 import signal
+import sys
 import threading
 import time
 from typing import Any
@@ -23,6 +24,7 @@ from rlaif_jax.typing import Json
 
 _PULSE = "rlaif/pulse"
 _NEWS = "rlaif/news"
+_CRASHES = [signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL]
 _AGAIN = "run the same command again to continue"
 
 
@@ -48,7 +50,7 @@ class PeerWatch:
         self._tick_s = min(1.0, limit_s / 5)
         self._is_over = threading.Event()
         self._answered_at = time.monotonic()
-        self._aborting = _hold_aborts()
+        self._dying = _hold_deaths()
         watchdog.called(f"process-{index}", self._last_words)
         for target in (self._talk, self._look):
             name = f"rlaif-peers-{target.__name__.strip('_')}"
@@ -151,15 +153,19 @@ class PeerWatch:
     def _look(self) -> None:
         """Ends the process if JAX aborts it, or if process 0 has fallen silent."""
         while not self._is_over.wait(self._tick_s / 2):
-            if select.select([self._aborting], [], [], 0)[0]:
-                self._end(self._why_aborted())
+            if select.select([self._dying], [], [], 0)[0]:
+                self._end(self._why_dying())
             silent_s = time.monotonic() - self._answered_at
             # process 0 would have told of others by then
             if silent_s > self._limit_s + 2 * self._tick_s:
                 self._end(f"process 0 has not answered for {silent_s:.0f} s: {_AGAIN}")
 
-    def _why_aborted(self) -> str:
-        """Whether JAX aborts because process 0 is gone, or for a reason of its own."""
+    def _why_dying(self) -> str:
+        """Whether it crashed, or JAX aborts: as process 0 is gone, or by itself."""
+        stacks = os.read(self._dying, 2**16).decode(errors="replace")
+        if not stacks.startswith("Fatal Python error: Aborted"):
+            print(stacks, file=sys.stderr, flush=True)
+            return f"crashed in compiled code ({stacks.partition(chr(10))[0]})"
         aborted_at = time.monotonic()
         self._is_over.wait(2 * self._tick_s)
         if self._index and self._answered_at < aborted_at:
@@ -167,23 +173,31 @@ class PeerWatch:
         return "JAX's runtime has aborted this process: its own lines above say why"
 
 
-def _hold_aborts() -> int:
-    """Has an abort of this process wait some seconds, in which it can be explained.
+def _hold_deaths() -> int:
+    """Has an abort or a crash of this process wait, so that it can be explained.
 
     JAX aborts at once, from a thread of its own, when process 0 is gone, and takes no
-    callback for it in version 0.10.2. Here the aborting thread first writes Python's
-    stacks into a pipe, then calls libc's `sleep` with the signal's number, 6, as the
-    seconds.
+    callback for it in version 0.10.2. Here the dying thread first writes Python's
+    stacks into a pipe, then calls libc's `sleep` with the signal's number as the
+    seconds: 6 for an abort, 11 for a bad address. A crash waits once; then it is met
+    again, and is deadly. Who crashes while it holds the interpreter's lock dies so, as
+    nobody can read the pipe.
 
     Returns:
-      A file descriptor that is readable once an abort has begun.
+      A file descriptor that is readable once this process is dying.
     """
     readable, writable = os.pipe()
-    os.set_blocking(writable, False)  # whoever aborts must not wait for a reader
+    os.set_blocking(writable, False)  # whoever dies must not wait for a reader
     libc = ctypes.CDLL(None)
-    libc.signal.argtypes = [ctypes.c_int, ctypes.c_void_p]
-    libc.signal.restype = ctypes.c_void_p
-    libc.signal(signal.SIGABRT, ctypes.cast(libc.sleep, ctypes.c_void_p))
+    sleep = ctypes.cast(libc.sleep, ctypes.c_void_p)
+    handled = [(libc.signal, [signal.SIGABRT])]
+    if hasattr(libc, "sysv_signal"):  # handles one signal, and no more; not on macOS
+        handled.append((libc.sysv_signal, _CRASHES))
+    for handle, numbers in handled:
+        handle.argtypes = [ctypes.c_int, ctypes.c_void_p]
+        handle.restype = ctypes.c_void_p
+        for number in numbers:
+            handle(number, sleep)
     faulthandler.disable()  # else it would keep its place below `sleep`
     faulthandler.enable(writable)
     return readable

@@ -34,7 +34,12 @@ class _Clock:
       before_end: Called with the message before the process ends.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        """A clock on which nothing is due.
+
+        Args:
+          now: Seconds from some moment on, which never go back.
+        """
         self.limit_s: float | None = None
         self.folder: Path | None = None
         self.name = "process-0"
@@ -43,6 +48,22 @@ class _Clock:
         self.before_end: Callable[[str], None] = lambda message: None
         self.thread: threading.Thread | None = None
         self.ending = threading.Lock()
+        self._now = now
+
+    def moved(self, what: str) -> None:
+        """Begins to measure anew."""
+        self.what, self.since = what, self._now()
+
+    def overdue(self) -> str | None:
+        """The message, if nothing has moved for too long."""
+        limit_s, what, since = self.limit_s, self.what, self.since
+        if limit_s is None or self._now() - since <= limit_s:
+            return None
+        return (
+            f"nothing has moved for {limit_s:g} s since {what}: see the stacks; run"
+            " the same command again to continue, with a larger pod.hang_s if it"
+            " was only slow"
+        )
 
 
 _clock = _Clock()
@@ -76,7 +97,7 @@ def moved(what: str) -> None:
     Args:
       what: For the message, if it is not done in time: "step 3".
     """
-    _clock.what, _clock.since = what, time.monotonic()
+    _clock.moved(what)
 
 
 def called(name: str, before_end: Callable[[str], None]) -> None:
@@ -128,10 +149,6 @@ def _watch() -> None:
     """Ends the process once it has stood still for too long."""
     while True:
         time.sleep(_EVERY_S)
-        limit_s, what, since = _clock.limit_s, _clock.what, _clock.since
-        if limit_s is not None and time.monotonic() - since > limit_s:
-            end_process(
-                f"nothing has moved for {limit_s:g} s since {what}: see the stacks; run"
-                " the same command again to continue, with a larger pod.hang_s if it"
-                " was only slow"
-            )
+        message = _clock.overdue()
+        if message is not None:
+            end_process(message)

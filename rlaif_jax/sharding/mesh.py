@@ -78,10 +78,16 @@ def _axis_sizes(config: MeshConfig, num_devices: int) -> tuple[int, ...]:
 
 
 def _by_slice(devices: Sequence[Any]) -> list[list[Any]]:
-    """The devices of each slice, in the order of slices; of other devices all."""
+    """The devices of each slice of TPUs, in the order of slices; of other devices all.
+
+    XLA numbers the hosts of GPUs in `slice_index`, too (openxla/xla#24473); weights may
+    be gathered over what joins those.
+    """
     found: dict[int, list[Any]] = {}
     for device in devices:
-        found.setdefault(getattr(device, "slice_index", 0), []).append(device)
+        is_tpu = device.platform == "tpu"
+        index = getattr(device, "slice_index", 0) if is_tpu else 0
+        found.setdefault(index, []).append(device)
     return [found[index] for index in sorted(found)]
 
 

@@ -6,6 +6,7 @@ from typing import Generic, TypeVar
 import jax
 from jax.sharding import Mesh
 
+from rlaif_jax.data.encoded import EncodedExample, EncodedPair, highest_id
 from rlaif_jax.data.order import Position, RowStream
 from rlaif_jax.data.packing import Ids, PackedRows
 from rlaif_jax.errors import CorruptDataError, UsageError
@@ -84,6 +85,8 @@ def require_even_batch(batch_size: int, microbatches: int, mesh: Mesh) -> None:
 def require_known(items: Iterable[Sequence[Ids]], vocab_size: int) -> None:
     """Refuses ids that the model has not, before any of a batch is placed.
 
+    Of what came from texts, ids have been read when it was encoded, not in every step.
+
     Args:
       items: All of a batch, so that every process finds the same.
       vocab_size: The model's.
@@ -92,7 +95,12 @@ def require_known(items: Iterable[Sequence[Ids]], vocab_size: int) -> None:
       CorruptDataError: If an id is outside the vocabulary: on a device it would be
         replaced by another without a word.
     """
-    highest = max(max(part, default=0) for item in items for part in item)
+    highest = max(
+        item.highest
+        if isinstance(item, EncodedExample | EncodedPair)
+        else highest_id(item)
+        for item in items
+    )
     if highest >= vocab_size:
         raise CorruptDataError(
             f"token id {highest} is outside the model's vocabulary of {vocab_size}: "

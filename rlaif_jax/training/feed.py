@@ -65,17 +65,22 @@ class Feed(NamedTuple):
             if number == total:
                 break
             session.progress(0, total, {"prepared": min(1.0, number / num_first)})
-            watchdog.moved(f"scoring batch {number + 1} by the reference")
-            if session.stop(0):
-                raise PreemptedError(
-                    "stopped before training, what the reference scored is kept: run"
-                    " the same command again to continue"
-                )
+            _go_on(f"scoring batch {number + 1} by the reference", session)
             prepare(equal_parts(batch.records, self.plan.microbatches))
             if batch.position.epoch:
                 break  # the records that follow have come before
         if self.plan.validation is not None:
             for records in self.plan.validation.batches(self.plan.part_size):
-                watchdog.moved("scoring validation data by the reference")
+                _go_on("scoring validation data by the reference", session)
                 prepare([records])
         return True
+
+
+def _go_on(what: str, session: Session) -> None:
+    """Tells the watchdog what comes, unless the run was asked to stop."""
+    watchdog.moved(what)
+    if session.stop(0):
+        raise PreemptedError(
+            "stopped before training, what the reference scored is kept: run the same"
+            " command again to continue"
+        )

@@ -74,8 +74,8 @@ class Limits(NamedTuple):
     Attributes:
       num_steps: Total, not remaining; None to train until the batches end.
       max_skipped: Skipped steps in a row after which the guard stands still.
-      max_in_flight: Steps dispatched before the oldest is awaited; 1 where several
-        processes run the same step.
+      max_in_flight: Steps dispatched before the oldest is awaited: of a run,
+        `runtime.platform.steps_in_flight`.
     """
 
     num_steps: int | None

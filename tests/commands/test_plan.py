@@ -1,5 +1,8 @@
 """Tests of `plan` and its parts in `rlaif_jax.commands`, with CPUs in place of TPUs."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import jax
@@ -188,3 +191,33 @@ def test_of_a_step_that_does_not_fit_little_is_told(capsys):
     text = shown(capsys, steps=[step], fits=False, run=None)
     assert "43.00" in text and "ms" not in text
     assert "it does not fit" in text
+
+
+PROGRAM = """
+import sys
+from rlaif_jax.cli import run
+code = run(["plan", *sys.argv[1:]])
+import jax
+print(jax.config.jax_platforms, sorted(jax._src.xla_bridge.backends()), file=sys.stderr)
+sys.exit(code)
+"""
+
+
+def test_a_plan_of_gpus_takes_none_of_this_machine(tmp_path):
+    environment = {k: v for k, v in os.environ.items() if k != "JAX_PLATFORMS"}
+    arguments = [
+        *("topology=h100:16", "architecture=pythia-70m"),
+        *("model={path: nowhere}", "preferences=nowhere", "batch_size=64"),
+        *("optimizer={name: rmsprop, learning_rate: 5e-7}", "examples=1000"),
+        *("--out", str(tmp_path / "plan")),
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *arguments],
+        cwd=Path(__file__).parents[2],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.splitlines()[-1] == "cpu ['cpu']"

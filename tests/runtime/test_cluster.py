@@ -33,7 +33,16 @@ EXPLICIT = {
     "RLAIF_NUM_PROCESSES": "4",
     "RLAIF_PROCESS_ID": "3",
 }
-OTHERS = ("RLAIF_", "SLURM_", "TPU_", "MEGASCALE_", "KUBERNETES_", "OMPI_", "JAX_COORD")
+OTHERS = (
+    "RLAIF_",
+    "SLURM_",
+    "TPU_",
+    "MEGASCALE_",
+    "KUBERNETES_",
+    "OMPI_",
+    "JAX_COORD",
+    "JAX_LOCAL",
+)
 
 
 @pytest.fixture
@@ -97,6 +106,15 @@ def test_a_slurm_step(environment):
     assert found == (f"node003:{4097 % 4096 + 61440}", 6, 5, "slurm", (1,))
     environment({"JAX_COORDINATOR_PORT": "7777"})
     assert (find_membership(limit_s=1.0) or found).coordinator == "node003:7777"
+
+
+def test_a_slurm_task_of_a_node_keeps_the_devices_that_it_was_given(environment):
+    environment(SLURM | {"JAX_LOCAL_DEVICE_IDS": "0,1,2,3"})
+    found = find_membership(limit_s=1.0)
+    assert found is not None
+    assert found.local_device_ids is None  # JAX reads the variable only then
+    environment({"JAX_LOCAL_DEVICE_IDS": ""})  # which is none to JAX, too
+    assert (find_membership(limit_s=1.0) or found).local_device_ids == (1,)
 
 
 @pytest.mark.parametrize("missing", ["SLURM_STEP_NODELIST", "SLURM_PROCID"])

@@ -6,11 +6,11 @@ import signal
 import pytest
 
 PROGRAM = """
-import os, signal, sys, time
+import ctypes, os, signal, sys, time
 import jax
 from rlaif_jax.errors import UsageError
 from rlaif_jax.runtime import distributed
-distributed.start(start_s=60.0, heartbeat_s=3.0)
+distributed.start(start_s=60.0, heartbeat_s=float(sys.argv[3]))
 index, fault = jax.process_index(), sys.argv[1]
 def step():
     with distributed.ending_together():
@@ -31,6 +31,10 @@ print("good")
 
 KILLED = "os.kill(os.getpid(), signal.SIGKILL)"
 FROZEN = "os.kill(os.getpid(), signal.SIGSTOP)"
+CRASH = "ctypes.CDLL(None).strlen(None)"
+CRASH_WITH_LOCK = "ctypes.PyDLL(None).strlen(None)"
+SHORT_S = 3.0  # of a silence that comes
+LONG_S = 30.0  # of one that must not
 
 
 def codes(results):
@@ -38,24 +42,39 @@ def codes(results):
 
 
 def test_processes_part_in_peace(local_pod):
-    results = local_pod(PROGRAM, ["pass", 0])
+    results = local_pod(PROGRAM, ["pass", 0, LONG_S])
     assert codes(results) == [0, 0], results[0].stderr
     assert [result.stdout for result in results] == ["good\n"] * 2
 
 
 @pytest.mark.parametrize("victim", [0, 1])
 def test_the_survivor_of_a_killed_process_says_who_is_gone(local_pod, victim):
-    results = local_pod(PROGRAM, [KILLED, victim])
+    results = local_pod(PROGRAM, [KILLED, victim, SHORT_S])
     survivor = results[1 - victim]
     assert survivor.returncode == 70, survivor.stderr
     told = f"process {victim} is gone: run the same command again to continue"
     assert told in survivor.stderr
 
 
+def test_a_crash_is_told_to_all_with_its_stack(local_pod):
+    results = local_pod(PROGRAM, [CRASH, 1, LONG_S])
+    assert codes(results) == [70, 70], results[1].stderr
+    told = "crashed in compiled code (Fatal Python error: Segmentation fault)"
+    assert f"process 1 has ended: {told}" in results[0].stderr
+    assert "in step\n" in results[1].stderr
+
+
+@pytest.mark.slow
+def test_a_crash_that_holds_the_interpreters_lock_is_a_death_all_the_same(local_pod):
+    results = local_pod(PROGRAM, [CRASH_WITH_LOCK, 1, SHORT_S])
+    assert codes(results) == [70, -signal.SIGSEGV], results[1].stderr
+    assert "process 1 is gone" in results[0].stderr
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("victim", [0, 1])
 def test_a_frozen_process_is_gone_too(started_pod, victim):
-    pod = started_pod(PROGRAM, [FROZEN, victim])
+    pod = started_pod(PROGRAM, [FROZEN, victim, SHORT_S])
     _, stderr = pod[1 - victim].communicate(timeout=100)
     assert pod[1 - victim].returncode == 70, stderr
     told = {0: "process 0 has not answered", 1: "process 1 is gone"}[victim]
@@ -67,7 +86,7 @@ def test_a_frozen_process_is_gone_too(started_pod, victim):
 @pytest.mark.parametrize("guilty", [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_an_error_of_one_ends_the_other_with_its_message(local_pod, guilty):
     fault = "raise UsageError('no such file')"
-    results = local_pod(PROGRAM, [fault, guilty])
+    results = local_pod(PROGRAM, [fault, guilty, LONG_S])
     assert results[guilty].returncode == 2, results[guilty].stderr
     assert "own message: no such file" in results[guilty].stderr
     other = results[1 - guilty]

@@ -1,5 +1,7 @@
 """Tests of `rlaif_jax.sharding.mesh`."""
 
+from collections import Counter
+from dataclasses import dataclass
 from types import SimpleNamespace
 
 import jax
@@ -59,26 +61,50 @@ def test_batch_rows_follow_the_order_of_the_hosts():
     assert ordered.shape == grid.shape
 
 
-def chips(*slices):
-    """Stand-ins for the CPUs of several slices."""
-    return [
-        SimpleNamespace(
-            id=number,
-            process_index=number // 2,
-            slice_index=index,
-            platform="cpu",
-            device_kind="cpu",
-        )
-        for number, index in enumerate(slices)
-    ]
+@dataclass(frozen=True)
+class Chip:
+    """A stand-in for a device of one of several slices, as `mesh_utils` reads it."""
+
+    id: int
+    process_index: int
+    slice_index: int
+    platform: str = "tpu"
+    device_kind: str = "TPU v4"
+    coords: tuple[int, int, int] = (0, 0, 0)
+    core_on_chip: int = 0
+
+
+def chips(*slices, **kind):
+    """Two of each host; hosts of a slice lie in a column, the last at its start."""
+    left = Counter(slices)
+    found = []
+    for number, index in enumerate(slices):
+        left[index] -= 1
+        coords = (left[index] % 2, left[index] // 2, 0)
+        found.append(Chip(number, number // 2, index, coords=coords, **kind))
+    return found
 
 
 def test_slices_follow_each_other_along_the_data_axis():
-    devices = chips(1, 1, 1, 1, 0, 0, 0, 0)
-    within = mesh_lib._within_slice((2, 4, 1, 1, 1), 2)
-    assert within == (1, 4, 1, 1, 1)
-    by_slice = mesh_lib._by_slice(devices)
-    assert [[d.id for d in part] for part in by_slice] == [[4, 5, 6, 7], [0, 1, 2, 3]]
+    """The second slice's hosts come first: a launcher may number them so."""
+    devices = chips(*[1] * 8, *[0] * 8)
+    mesh = build_mesh(MeshConfig(data=4, fsdp=2, tensor=2), devices)
+    ids = np.array([device.id for device in mesh.devices.flat]).reshape(4, 2, 2)
+    first, second = ids[:2], ids[2:]  # along data
+    assert sorted(first.flat) == list(range(8, 16))
+    assert sorted(second.flat) == list(range(8))
+    for part in (first, second):  # the two chips of each row are one host's
+        rows = part.reshape(4, 2) // 2
+        assert (rows[:, 0] == rows[:, 1]).all()
+        assert (np.diff(rows[:, 0]) > 0).all()
+
+
+def test_hosts_of_gpus_are_not_slices():
+    """XLA gives each of them a `slice_index` of its own."""
+    devices = chips(0, 0, 1, 1, 2, 2, platform="gpu", device_kind="NVIDIA H100")
+    mesh = build_mesh(MeshConfig(), devices)
+    assert (mesh.shape["data"], mesh.shape["fsdp"]) == (1, 6)
+    assert [device.id for device in mesh.devices.flat] == list(range(6))
 
 
 @pytest.mark.parametrize("data", [1, 3])

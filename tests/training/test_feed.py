@@ -2,9 +2,11 @@
 
 import pytest
 
+from rlaif_jax.config_validation import ValidationConfig
 from rlaif_jax.data.row_sources import MemorySource
 from rlaif_jax.errors import PreemptedError
 from rlaif_jax.training.feed import Feed
+from rlaif_jax.training.plan import ValidationSet
 
 
 @pytest.fixture
@@ -49,3 +51,22 @@ def test_a_run_of_few_steps_is_shown_what_it_takes(feed, session):
 def test_a_stop_is_heeded(feed, session):
     with pytest.raises(PreemptedError, match="same command again"):
         feed(40).prepare(lambda parts: None, session(stop=lambda step: True))
+
+
+@pytest.mark.parametrize("num_shown", [0, 5, 7])
+def test_a_stop_is_heeded_before_every_batch_also_of_validation(
+    feed, session, num_shown
+):
+    held_out = ValidationSet(
+        records=list(range(100, 120)),
+        loss_fn=lambda params, batch: (params, {}),
+        config=ValidationConfig(every_steps=1),
+        select=None,
+        data={},
+    )
+    shown = []
+    run = feed(40, epochs=1, validation=held_out)  # 5 batches, and 3 of validation
+    stopping = session(stop=lambda step: len(shown) == num_shown)
+    with pytest.raises(PreemptedError, match="same command again"):
+        run.prepare(shown.append, stopping)
+    assert len(shown) == num_shown
