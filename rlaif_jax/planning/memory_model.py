@@ -22,10 +22,9 @@ from rlaif_jax.planning.array_bytes import (
     wide_bytes,
     widened_bytes,
 )
-from rlaif_jax.planning.compilers import COMPILERS, Compiler
 from rlaif_jax.planning.device_share import DeviceShare
 from rlaif_jax.planning.layer_memory import backward_work, forward_work, kept
-from rlaif_jax.planning.update_memory import UpdateMemory
+from rlaif_jax.planning.update_memory import COMPILERS, Compiler, UpdateMemory
 from rlaif_jax.training.scoring import logits_bytes
 from rlaif_jax.training.step import TrainState
 
