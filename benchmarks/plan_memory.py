@@ -79,6 +79,9 @@ MODELS = {
 ALONE: dict[str, int] = {}
 FSDP, BOTH, ALL = {"fsdp": 8}, {"fsdp": 4, "tensor": 2}, {"fsdp": 2, "tensor": 2}
 ALL["expert"] = 2
+ADAM_INT8 = {"optimizer.name": "adamw", "optimizer.moments": "int8"}
+ROUNDED = {"optimizer.weights": "bfloat16"}
+NARROW = {"model.compute_dtype": "bfloat16"}
 CASES: list[tuple[str, str, str, str, dict[str, int], int, dict[str, Any]]] = [
     # model, verb, layout, remat, mesh, batch, more
     ("dense", "sft", "packed", "full", ALONE, 16, {}),
@@ -122,6 +125,12 @@ CASES: list[tuple[str, str, str, str, dict[str, int], int, dict[str, Any]]] = [
     ("wide mixture", "sft", "packed", "full", ALL, 8, {}),
     ("pythia", "sft", "packed", "full", ALONE, 32, {}),
     ("pythia", "sft", "packed", "none", ALONE, 32, {}),
+    ("wide", "sft", "packed", "full", ALONE, 8, ADAM_INT8),
+    ("wide", "sft", "packed", "full", ALONE, 8, ADAM_INT8 | ROUNDED),
+    ("wide", "sft", "packed", "full", ALONE, 32, {"microbatches": 4} | ROUNDED),
+    ("wide", "sft", "packed", "full", ALONE, 8, ROUNDED | NARROW),
+    ("wide", "sft", "packed", "none", ALONE, 8, ROUNDED),
+    ("dense", "sft", "packed", "full", ALONE, 16, ROUNDED),
 ]
 
 

@@ -41,7 +41,15 @@ ALLOWED: dict[str, set[str]] = {
         "sharding",
         "training",
     },
-    "planning": {"data", "models", "runtime", "sampling", "sharding", "training"},
+    "planning": {
+        "data",
+        "models",
+        "optim",
+        "runtime",
+        "sampling",
+        "sharding",
+        "training",
+    },
     "study": {"evaluation"},
 }
 ALLOWED["commands"] = set(ALLOWED)

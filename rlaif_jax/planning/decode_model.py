@@ -6,19 +6,15 @@ from dataclasses import dataclass, replace
 import jax.numpy as jnp
 
 from rlaif_jax.models import Params, TransformerConfig
+from rlaif_jax.planning.array_bytes import bytes_here, cast_bytes, whole_bytes
 from rlaif_jax.planning.device_share import DeviceShare
 from rlaif_jax.planning.estimate import Demand, Estimate
 from rlaif_jax.planning.exchanges import Traffic
 from rlaif_jax.planning.layer_memory import Arrays, forward_work
-from rlaif_jax.planning.memory_model import (
-    COMPILERS,
-    StepMemory,
-    bytes_here,
-    cast_bytes,
-    whole_bytes,
-)
+from rlaif_jax.planning.memory_model import StepMemory
 from rlaif_jax.planning.modelled import Moved, told
 from rlaif_jax.planning.topology import Topology
+from rlaif_jax.planning.update_memory import COMPILERS
 
 _EXACT = 4  # bytes of a float32
 

@@ -5,60 +5,30 @@ most demanding phase: layers forward, the head, layers backward, or the update.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import NamedSharding
 
 from rlaif_jax.data.packing import PackedRows
 from rlaif_jax.models import Params, TransformerConfig
-from rlaif_jax.models.precision import wide
+from rlaif_jax.planning.array_bytes import (
+    bytes_here,
+    cast_bytes,
+    whole_bytes,
+    whole_size,
+    wide_bytes,
+    widened_bytes,
+)
 from rlaif_jax.planning.device_share import DeviceShare
 from rlaif_jax.planning.layer_memory import backward_work, forward_work, kept
-from rlaif_jax.sharding.rules import FSDP_TENSOR
+from rlaif_jax.planning.update_memory import COMPILERS, Compiler, UpdateMemory
 from rlaif_jax.training.scoring import logits_bytes
 from rlaif_jax.training.step import TrainState
 
 _EXACT = 4  # bytes of a float32
-
-
-@dataclass(frozen=True)
-class Compiler:
-    """What compilers do differently, by platform.
-
-    Attributes:
-      copies_statistics: Whether a statistic is copied before the update, as two loops
-        read it, one of which overwrites it. Others make one loop of both.
-      transposes: Whether products read a transposed copy of a layer's largest kernel.
-      overlaps: Whether exchanges go on meanwhile: gradients of a layer wait for being
-        summed up among devices while others are computed. Else all is gathered first,
-        the head's kernel before the layers.
-      spreads_experts: Whether every expert multiplies all rows, for lack of a kernel.
-      casts_ahead: Whether the layers' weights are cast before the loop over them, all
-        at once and not layer by layer.
-    """
-
-    copies_statistics: bool = False
-    transposes: bool = False
-    overlaps: bool = True
-    spreads_experts: bool = False
-    casts_ahead: bool = True
-
-
-COMPILERS = {
-    "cpu": Compiler(
-        copies_statistics=True,
-        transposes=True,
-        overlaps=False,
-        spreads_experts=True,
-        casts_ahead=False,
-    ),
-    "gpu": Compiler(),
-    "tpu": Compiler(),
-}
 
 
 class StepMemory(NamedTuple):
@@ -130,11 +100,12 @@ class MemoryModel:
           frozen: What is not trained.
         """
         weights, is_whole = bytes_here(state.params), len(batch) == 1
+        update = UpdateMemory(state, self._compiler, is_whole)
         always = self._passed() | {
             "gradients": weights,
-            "sums": 0 if is_whole else _wide_bytes(state.params),
-            "statistics": self._copied(state) if is_whole else 0,
+            "sums": 0 if is_whole else wide_bytes(state.params),
         }
+        always |= update.early
         backward = {
             "gathered": self._gathered(is_backward=True),
             "workspace": self._backward(),
@@ -145,7 +116,7 @@ class MemoryModel:
             "backward": backward,
         }
         phases = {name: always | found for name, found in phases.items()}
-        phases["update"] = self._update(state)
+        phases |= update.phases(always)
         arguments = {
             "weights": weights,
             "frozen": bytes_here(frozen),
@@ -184,8 +155,10 @@ class MemoryModel:
 
         Without rematerialization the forward hands them to the backward.
         """
-        is_whole = COMPILERS[self.platform].casts_ahead or self.config.remat == "none"
-        return is_whole * cast_bytes(self.weights["layers"], self.config)
+        compiler, layers = self._compiler, self.weights["layers"]
+        is_whole = compiler.casts_ahead or self.config.remat == "none"
+        cast = is_whole * cast_bytes(layers, self.config)
+        return max(cast, compiler.widens * widened_bytes(layers))
 
     @property
     def _compiler(self) -> Compiler:
@@ -234,7 +207,7 @@ class MemoryModel:
         gradients of all wait besides, before each device keeps its part.
         """
         kernels = [
-            _whole_size(leaf) // self.config.num_layers
+            whole_size(leaf) // self.config.num_layers
             for leaf in jax.tree.leaves(self.weights["layers"])
         ]
         largest, compiler = max(kernels), self._compiler
@@ -276,69 +249,6 @@ class MemoryModel:
         sizes |= {"gate": share.hidden, "up": share.hidden}
         added = sum(sizes.get(name, share.stream) for name in lora.targets)
         return work + self._itemsize * added
-
-    def _update(self, state: TrainState) -> dict[str, int]:
-        """Gradients, the same clipped where that is an array, copies of statistics."""
-        exact = _wide_bytes(state.params)
-        return {
-            "gradients": exact,
-            "clipped": exact if self._compiler.copies_statistics else 0,
-            "statistics": self._copied(state),
-        }
-
-    def _copied(self, state: TrainState) -> int:
-        """Statistics as large as the weights that they are of."""
-        if not self._compiler.copies_statistics:
-            return 0
-        shapes = {leaf.shape for leaf in jax.tree.leaves(state.params)}
-        leaves = jax.tree.leaves(state.opt_state)
-        return sum(bytes_here(leaf) for leaf in leaves if leaf.shape in shapes)
-
-
-def bytes_here(tree: Any) -> int:
-    """Of one device, of arrays with shardings."""
-    return sum(_size_here(leaf) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
-
-
-def cast_bytes(layers: Params, config: TransformerConfig) -> int:
-    """Of the layers' weights in compute_dtype; 0 if that is their own."""
-    itemsize = jnp.dtype(config.compute_dtype).itemsize
-    leaves = [one for one in jax.tree.leaves(layers) if one.dtype.itemsize != itemsize]
-    return itemsize * sum(map(_size_here, leaves))
-
-
-def whole_bytes(weights: Params, config: TransformerConfig) -> int:
-    """Of weights in compute_dtype, if FSDP had gathered all at once."""
-    sizes = map(_whole_size, jax.tree.leaves(weights))
-    return jnp.dtype(config.compute_dtype).itemsize * sum(sizes)
-
-
-def _wide_bytes(tree: Any) -> int:
-    """The same in float32."""
-    return sum(
-        _size_here(leaf) * wide(leaf.dtype).itemsize for leaf in jax.tree.leaves(tree)
-    )
-
-
-def _size_here(leaf: Any) -> int:
-    return math.prod(leaf.sharding.shard_shape(leaf.shape))
-
-
-def _whole_size(leaf: Any) -> int:
-    """Numbers of a leaf on a device, if nothing split it along what FSDP gathers."""
-    assert isinstance(leaf.sharding, NamedSharding)
-    gathered = set(FSDP_TENSOR["embed"])
-    named = leaf.sharding.mesh.shape
-    axes = _names(leaf.sharding.spec)
-    return _size_here(leaf) * math.prod(
-        named[name] for name in axes if name in gathered
-    )
-
-
-def _names(spec: Any) -> Iterator[str]:
-    """The mesh axes of a spec."""
-    for entry in spec:
-        yield from (entry,) if isinstance(entry, str) else entry or ()
 
 
 def _without_zeros(phases: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:

@@ -33,7 +33,7 @@ MODELS = {
 }
 FSDP, BOTH = {"fsdp": 8}, {"fsdp": 4, "tensor": 2}
 FULL, NONE, ATTENTION = "full", "none", "attention"
-CASES = [  # model, verb, layout, remat, mesh, batch
+CASES = [  # model, verb, layout, remat, mesh, batch, more of the optimizer
     ("dense", "sft", "packed", FULL, {}, 16),
     ("dense", "sft", "packed", NONE, {}, 16),
     ("dense", "sft", "packed", "dots", {}, 16),
@@ -43,22 +43,22 @@ CASES = [  # model, verb, layout, remat, mesh, batch
     ("dense", "dpo", "padded", NONE, BOTH, 128),
     ("dense, wide", "sft", "packed", FULL, {}, 8),
     ("dense, wide", "sft", "packed", NONE, FSDP, 8),
-    ("dense, wide", "dpo", "padded", FULL, FSDP, 8),
     ("dense, wide", "sft", "packed", FULL, BOTH, 8),
-    ("mixture", "sft", "packed", FULL, {}, 32),
     ("mixture", "dpo", "padded", FULL, {}, 16),
     ("mixture", "dpo", "packed", FULL, BOTH, 64),
     ("mixture, wide", "sft", "packed", NONE, {}, 8),
     ("mixture, wide", "sft", "packed", FULL, FSDP, 8),
+    ("dense, wide", "sft", "packed", FULL, {}, 8, {"moments": "int8"}),
+    ("dense, wide", "sft", "packed", FULL, {}, 8, {"weights": "bfloat16"}),
 ]
 
 
 def workload(case) -> Workload:
     """What a small run computes on, on a mesh that is JAX's current one."""
-    model, verb, layout, remat, _, batch = case
+    model, verb, layout, remat, _, batch, *more = case
     document = {
         "model": {"path": "nowhere", "remat": remat, "attention": "xla"},
-        "optimizer": {"name": "rmsprop", "learning_rate": 1e-6},
+        "optimizer": {"name": "rmsprop", "learning_rate": 1e-6} | dict(*more),
         "tokens": {"max_prompt_tokens": 32, "max_completion_tokens": 32},
         "rows": {"layout": layout},
         "batch_size": batch,
