@@ -131,6 +131,8 @@ CASES: list[tuple[str, str, str, str, dict[str, int], int, dict[str, Any]]] = [
     ("wide", "sft", "packed", "full", ALONE, 8, ROUNDED | NARROW),
     ("wide", "sft", "packed", "none", ALONE, 8, ROUNDED),
     ("dense", "sft", "packed", "full", ALONE, 16, ROUNDED),
+    ("wide", "sft", "packed", "full", FSDP, 8, {"optimizer.moments": "int8"}),
+    ("wide", "sft", "packed", "full", FSDP, 8, ROUNDED),
 ]
 
 
