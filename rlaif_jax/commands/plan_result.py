@@ -6,7 +6,7 @@ from rlaif_jax.commands.plan_case import Case
 from rlaif_jax.commands.workload import num_steps
 from rlaif_jax.config import SampleConfig
 from rlaif_jax.planning.estimate import Estimate
-from rlaif_jax.planning.modelled import MARGIN
+from rlaif_jax.planning.modelled import MARGINS
 from rlaif_jax.sampling.engine import num_rows
 from rlaif_jax.sharding.mesh import build_mesh
 from rlaif_jax.typing import Json
@@ -31,7 +31,7 @@ def result_of(case: Case, found: list[Estimate]) -> Json:
         "topology": topology.name,
         "chips": chips,
         "by": first.by,
-        "margin": MARGIN if first.by == "model" else 0.0,
+        "margin": MARGINS[topology.platform] if first.by == "model" else 0.0,
         "bytes_per_chip": max(one.bytes_per_chip for one in found),
         "hbm_bytes_per_chip": min(limits),
         "fits": fits,

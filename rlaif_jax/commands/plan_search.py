@@ -14,7 +14,7 @@ from rlaif_jax.config_file import validate
 from rlaif_jax.errors import InternalError, UsageError
 from rlaif_jax.files import read_json, write_json
 from rlaif_jax.planning.estimate import Estimate
-from rlaif_jax.planning.modelled import MARGIN
+from rlaif_jax.planning.modelled import MARGINS
 from rlaif_jax.provenance import installed_version
 from rlaif_jax.records import content_hash
 from rlaif_jax.typing import Json
@@ -149,7 +149,7 @@ def _judged(case: Case, changes: dict[str, Any]) -> Candidate:
     except UsageError as error:
         return Candidate(changes, [], f"refused: {error}")
     candidate = Candidate(changes, found)
-    least = (1 - MARGIN) * candidate.bytes_per_chip
+    least = (1 - MARGINS[case.topology.platform]) * candidate.bytes_per_chip
     if least > case.topology.memory:
         candidate.dropped = _too_large(case, candidate)
     return candidate

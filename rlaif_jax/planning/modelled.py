@@ -12,9 +12,9 @@ from rlaif_jax.planning.memory_model import MemoryModel, StepMemory
 from rlaif_jax.planning.topology import Topology
 from rlaif_jax.training.step import TrainState
 
-# How far `memory_model` was from a compiler at most, as a share of it, in the proof
-# that docs/plan.md tells of and `benchmarks/plan_memory.py` repeats.
-MARGIN = 0.1
+# How far `memory_model` was from compilers at most, as a share of what they allot, in
+# the tables of docs/plan.md: from that for TPUs; for GPUs, from that for CPUs.
+MARGINS = {"gpu": 0.15, "tpu": 0.3}
 
 
 class Moved(NamedTuple):

@@ -12,7 +12,6 @@ from rlaif_jax.models.llama import LLAMA_2_7B
 from rlaif_jax.models.mistral import MIXTRAL_8X7B
 from rlaif_jax.models.registry import PRESETS
 from rlaif_jax.planning.memory_model import MemoryModel, StepMemory
-from rlaif_jax.planning.modelled import MARGIN
 from rlaif_jax.sharding.mesh import build_mesh
 
 _SMALL = {"num_layers": 6, "max_positions": 4096}
@@ -105,4 +104,4 @@ def test_the_model_is_within_a_tenth_of_what_xla_allots(case, monkeypatch):
             # arguments that nothing reads are not there: places of slots
             assert 0 <= said.argument_bytes - given < 0.02 * given
             total = given + temporary + results
-            assert said.total == pytest.approx(total, rel=MARGIN), step.demand.name
+            assert said.total == pytest.approx(total, rel=0.1), step.demand.name
