@@ -12,9 +12,12 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import jax
+import numpy as np
 import pytest
 from aiohttp import web
 
+from rlaif_jax.checkpoint import store
 from rlaif_jax.lab.server import build_app
 from rlaif_jax.lab.variants import variant_named
 from rlaif_jax.lab.world import WorldSizes, write_world
@@ -362,6 +365,21 @@ def losses():
         return [json.loads(line)["loss"] for line in lines]
 
     return read
+
+
+@pytest.fixture
+def assert_same_end():
+    """Compares the metrics and the weights of two runs, bit by bit."""
+
+    def compare(one, other):
+        first, second = ((run / "metrics.jsonl").read_bytes() for run in (one, other))
+        assert first == second
+        ours, theirs = (
+            store.restore_params(store.open_folder(run)) for run in (one, other)
+        )
+        jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+
+    return compare
 
 
 @pytest.fixture

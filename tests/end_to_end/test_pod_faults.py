@@ -6,8 +6,6 @@ import sys
 import time
 from pathlib import Path
 
-import jax
-import numpy as np
 import pytest
 
 from rlaif_jax.checkpoint import store
@@ -37,18 +35,8 @@ def disturbed(pods, wait_until):
     return run
 
 
-def assert_same_end(one, other):
-    assert (one / "metrics.jsonl").read_bytes() == (
-        other / "metrics.jsonl"
-    ).read_bytes()
-    ours, theirs = (
-        store.restore_params(store.open_folder(folder)) for folder in (one, other)
-    )
-    jax.tree.map(np.testing.assert_array_equal, ours, theirs)
-
-
 def test_a_pod_of_which_a_process_is_killed_or_preempted_goes_on_bit_by_bit(
-    pods, pod_sft, disturbed, tmp_path
+    pods, pod_sft, disturbed, tmp_path, assert_same_end
 ):
     document, unbroken = pod_sft
     out = tmp_path / "broken"
@@ -71,7 +59,9 @@ def test_a_pod_of_which_a_process_is_killed_or_preempted_goes_on_bit_by_bit(
 
 
 @pytest.mark.slow
-def test_one_host_that_hangs_ends_all_with_their_stacks(pods, pod_sft, tmp_path):
+def test_one_host_that_hangs_ends_all_with_their_stacks(
+    pods, pod_sft, tmp_path, assert_same_end
+):
     python = tmp_path / "python"
     program = Path(__file__).with_name("hanging.py")
     python.write_text(

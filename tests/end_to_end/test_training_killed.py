@@ -3,8 +3,6 @@
 import random
 import signal
 
-import jax
-import numpy as np
 import pytest
 
 from rlaif_jax.checkpoint import store
@@ -31,17 +29,9 @@ def interrupt(rlaif, wait_until):
     return run
 
 
-def assert_same_end(one, other):
-    assert (one / "metrics.jsonl").read_bytes() == (
-        other / "metrics.jsonl"
-    ).read_bytes()
-    ours, theirs = (
-        store.restore_params(store.open_folder(folder)) for folder in (one, other)
-    )
-    jax.tree.map(np.testing.assert_array_equal, ours, theirs)
-
-
-def test_sft_killed_twice_and_preempted_once(rlaif, study, tmp_path, interrupt):
+def test_sft_killed_twice_and_preempted_once(
+    rlaif, study, tmp_path, interrupt, assert_same_end
+):
     document = study.sft(epochs=32, checkpoint=EVERY)  # 240 steps
     unbroken = rlaif.run("sft", document, tmp_path / "unbroken")
     assert num_lines(unbroken) == 240
@@ -58,7 +48,7 @@ def test_sft_killed_twice_and_preempted_once(rlaif, study, tmp_path, interrupt):
     assert_same_end(unbroken, broken)
 
 
-def test_dpo_killed(rlaif, study, tmp_path, interrupt):
+def test_dpo_killed(rlaif, study, tmp_path, interrupt, assert_same_end):
     document = study.dpo(epochs=24, checkpoint=EVERY)
     unbroken = rlaif.run("dpo", document, tmp_path / "unbroken")
     broken = tmp_path / "broken"
@@ -69,7 +59,7 @@ def test_dpo_killed(rlaif, study, tmp_path, interrupt):
     assert_same_end(unbroken, broken)
 
 
-def test_reward_killed(rlaif, study, tmp_path, interrupt):
+def test_reward_killed(rlaif, study, tmp_path, interrupt, assert_same_end):
     document = study.dpo(epochs=24, checkpoint=EVERY)
     del document["loss"]
     unbroken = rlaif.run("reward", document, tmp_path / "unbroken")
@@ -83,7 +73,7 @@ def test_reward_killed(rlaif, study, tmp_path, interrupt):
 
 
 @pytest.mark.slow
-def test_dpo_preempted(rlaif, study, tmp_path, interrupt):
+def test_dpo_preempted(rlaif, study, tmp_path, interrupt, assert_same_end):
     document = study.dpo(epochs=24, checkpoint=EVERY)
     unbroken = rlaif.run("dpo", document, tmp_path / "unbroken")
     broken = tmp_path / "broken"

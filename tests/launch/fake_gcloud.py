@@ -15,7 +15,6 @@ secrets: of Secret Manager
 """
 
 import contextlib
-import fcntl
 import json
 import os
 import re
@@ -25,7 +24,8 @@ import subprocess
 import sys
 import time
 
-FAKE = os.environ["FAKE"]
+from fake_state import FAKE, state
+
 WHERE = {"--zone", "--project"}
 FLAGS = {
     ("queued-resources", "create"): WHERE
@@ -50,21 +50,6 @@ class Failure(Exception):
     def __init__(self, message, code=1):
         super().__init__(message)
         self.code = code
-
-
-@contextlib.contextmanager
-def state():
-    """The state, under a lock; changes are kept."""
-    with open(f"{FAKE}/lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with open(f"{FAKE}/state.json") as file:
-            document = json.load(file)
-        try:
-            yield document
-        finally:
-            with open(f"{FAKE}/state.part", "w") as file:
-                json.dump(document, file)
-            os.replace(f"{FAKE}/state.part", f"{FAKE}/state.json")
 
 
 def due(document, kind):

@@ -7,30 +7,12 @@ says what happens to the next questions for a JobSet's state: "silent", or "gone
 JobSet that somebody has deleted.
 """
 
-import contextlib
-import fcntl
 import json
-import os
 import sys
 import time
 
+from fake_state import FAKE, state
 from ruamel.yaml import YAML
-
-FAKE = os.environ["FAKE"]
-
-
-@contextlib.contextmanager
-def state():
-    """The state, under a lock; changes are kept."""
-    with open(f"{FAKE}/lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with open(f"{FAKE}/state.json") as file:
-            document = json.load(file)
-        try:
-            yield document
-        finally:
-            with open(f"{FAKE}/state.json", "w") as file:
-                json.dump(document, file)
 
 
 def create(document, path):
