@@ -1,4 +1,4 @@
-"""How far runs scale, on paper: from one slice to 4,096 chips, from compiled steps.
+"""How far runs scale, on paper: from one chip to 4,096, from compiled steps.
 
     python benchmarks/scaling.py compile [NAME ...]
     python benchmarks/scaling.py input
@@ -46,6 +46,17 @@ class Growth(NamedTuple):
 
 
 RUNS = {
+    "Pythia 1B, v5e": Growth(
+        "pythia-1b",
+        [
+            ("v5e:1x1", 1, 1, ()),
+            ("v5e:2x2", 4, 1, ()),
+            ("v5e:4x4", 16, 1, ("mesh.data=4",)),
+            ("v5e:8x8", 64, 1, ("mesh.data=16",)),
+            ("v5e:16x16", 256, 1, ("mesh.data=64",)),
+            ("v5e:16x16", 256, 2, ("mesh.data=128",)),
+        ],
+    ),
     "Mistral 7B, v5e": Growth(
         "mistral-7b-v0.1",
         [
@@ -197,13 +208,17 @@ def input_seconds(found: dict[str, Any], pairs: int) -> float:
 
 def draw(found: dict[str, Any]) -> None:
     """Prints the tables, and draws the times."""
-    figure, axes = plt.subplots(len(RUNS), 2, figsize=(10, 7), sharex=True)
+    height = 3.5 * len(RUNS)
+    figure, axes = plt.subplots(len(RUNS), 2, figsize=(10, height), sharex=True)
     for row, run in zip(axes, RUNS, strict=True):
         for axis, pairs in zip(row, PAIRS_A_CHIP, strict=True):
             known = points(found, run, pairs)
             title = f"{run}: {pairs} pair{'s' * (pairs > 1)} a chip"
             print(f"\n{title}\n\n{table(known)}")
             panel(axis, known, title)
+        print(
+            f"\n{run}: the same batch on four times the chips\n\n{strong(found, run)}"
+        )
     axes[0][0].legend(fontsize=8)
     figure.tight_layout()
     figure.savefig(FIGURE, dpi=150)
@@ -221,6 +236,21 @@ def table(known: list[Point]) -> str:
         times = " | ".join(f"{1e3 * value:,.0f}" for value in one[1:6])
         label = f"{one.chips:,}" + " *" * (not one.is_compiled)
         lines.append(f"| {label} | {times} | {1e3 * one.step:,.0f} | {one.bound} |")
+    return "\n".join(lines)
+
+
+def strong(found: dict[str, Any], run: str) -> str:
+    """Markdown: batches that were planned on some chips and on four times as many."""
+    many, few = PAIRS_A_CHIP
+    wide = {one.chips: one for one in points(found, run, few)}
+    lines = ["| pairs | chips | step, ms | speed of ideal |", "|---|---|---|---|"]
+    for one in points(found, run, many):
+        other = wide.get(one.chips * many // few)
+        if other is not None:
+            chips = f"{one.chips:,} to {other.chips:,}"
+            steps = f"{1e3 * one.step:,.0f} to {1e3 * other.step:,.0f}"
+            share = one.step / other.step * few / many
+            lines.append(f"| {one.chips * many:,} | {chips} | {steps} | {share:.2f} |")
     return "\n".join(lines)
 
 
