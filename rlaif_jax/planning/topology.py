@@ -9,6 +9,7 @@ from rlaif_jax.planning.exchanges import Links
 from rlaif_jax.runtime.chips import Chip, find_chip
 
 _NAME = re.compile(r"^v\d+[a-z]*:\d+x\d+(?:x\d+)?$")
+_ONE_CHIP = re.compile(r"^\w+:1x1(?:x1)?$")
 # libtpu reads these when it is loaded
 _ENVIRONMENT = {
     "TPU_SKIP_MDS_QUERY": "1",  # do not ask a cloud's metadata server
@@ -60,9 +61,11 @@ def tpu_topology(name: str, num_slices: int = 1) -> Topology:
         os.environ.setdefault(variable, value)
     from jax.experimental import topologies  # loads libtpu when it is asked
 
+    # a host has four chips, unless it is told to have one
+    host = {"chips_per_host_bounds": (1, 1, 1)} if _ONE_CHIP.match(name) else {}
     try:
         found = topologies.get_topology_desc(
-            platform="tpu", topology_name=name, num_slices=num_slices
+            platform="tpu", topology_name=name, num_slices=num_slices, **host
         )
     except (RuntimeError, FileNotFoundError, ImportError) as error:
         reason = " ".join(str(error).split())

@@ -110,6 +110,7 @@ def test_axes_may_split_those_of_a_slice():
         "for name in ('v5p:4x4x8', 'v6e:4x4'):\n"
         "    devices = tpu_topology(name).devices\n"
         "    print(build_mesh(MeshConfig(data=2), devices).devices.shape)\n"
+        "print(len(tpu_topology('v5e:1x1').devices), 'chip')\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program],
@@ -119,7 +120,8 @@ def test_axes_may_split_those_of_a_slice():
         timeout=300,
         check=True,
     )
-    assert done.stdout.split("\n")[:2] == ["(2, 64, 1, 1, 1)", "(2, 8, 1, 1, 1)"]
+    shapes = ["(2, 64, 1, 1, 1)", "(2, 8, 1, 1, 1)"]
+    assert done.stdout.split("\n")[:3] == [*shapes, "1 chip"]
 
 
 def test_decoding_reads_the_weights_for_every_token(tmp_path):
