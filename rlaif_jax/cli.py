@@ -61,7 +61,10 @@ VERBS = {
     "evaluate": Verb(
         "config:EvaluateConfig", "Win rate of completions against a baseline."
     ),
-    "bandit": Verb("config:BanditConfig", "The paper's Figure 6."),
+    "bandit": Verb(
+        "config_bandit:BanditConfig",
+        "The paper's Figure 6, and a map of where RLAIF overtakes SFT.",
+    ),
     "import-hf": Verb(
         "config:ImportConfig", "A Hugging Face folder becomes a model folder."
     ),

@@ -263,14 +263,6 @@ class EvaluateConfig(Config):
         return self
 
 
-class BanditConfig(Config):
-    """`bandit`: the paper's Figure 6."""
-
-    sizes: Literal["notebook", "paper"] = "notebook"
-    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
-    beta: float = Field(default=0.1, gt=0)
-
-
 class ImportConfig(Config):
     """`import-hf`: a Hugging Face folder becomes a model folder."""
 

@@ -5,7 +5,8 @@ import subprocess
 
 import jax
 
-from rlaif_jax.config import BanditConfig, config_hash
+from rlaif_jax.config import config_hash
+from rlaif_jax.config_bandit import BanditConfig
 from rlaif_jax.provenance import (
     installed_version,
     package_versions,
