@@ -30,6 +30,7 @@ from rlaif_jax.config_parts import (
     TokensConfig,
     asked_critics,
 )
+from rlaif_jax.config_sources import require_effect
 from rlaif_jax.records import content_hash
 
 
@@ -39,20 +40,48 @@ def config_hash(config: Config) -> str:
 
 
 class SourceConfig(Config):
-    """Where prompts are read from."""
+    """Where prompts are read from, and by which rules: `docs/data.md`."""
 
     format: Literal[
-        "sharegpt", "alpaca_eval", "jsonl", "parquet", "huggingface", "tfds"
+        "sharegpt",
+        "teacher",
+        "alpaca_eval",
+        "hh",
+        "shp",
+        "stack_exchange",
+        "ultrafeedback",
+        "ultrachat",
+        "jsonl",
+        "parquet",
+        "huggingface",
+        "tfds",
     ]
     path: str  # a file, a folder, or a data set's name on the hub
-    split: str = "train"  # of a Hugging Face or TFDS data set
+    reader: Literal["file", "huggingface", "tfds"] = "file"  # of rows, hh to ultrachat
+    split: str = "train"  # of a data set; test and validation ones stay held out
+    data_dir: str | None = None  # a folder inside a data set on the hub
+    revision: str | None = None  # of a data set on the hub: a commit's 40 hex digits
     column: str = "prompt"  # of a Parquet, Hugging Face or TFDS data set
+    rules: Literal["clean", "paper"] = "clean"  # paper: as its code reads the file
+    data_fraction: float = Field(default=1.0, gt=0, le=1)  # first rows of the file
+    num_turns: int = Field(default=1, ge=1)  # of a conversation, with rules=paper
+    min_score_ratio: float = Field(default=2.0, ge=1)  # of a pair of shp
+    generator: str | None = None  # who wrote the source's own answers; the format else
+
+    @model_validator(mode="after")
+    def _has_effect(self) -> "SourceConfig":
+        require_effect(self)
+        return self
 
 
 class PromptsConfig(Config):
     """`prompts`: read, filter, split."""
 
     source: SourceConfig
+    also: tuple[
+        SourceConfig, ...
+    ] = ()  # mixed in after it; the same prompt counts once
+    skip: int = Field(default=0, ge=0)  # prompts left out at the front
     max_words: int = Field(default=2000, ge=1)  # of the user's text, as in the paper
     max_characters: int = Field(default=8000, ge=1)
     limit: int | None = Field(default=None, ge=1)  # prompts drawn of those not in test

@@ -11,6 +11,7 @@ from pathlib import Path
 from rlaif_jax import __version__
 from rlaif_jax.config import Config, config_hash
 from rlaif_jax.files import write_json
+from rlaif_jax.typing import Json
 
 PACKAGES = (  # that results depend on
     "jax",
@@ -27,7 +28,7 @@ PACKAGES = (  # that results depend on
 )
 
 
-def write_run_info(path: Path, config: Config) -> None:
+def write_run_info(path: Path, config: Config, facts: Json | None = None) -> None:
     """Writes `config.json` and `run.json` into a run folder.
 
     Of several processes that share the folder, one calls this.
@@ -35,9 +36,10 @@ def write_run_info(path: Path, config: Config) -> None:
     Args:
       path: The run folder, made if it is missing.
       config: The run's, resolved.
+      facts: More of `run.json`.
     """
     write_json(path / "config.json", config.model_dump(mode="json"))
-    facts = {
+    known = {
         "kind": type(config).__name__,
         "config_hash": config_hash(config),
         "rlaif_jax": __version__,
@@ -45,7 +47,7 @@ def write_run_info(path: Path, config: Config) -> None:
         "packages": package_versions(),
         "commit": source_commit(Path(__file__).parent),
     }
-    write_json(path / "run.json", facts)
+    write_json(path / "run.json", known | (facts or {}))
 
 
 def package_versions() -> dict[str, str]:

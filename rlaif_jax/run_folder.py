@@ -8,6 +8,7 @@ from rlaif_jax.config import Config
 from rlaif_jax.errors import UsageError
 from rlaif_jax.files import read_json, write_json
 from rlaif_jax.provenance import write_run_info
+from rlaif_jax.typing import Json
 
 _CLAIM = "claim.json"
 # They change how fast or how far a run goes, never what it says.
@@ -39,7 +40,9 @@ _INCIDENTAL = {
 }
 
 
-def claim(out: Path, config: Config, *, inputs: str = "") -> None:
+def claim(
+    out: Path, config: Config, *, inputs: str = "", facts: Json | None = None
+) -> None:
     """Makes a folder that of this run, and writes down how the run was started.
 
     `config.json` holds the resolved config, `run.json` its hash, package versions and
@@ -49,6 +52,7 @@ def claim(out: Path, config: Config, *, inputs: str = "") -> None:
       out: The run folder.
       config: The run's.
       inputs: A hash of what is read, where a path does not say enough.
+      facts: More for `run.json`, such as what that was.
 
     Raises:
       UsageError: If the folder is another run's; the message names what differs.
@@ -67,7 +71,7 @@ def claim(out: Path, config: Config, *, inputs: str = "") -> None:
                 f"{out} belongs to a run with another {', '.join(sorted(keys))}: choose"
                 " another --out, or delete the folder"
             )
-    write_run_info(out, config)
+    write_run_info(out, config, facts)
     write_json(path, wanted)
 
 

@@ -1,5 +1,6 @@
 """One row of a data set: a conversation up to the user's turn, and what followed."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, get_args
 
@@ -7,6 +8,18 @@ from rlaif_jax.data.splits import HELD_OUT
 from rlaif_jax.records import Message, Role
 
 ROLES: frozenset[str] = frozenset(get_args(Role))
+
+
+class Rivals(NamedTuple):
+    """Two answers to one prompt, of which somebody preferred the first."""
+
+    chosen: str
+    rejected: str
+    chosen_generator: str
+    rejected_generator: str
+    judge: str  # who preferred it
+    p_chosen: float = 1.0
+    cost_usd: float = 0.0
 
 
 class Exchange(NamedTuple):
@@ -18,11 +31,24 @@ class Exchange(NamedTuple):
     prompt_id: str | None = None  # where the source already gave one
     source: str | None = None  # likewise
     dropped: str | None = None  # reason, in words_with_underscores
+    generator: str | None = None  # who wrote the answer; the source's format else
+    rivals: tuple[Rivals, ...] = ()  # judged pairs of answers
+    undecided: int = 0  # judged pairs in which nobody won
 
 
 def kept_split(name: str) -> str:
-    """`test` and `validation` of a data set stay so; all else may be drawn from."""
-    return name if name in HELD_OUT else "train"
+    """`test` and `validation` of a data set stay so; all else may be drawn from.
+
+    Args:
+      name: As data sets call it, with what follows: `test_prefs`, `test[:10%]`.
+    """
+    first = re.split(r"[^A-Za-z]", name, maxsplit=1)[0]
+    return first if first in HELD_OUT else "train"
+
+
+def user_turn(text: str) -> tuple[Message, ...]:
+    """A conversation in which the user speaks once."""
+    return (Message(role="user", content=text),)
 
 
 def is_unicode(text: str) -> bool:
@@ -50,11 +76,23 @@ def messages_of(value: Any) -> tuple[Message, ...]:
       ValueError: If it is none of these; the message says what it is.
     """
     if isinstance(value, str | bytes):
-        return (Message(role="user", content=_text(value)),)
-    turns = [_message(turn) for turn in _turns(value)]
+        return user_turn(_text(value))
+    turns = list(turns_of(value))
     while turns and turns[-1].role != "user":
         turns.pop()
     return tuple(turns)
+
+
+def turns_of(value: Any) -> tuple[Message, ...]:
+    """Every message of a cell that holds a conversation.
+
+    Args:
+      value: A list of {role, content}, or a mapping of two lists.
+
+    Raises:
+      ValueError: If it is neither; the message says what it is.
+    """
+    return tuple(_message(turn) for turn in _turns(value))
 
 
 def _turns(value: Any) -> Sequence[Any]:

@@ -1,59 +1,89 @@
-"""Prompts of a data set, whatever its format, and a count of what was left out."""
+"""Prompts of one or several data sets, of any format, and what was left out."""
 
+import hashlib
+import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from rlaif_jax.config import SourceConfig
-from rlaif_jax.data import sharegpt
 from rlaif_jax.data.alpaca_eval import read_alpaca_eval
-from rlaif_jax.data.conversations import Exchange, is_unicode
+from rlaif_jax.data.conversations import Exchange, Rivals, is_unicode
+from rlaif_jax.data.hh import read_hh
+from rlaif_jax.data.sharegpt import read_sharegpt
+from rlaif_jax.data.shp import read_shp
+from rlaif_jax.data.stack_exchange import read_stack_exchange
 from rlaif_jax.data.tables import read_huggingface, read_parquet, read_tfds
+from rlaif_jax.data.teacher_files import read_teacher
+from rlaif_jax.data.ultrachat import read_ultrachat
+from rlaif_jax.data.ultrafeedback import read_ultrafeedback
 from rlaif_jax.errors import CorruptDataError
 from rlaif_jax.files import read_records
 from rlaif_jax.records import Completion, Prompt
 
 
-class PromptsRead(NamedTuple):
-    """What a source holds."""
+class Judged(NamedTuple):
+    """A pair of completions that the source itself has a verdict on."""
 
-    prompts: tuple[Prompt, ...]  # in the source's order, no two alike
-    completions: tuple[Completion, ...]  # the source's own answers, if it has some
+    chosen: Completion
+    rejected: Completion
+    rivals: Rivals
+
+
+class PromptsRead(NamedTuple):
+    """What some sources hold."""
+
+    prompts: tuple[Prompt, ...]  # in the sources' order, no two alike
+    completions: tuple[Completion, ...]  # the sources' own answers, if they have some
+    judged: Mapping[str, tuple[Judged, ...]]  # prompt id to its judged pairs
     num_read: int  # rows looked at
     dropped: Mapping[str, int]  # reason to rows
+    undecided: Mapping[str, int]  # reason to judged pairs that are none
+    content: tuple[str, ...]  # of each source, a SHA-256 of all that was read
 
 
-def read_prompts(source: SourceConfig) -> PromptsRead:
-    """Every usable prompt of a source, each once, and why the others are not.
+def read_prompts(*sources: SourceConfig) -> PromptsRead:
+    """Every usable prompt of some sources, each once, and why the others are not.
 
-    Rows are dropped as `empty` (the user says nothing), `not_unicode` (half a
-    surrogate pair, which no tokenizer takes) and `duplicate` (the first one stays);
-    the formats add their own reasons.
+    Rows are dropped as `empty` (the user says nothing; the paper's rules take these),
+    `not_unicode` (half a surrogate pair, which no tokenizer takes) and `duplicate`
+    (the first one stays, with all judged pairs; under the paper's rules the first
+    place with the last answer); the formats add their own reasons. Judged pairs are
+    left out as `tie`, `blank`, `identical` and `not_unicode`.
 
     Raises:
-      UsageError: If there is nothing at the path, or no such split or column.
+      UsageError: If there is nothing at a path, or no such split or column.
       CorruptDataError: If it cannot be read as its format.
     """
-    prompts: dict[str, Prompt] = {}
-    completions: list[Completion] = []
+    gathered: dict[str, _Kept] = {}
     dropped: Counter[str] = Counter()
-    num_read = 0
-    for exchange in _READERS[source.format](source):
-        num_read += 1
-        reason = _defect(exchange)
-        if reason is not None:
-            dropped[reason] += 1
-            continue
-        prompt = _prompt(exchange, source)
-        if prompt.prompt_id in prompts:
-            _require_same(prompts[prompt.prompt_id], prompt, source)
-            dropped["duplicate"] += 1
-            continue
-        prompts[prompt.prompt_id] = prompt
-        completions += _completions(prompt, exchange)
+    num_read, content = 0, []
+    for source in sources:
+        digest = hashlib.sha256()
+        for exchange in _READERS[source.format](source):
+            num_read += 1
+            digest.update(_line(exchange))
+            reason = _defect(exchange, source)
+            if reason is None and _gather(gathered, exchange, source):
+                reason = "duplicate"
+            if reason is not None:
+                dropped[reason] += 1
+        content.append(digest.hexdigest())
+    undecided: Counter[str] = Counter()
+    judged = {
+        prompt_id: pairs
+        for prompt_id, kept in gathered.items()
+        if (pairs := _judged(prompt_id, kept, undecided))
+    }
     return PromptsRead(
-        tuple(prompts.values()), tuple(completions), num_read, dict(dropped)
+        tuple(kept.prompt for kept in gathered.values()),
+        tuple(one for kept in gathered.values() for one in _completions(kept)),
+        judged,
+        num_read,
+        dict(dropped),
+        dict(undecided),
+        tuple(content),
     )
 
 
@@ -69,8 +99,14 @@ def _read_jsonl(source: SourceConfig) -> Iterator[Exchange]:
 
 
 _READERS: dict[str, Callable[[SourceConfig], Iterable[Exchange]]] = {
-    "sharegpt": sharegpt.read_sharegpt,
+    "sharegpt": read_sharegpt,
+    "teacher": read_teacher,
     "alpaca_eval": read_alpaca_eval,
+    "hh": read_hh,
+    "shp": read_shp,
+    "stack_exchange": read_stack_exchange,
+    "ultrafeedback": read_ultrafeedback,
+    "ultrachat": read_ultrachat,
     "jsonl": _read_jsonl,
     "parquet": read_parquet,
     "huggingface": read_huggingface,
@@ -78,13 +114,59 @@ _READERS: dict[str, Callable[[SourceConfig], Iterable[Exchange]]] = {
 }
 
 
-def _defect(exchange: Exchange) -> str | None:
+class _Kept(NamedTuple):
+    """A prompt, and what its source says about it."""
+
+    prompt: Prompt
+    exchange: Exchange
+    writer: str  # of the source's answer
+
+
+def _gather(
+    gathered: dict[str, _Kept], exchange: Exchange, source: SourceConfig
+) -> bool:
+    """Enters a row; says whether its prompt was there already."""
+    prompt = _prompt(exchange, source)
+    writer = source.generator or exchange.generator or source.format
+    new = _Kept(prompt, exchange, writer)
+    known = gathered.get(prompt.prompt_id)
+    if known is None:
+        gathered[prompt.prompt_id] = new
+        return False
+    if known.prompt.messages != prompt.messages:
+        raise CorruptDataError(
+            f"{source.path}: prompt_id {prompt.prompt_id!r} names two different prompts"
+        )
+    gathered[prompt.prompt_id] = _MERGED[source.rules](known, new)
+    return True
+
+
+def _first_stays(known: _Kept, new: _Kept) -> _Kept:
+    """The first answer, and the judged pairs of both."""
+    rivals = dict.fromkeys([*known.exchange.rivals, *new.exchange.rivals])
+    undecided = known.exchange.undecided + new.exchange.undecided
+    both = known.exchange._replace(rivals=tuple(rivals), undecided=undecided)
+    return known._replace(exchange=both)
+
+
+def _last_wins(known: _Kept, new: _Kept) -> _Kept:
+    """The first one's place with what the last one says."""
+    return new._replace(prompt=known.prompt)
+
+
+_MERGED: dict[str, Callable[[_Kept, _Kept], _Kept]] = {
+    "clean": _first_stays,
+    "paper": _last_wins,
+}
+
+
+def _defect(exchange: Exchange, source: SourceConfig) -> str | None:
     """Why a row cannot be a prompt."""
     if exchange.dropped is not None:
         return exchange.dropped
     if not exchange.messages or exchange.messages[-1].role != "user":
         return "no_user_turn"
-    if not exchange.messages[-1].content.strip():
+    if source.rules == "clean" and not exchange.messages[-1].content.strip():
         return "empty"
     if not all(is_unicode(message.content) for message in exchange.messages):
         return "not_unicode"
@@ -101,20 +183,47 @@ def _prompt(exchange: Exchange, source: SourceConfig) -> Prompt:
     return prompt.model_copy(update={"prompt_id": exchange.prompt_id})
 
 
-def _require_same(first: Prompt, second: Prompt, source: SourceConfig) -> None:
-    """Refuses one id for two texts: completions could not tell them apart."""
-    if first.messages != second.messages:
-        raise CorruptDataError(
-            f"{source.path}: prompt_id {first.prompt_id!r} names two different prompts"
-        )
-
-
-def _completions(prompt: Prompt, exchange: Exchange) -> list[Completion]:
-    """The row's own answer as a record, if it has one."""
-    if exchange.answer is None:
+def _completions(kept: _Kept) -> list[Completion]:
+    """The row's own answer as a record, if it has one that can be written down."""
+    answer = kept.exchange.answer
+    if answer is None or not is_unicode(answer):
         return []
-    return [
-        Completion.create(
-            prompt.prompt_id, exchange.answer, generator=sharegpt.GENERATOR
+    prompt_id = kept.prompt.prompt_id
+    return [Completion.create(prompt_id, answer, generator=kept.writer)]
+
+
+def _judged(prompt_id: str, kept: _Kept, undecided: Counter[str]) -> tuple[Judged, ...]:
+    """The row's judged pairs as records; those that teach nothing are counted."""
+    if kept.exchange.undecided:
+        undecided["tie"] += kept.exchange.undecided
+    pairs = []
+    for rivals in kept.exchange.rivals:
+        reason = _no_pair(rivals)
+        if reason is not None:
+            undecided[reason] += 1
+            continue
+        sides = (
+            (rivals.chosen, rivals.chosen_generator),
+            (rivals.rejected, rivals.rejected_generator),
         )
-    ]
+        chosen, rejected = (
+            Completion.create(prompt_id, text, generator=name) for text, name in sides
+        )
+        pairs.append(Judged(chosen, rejected, rivals))
+    return tuple(pairs)
+
+
+def _no_pair(rivals: Rivals) -> str | None:
+    """Why two answers are no pair."""
+    texts: Sequence[str] = (rivals.chosen, rivals.rejected)
+    if not all(text.strip() for text in texts):
+        return "blank"
+    if not all(map(is_unicode, texts)):
+        return "not_unicode"
+    return "identical" if texts[0] == texts[1] else None
+
+
+def _line(exchange: Exchange) -> bytes:
+    """A row as bytes that say all of it."""
+    turns = [(turn.role, turn.content) for turn in exchange.messages]
+    return json.dumps([turns, *exchange[1:]]).encode() + b"\n"

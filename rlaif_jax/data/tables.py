@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from rlaif_jax.config import SourceConfig
 from rlaif_jax.data.conversations import Exchange, kept_split, messages_of
+from rlaif_jax.data.data_sets import load_huggingface, load_tfds, one_line
 from rlaif_jax.errors import CorruptDataError, UsageError
 
 
@@ -30,7 +31,7 @@ def read_parquet(source: SourceConfig) -> Iterator[Exchange]:
                 require_column(source, parquet.schema_arrow.names)
                 table = parquet.read(columns=[source.column])
         except (pa.ArrowInvalid, OSError) as error:
-            raise CorruptDataError(f"cannot read {file}: {_line(error)}") from error
+            raise CorruptDataError(f"cannot read {file}: {one_line(error)}") from error
         yield from _exchanges(
             table.column(source.column).to_pylist(), split="train", name=str(file)
         )
@@ -43,19 +44,7 @@ def read_huggingface(source: SourceConfig) -> Iterator[Exchange]:
       UsageError: If there is no such data set, split or column.
       CorruptDataError: If its files cannot be read.
     """
-    import datasets  # heavy: only who reads with it pays for it
-    from datasets.exceptions import DatasetGenerationError
-
-    try:
-        table = datasets.load_dataset(source.path, split=source.split)
-    except DatasetGenerationError as error:
-        cause = error.__cause__ or error
-        raise CorruptDataError(f"cannot read {source.path}: {_line(cause)}") from error
-    except (OSError, ValueError) as error:
-        raise UsageError(
-            f"no Hugging Face data set {source.path!r}, split {source.split!r}:"
-            f" {_line(error)}"
-        ) from error
+    table = load_huggingface(source)
     require_column(source, table.column_names)
     yield from _exchanges(
         table[source.column], split=kept_split(source.split), name=source.path
@@ -65,29 +54,18 @@ def read_huggingface(source: SourceConfig) -> Iterator[Exchange]:
 def read_tfds(source: SourceConfig) -> Iterator[Exchange]:
     """One feature of a TFDS data set, by name or prepared folder, without TensorFlow.
 
-    Needs a file format with random access: array_record or parquet.
-
     Raises:
       UsageError: If there is no such data set, split or feature.
       CorruptDataError: If its files fail their checksums.
     """
-    import tensorflow_datasets as tfds  # heavy, as above
-
-    try:
-        is_folder = Path(source.path).is_dir()
-        load: Any = tfds.builder_from_directory if is_folder else tfds.builder
-        builder = load(source.path)
-        rows = builder.as_data_source(split=source.split)
-        features = list(builder.info.features)
-    except (OSError, ValueError, NotImplementedError) as error:
-        raise UsageError(
-            f"no TFDS data set {source.path!r}, split {source.split!r}: {_line(error)}"
-        ) from error
-    require_column(source, features)
+    rows, builder = load_tfds(source)
+    require_column(source, list(builder.info.features))
     try:
         cells = [row[source.column] for row in rows]
     except RuntimeError as error:  # what array_record raises on a checksum
-        raise CorruptDataError(f"cannot read {source.path}: {_line(error)}") from error
+        raise CorruptDataError(
+            f"cannot read {source.path}: {one_line(error)}"
+        ) from error
     yield from _exchanges(cells, split=kept_split(source.split), name=source.path)
 
 
@@ -120,8 +98,3 @@ def _exchanges(cells: Iterable[Any], *, split: str, name: str) -> Iterator[Excha
             yield Exchange(messages, split=split)
         else:
             yield Exchange(dropped="no_user_turn")
-
-
-def _line(error: BaseException) -> str:
-    """The start of an error's text, on one line."""
-    return " ".join(str(error).split())[:200]

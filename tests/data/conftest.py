@@ -1,11 +1,14 @@
 """Small real tokenizers, and records to fill shards with."""
 
+from pathlib import Path
+
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
 from rlaif_jax.records import Message, Preference, content_hash
 
+FIXTURES = Path(__file__).parent / "fixtures"
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n"
     "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
@@ -39,6 +42,12 @@ def train_tokenizer(*, adds_bos: bool = False) -> PreTrainedTokenizerFast:
     )
     tokenizer.chat_template = CHATML
     return tokenizer
+
+
+@pytest.fixture(scope="session")
+def made_up():
+    """The path of a made-up file in a data set's true format."""
+    return lambda name: str(FIXTURES / name)
 
 
 @pytest.fixture(scope="session")

@@ -27,3 +27,59 @@ def test_instructions_come_in_file_order(tmp_path):
 def test_an_item_without_instruction_is_corrupt_data(tmp_path):
     with pytest.raises(CorruptDataError, match="item 1 has no text 'instruction'"):
         read(tmp_path / "m.json.gz", [{"instruction": "x"}, {"instruction": None}])
+
+
+def judged(made_up, **options):
+    path = made_up("annotations.json")
+    source = SourceConfig(format="alpaca_eval", path=path, **options)
+    return [
+        one.dropped
+        or (
+            one.answer,
+            [(p.chosen, p.chosen_generator, p.p_chosen) for p in one.rivals],
+            one.undecided,
+        )
+        for one in read_alpaca_eval(source)
+    ]
+
+
+def test_annotations_bring_the_teachers_output_and_judged_pairs(made_up):
+    assert judged(made_up)[:5] == [
+        ("teacher 1", [("teacher 1", "chatgpt", 1.0)], 0),
+        ("teacher 2", [("student 2", "temp1.0", 1.0)], 0),
+        ("same", [], 1),  # a draw
+        ("teacher 4", [], 1),  # no verdict
+        ("teacher 5", [("teacher 5", "chatgpt", 0.75)], 0),
+    ]
+
+
+def test_under_the_papers_rules_whatever_is_not_1_is_the_students(made_up):
+    assert judged(made_up, rules="paper", data_fraction=0.75) == [
+        ("teacher 1", [("teacher 1", "chatgpt", 1.0)], 0),
+        ("teacher 2", [("student 2", "temp1.0", 1.0)], 0),
+        ("same", [("same", "temp1.0", 1.0)], 0),
+        ("teacher 4", [("student 4", "temp1.0", 1.0)], 0),
+        ("teacher 5", [("student 5", "temp1.0", 1.0)], 0),
+        "special_token_text",
+    ]
+
+
+def test_the_evaluation_set_and_model_outputs_bring_an_answer(made_up):
+    source = SourceConfig(format="alpaca_eval", path=made_up("alpaca_eval.json"))
+    found = [(one.answer, one.generator) for one in read_alpaca_eval(source)]
+    assert found == [
+        ("The North Sea and the Baltic.", "text_davinci_003"),
+        ("5", "text_davinci_003"),
+    ]
+
+
+@pytest.mark.parametrize("preference", [3, -2, True, "1"])
+def test_a_preference_off_the_scale_is_corrupt_data(tmp_path, preference):
+    item = {"instruction": "q", "output_1": "a", "output_2": "b"}
+    with pytest.raises(CorruptDataError, match="item 0: preference is"):
+        read(tmp_path / "m.json.gz", [item | {"preference": preference}])
+
+
+def test_an_output_that_is_no_text_is_corrupt_data(tmp_path):
+    with pytest.raises(CorruptDataError, match="item 0: 'output' is list, not text"):
+        read(tmp_path / "m.json.gz", [{"instruction": "q", "output": ["a"]}])

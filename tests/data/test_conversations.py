@@ -59,3 +59,18 @@ def test_half_a_surrogate_pair_is_not_unicode():
 )
 def test_held_out_splits_keep_their_name(name, kept):
     assert kept_split(name) == kept
+
+
+@pytest.mark.parametrize(
+    ("name", "split"),
+    [
+        ("test", "test"),
+        ("test_prefs", "test"),
+        ("test[:10%]", "test"),
+        ("validation_matched", "validation"),
+        ("train_sft", "train"),
+        ("testing", "train"),
+    ],
+)
+def test_held_out_splits_stay_so_by_whatever_follows_their_name(name, split):
+    assert kept_split(name) == split

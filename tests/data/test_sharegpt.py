@@ -11,10 +11,11 @@ from rlaif_jax.errors import CorruptDataError
 
 @pytest.fixture
 def read(tmp_path):
-    def read_items(items):
+    def read_items(items, **options):
         path = tmp_path / "sharegpt.json"
         path.write_text(json.dumps(items))
-        return list(read_sharegpt(SourceConfig(format="sharegpt", path=str(path))))
+        source = SourceConfig(format="sharegpt", path=str(path), **options)
+        return list(read_sharegpt(source))
 
     return read_items
 
@@ -72,3 +73,69 @@ def test_a_marker_in_any_turn_drops_the_conversation(read, marker, place):
 def test_another_format_is_corrupt_data_that_names_the_conversation(read, item, reason):
     with pytest.raises(CorruptDataError, match=f"conversation 1: .*{reason}"):
         read([chat(("human", "q")), item])
+
+
+def walked(exchange):
+    turns = [(turn.role[0], turn.content) for turn in exchange.messages]
+    return exchange.dropped or (turns, exchange.answer)
+
+
+@pytest.mark.parametrize(
+    ("turns", "expected"),
+    [
+        ([("human", "q"), ("gpt", "a")], [([("u", "q")], "a")]),
+        # the next question is in the first three turns, and nobody answers it there
+        (
+            [("human", "q"), ("gpt", "a"), ("human", "r"), ("gpt", "b")],
+            [([("u", "q")], "a")],
+        ),
+        ([("gpt", "a"), ("human", "q"), ("gpt", "b")], ["assistant_first"]),
+        # two questions become one, with the cue between
+        (
+            [("human", "q"), ("human", "r"), ("gpt", "a")],
+            [([("u", "q\n\nAssistant: r")], "a")],
+        ),
+        # an assistant who goes on answers a human who says nothing
+        (
+            [("human", "q"), ("gpt", "a"), ("gpt", "b")],
+            [([("u", "q")], "a"), ([("u", "q"), ("a", "a"), ("u", "")], "b")],
+        ),
+        # other speakers take a place of the three and say nothing
+        ([("system", "s"), ("human", "q"), ("gpt", "a")], [([("u", "q")], "a")]),
+        ([("system", "s")] * 2 + [("human", "q"), ("gpt", "a")], ["unanswered"]),
+        ([("system", "s")] * 3 + [("human", "q"), ("gpt", "a")], ["no_human_turn"]),
+        ([("bing", "x"), ("gpt", "a")], ["assistant_first"]),
+        ([("human", "q")], ["unanswered"]),
+        ([], ["no_human_turn"]),
+        # nothing is stripped, and nothing is too empty
+        ([("human", " q\n"), ("gpt", " a ")], [([("u", " q\n")], " a ")]),
+        ([("human", ""), ("gpt", "")], [([("u", "")], "")]),
+    ],
+)
+def test_the_papers_rules_walk_as_its_code_does(read, turns, expected):
+    assert [walked(one) for one in read([chat(*turns)], rules="paper")] == expected
+
+
+def test_the_papers_rules_take_more_turns_if_asked(read):
+    turns = [("human", "q"), ("gpt", "a"), ("human", "r"), ("gpt", "b"), ("human", "s")]
+    items = [chat(*turns, ("gpt", "c"))]
+    read_both = read(items, rules="paper", num_turns=2)
+    assert [walked(one) for one in read_both] == [
+        ([("u", "q")], "a"),
+        ([("u", "q"), ("a", "a"), ("u", "r")], "b"),
+    ]
+
+
+@pytest.mark.parametrize("rules", ["clean", "paper"])
+def test_a_fraction_is_of_the_rows_of_the_file_before_any_is_dropped(read, rules):
+    dropped = chat(("human", "</s>"), ("gpt", "a"))
+    items = [dropped] * 3 + [chat(("human", f"q{i}"), ("gpt", "a")) for i in range(16)]
+    exchanges = read(items, rules=rules, data_fraction=0.25)  # int(4.75) rows
+    assert [one.dropped for one in exchanges] == ["special_token_text"] * 3 + [None]
+
+
+def test_a_marker_in_a_late_turn_drops_the_conversation_under_the_papers_rules(read):
+    turns = [("human", "q"), ("gpt", "a"), ("human", "r"), ("gpt", "<s>")]
+    assert [walked(one) for one in read([chat(*turns)], rules="paper")] == [
+        "special_token_text"
+    ]

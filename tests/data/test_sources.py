@@ -118,3 +118,128 @@ def test_garbage_is_corrupt_data_that_names_the_file(tmp_path, kind):
     source = SourceConfig(format=kind, path=str(tmp_path / "garbage"))
     with pytest.raises(CorruptDataError, match="garbage"):
         read_prompts(source)
+
+
+def test_the_papers_rules_keep_the_first_place_and_the_last_answer(made_up):
+    path = made_up("sharegpt.json")
+    source = SourceConfig(format="sharegpt", path=path, rules="paper")
+    read = read_prompts(source)
+
+    answers = {one.prompt_id: one.text for one in read.completions}
+    found = [(one.messages[-1].content, answers[one.prompt_id]) for one in read.prompts]
+    assert found == [
+        ("q0", "a7"),  # the first and the eighth conversation
+        ("q2\n\nAssistant: more 2", "a2"),
+        ("q3", "a3"),
+        ("", "b3"),  # the assistant went on: a question that nobody asked
+        ("q5", "a5"),
+        ("", "a8"),
+    ]
+    assert read.dropped == {
+        "assistant_first": 1,
+        "special_token_text": 1,
+        "unanswered": 2,
+        "duplicate": 1,
+    }
+
+
+def test_the_clean_rules_keep_the_first_answer_and_no_empty_question(made_up):
+    read = read_prompts(SourceConfig(format="sharegpt", path=made_up("sharegpt.json")))
+
+    answers = {one.prompt_id: one.text for one in read.completions}
+    assert [
+        (one.messages[-1].content, answers.get(one.prompt_id)) for one in read.prompts
+    ] == [
+        ("q0", "a0"),
+        ("q2", None),
+        ("q3", "a3"),
+        ("q5", "a5"),
+        ("q6", "a6"),
+        ("q9", None),
+    ]
+    assert read.dropped == {
+        "assistant_first": 1,
+        "special_token_text": 1,
+        "duplicate": 1,
+        "empty": 1,
+    }
+
+
+def texts(pairs):
+    return [(pair.chosen.text, pair.rejected.text) for pair in pairs]
+
+
+def test_pairs_of_a_prompt_that_comes_again_are_kept_together(made_up):
+    read = read_prompts(SourceConfig(format="hh", path=made_up("hh")))
+
+    assert [texts(read.judged.get(one.prompt_id, ())) for one in read.prompts] == [
+        [
+            ("Put it in boiling water for eight minutes.", "Ask a cook."),
+            ("Put it in boiling water for eight minutes.", "You don't."),
+        ],
+        [("The Danube, for one.", "No.")],
+        [],
+    ]
+    assert read.undecided == {"identical": 1}
+    assert read.dropped["duplicate"] == 1
+
+
+def test_pairs_that_teach_nothing_are_counted(made_up):
+    source = SourceConfig(format="ultrafeedback", path=made_up("ultrafeedback.jsonl"))
+    read = read_prompts(source)
+    assert [texts(pairs) for pairs in read.judged.values()] == [[("Blue.", "Seven.")]]
+    assert read.undecided == {"blank": 1}
+
+    read = read_prompts(
+        SourceConfig(format="alpaca_eval", path=made_up("annotations.json"))
+    )
+    assert read.undecided == {"tie": 2}
+
+
+def test_the_last_annotation_of_a_prompt_wins_under_the_papers_rules(made_up):
+    source = SourceConfig(
+        format="alpaca_eval", path=made_up("annotations.json"), rules="paper"
+    )
+    read = read_prompts(source)
+    assert [texts(pairs) for pairs in read.judged.values()] == [
+        [("student 1b", "teacher 1b")],
+        [("student 2", "teacher 2")],
+        [("student 4", "teacher 4")],
+        [("student 5", "teacher 5")],
+        [("teacher 7", "student 7")],
+    ]
+    assert read.undecided == {"identical": 1}  # it had no gradient
+
+
+def test_several_sources_are_one_list_in_which_a_prompt_counts_once(tmp_path):
+    first = sharegpt(tmp_path / "a.json", ["one", "answer 1"], ["two", "answer 2"])
+    second = sharegpt(tmp_path / "b.json", ["two", "other"], ["three", "answer 3"])
+
+    read = read_prompts(first, second)
+
+    assert [one.messages for one in read.prompts] == [
+        user(text) for text in ("one", "two", "three")
+    ]
+    assert [one.text for one in read.completions] == [
+        "answer 1",
+        "answer 2",
+        "answer 3",
+    ]
+    assert read.dropped == {"duplicate": 1}
+    assert read.content == (*read_prompts(first).content, *read_prompts(second).content)
+
+
+def test_the_content_hash_is_of_what_was_read_and_not_of_how(tmp_path):
+    before = read_prompts(sharegpt(tmp_path / "a.json", ["one", "answer"])).content
+    again = read_prompts(sharegpt(tmp_path / "b.json", ["one", "answer"])).content
+    other = read_prompts(sharegpt(tmp_path / "a.json", ["one", "answer!"])).content
+    assert before == again != other
+
+
+def test_a_named_writer_is_the_writer_of_the_answers(tmp_path):
+    source = sharegpt(tmp_path / "a.json", ["one", "answer"])
+    (own,) = read_prompts(source).completions
+    assert own.generator == "sharegpt"
+    named = source.model_copy(update={"generator": "gpt-3.5"})
+    (own,) = read_prompts(named).completions
+    assert own.generator == "gpt-3.5"

@@ -1,0 +1,41 @@
+"""Teacher completions in the format of the paper's data set: instruction to text."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from rlaif_jax.config import SourceConfig
+from rlaif_jax.data.conversations import Exchange, user_turn
+from rlaif_jax.data.fractions import leading
+from rlaif_jax.data.rows import require_paths
+from rlaif_jax.errors import CorruptDataError
+from rlaif_jax.files import read_json
+
+
+def read_teacher(source: SourceConfig) -> Iterator[Exchange]:
+    """Each instruction of one file, or of all in a folder, by name, with its text.
+
+    The fraction is of all files together. Files whose names begin with a dot are not
+    read (the public data set has one), nor are others than `*_completions.json`.
+
+    Raises:
+      UsageError: If there is no file.
+      CorruptDataError: If one is not a mapping of instructions to lists of text.
+    """
+    items = [
+        (file, instruction, written)
+        for file in require_paths(source, ("_completions.json",))
+        for instruction, written in read_json(file, "teacher file").items()
+    ]
+    for file, instruction, written in leading(items, source.data_fraction):
+        yield Exchange(
+            user_turn(instruction), answer=_first(file, written, instruction)
+        )
+
+
+def _first(file: Path, written: object, instruction: str) -> str:
+    """The first completion; the paper's files have one."""
+    if isinstance(written, list) and written and isinstance(written[0], str):
+        return written[0]
+    raise CorruptDataError(
+        f"{file}: {instruction!r:.60} has no list of texts: is it a teacher file?"
+    )

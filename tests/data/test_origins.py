@@ -1,0 +1,28 @@
+"""Tests of `rlaif_jax.data.origins`."""
+
+import hashlib
+from pathlib import Path
+
+from rlaif_jax.config import SourceConfig
+from rlaif_jax.data.origins import origin
+
+
+def test_files_are_told_by_their_hash(made_up):
+    path = made_up("hh")
+    told = origin(SourceConfig(format="hh", path=path), "c0ffee")
+    sha256 = hashlib.sha256(Path(path, "train.jsonl").read_bytes()).hexdigest()
+    assert told == {
+        "format": "hh",
+        "path": path,
+        "reader": "file",
+        "content_sha256": "c0ffee",
+        "files": {"train.jsonl": sha256},
+    }
+
+
+def test_a_data_set_is_told_by_its_version(made_up, tmp_path, monkeypatch):
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    source = SourceConfig(format="hh", path=made_up("hh"), reader="huggingface")
+    told = origin(source, "x")
+    assert told["reader"] == "huggingface"
+    assert {"version", "revision"} <= told.keys()
