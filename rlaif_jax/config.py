@@ -151,6 +151,15 @@ class SampleConfig(Config):
     batch_size: int = Field(default=32, ge=1)
     seed: int = 0
 
+    @model_validator(mode="after")
+    def _has_no_reference_answer(self) -> "SampleConfig":
+        if self.tokens.compat == "paper":
+            raise ValueError(
+                "tokens.compat=paper cuts a prompt by the length of its completion,"
+                " which is not there yet: leave it out of sample"
+            )
+        return self
+
 
 class LabelConfig(Config):
     """`label`: a critic judges the comparisons of two or more sets of completions."""

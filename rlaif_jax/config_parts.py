@@ -157,6 +157,33 @@ class TokensConfig(Config):
     template: Literal["human_assistant", "question_answer", "chat"] = "human_assistant"
     max_prompt_tokens: int = Field(default=256, ge=1)  # longer: front is cut
     max_completion_tokens: int = Field(default=256, ge=1)  # longer: end is cut
+    compat: Literal["clean", "paper"] = "clean"  # paper: cut, and end, as its code does
+    kept: Literal["end", "start"] = "end"  # of a prompt that compat=paper cuts
+
+    @property
+    def compat_tokens(self) -> int:
+        """The paper's only limit: of a prompt with its longest completion."""
+        return self.max_prompt_tokens + self.max_completion_tokens
+
+    def most(self, num_completions: int) -> int:
+        """The tokens of the longest prompt that shares a row with its completions."""
+        if self.compat == "paper":  # a prompt is only cut if a completion is long
+            return num_completions * self.compat_tokens
+        return self.max_prompt_tokens + num_completions * self.max_completion_tokens
+
+    @model_validator(mode="after")
+    def _as_the_paper(self) -> "TokensConfig":
+        if self.compat == "clean" and self.kept != "end":
+            raise ValueError(
+                f"tokens.kept={self.kept} goes with tokens.compat=paper: a prompt cut"
+                " by the default rules keeps its end, where the question is"
+            )
+        if self.compat == "paper" and self.template != "human_assistant":
+            raise ValueError(
+                "tokens.compat=paper has the paper's template, human_assistant, not"
+                f" {self.template}"
+            )
+        return self
 
 
 class RowsConfig(Config):

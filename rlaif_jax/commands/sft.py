@@ -26,7 +26,13 @@ from rlaif_jax.data.tokenizer import Tokenizer
 from rlaif_jax.errors import UsageError
 from rlaif_jax.records import Prompt, content_hash
 from rlaif_jax.training.plan import ValidationSet
-from rlaif_jax.training.sft import ExampleEncoder, sft_objective, train_sft
+from rlaif_jax.training.sft import (
+    ENCODERS,
+    ExampleEncoder,
+    PaperExampleEncoder,
+    sft_objective,
+    train_sft,
+)
 from rlaif_jax.typing import Json
 
 
@@ -101,7 +107,7 @@ def _read(config: SftConfig, tokenizer: Tokenizer) -> _Read:
 
     A prompt that is held out is not trained on, even if it is in another split too.
     """
-    encoder = ExampleEncoder(tokenizer, config.tokens)
+    encoder = ENCODERS[config.tokens.compat](tokenizer, config.tokens)
     held_out: list[Example] = []
     seen: set[str] = set()
     if config.validation is not None:
@@ -115,7 +121,7 @@ def _read(config: SftConfig, tokenizer: Tokenizer) -> _Read:
 def _examples(
     config: SftConfig,
     splits: Sequence[str],
-    encoder: ExampleEncoder,
+    encoder: ExampleEncoder | PaperExampleEncoder,
     *,
     seen: Collection[str] = (),
 ) -> tuple[list[Example], list[Prompt]]:

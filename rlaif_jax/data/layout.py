@@ -79,7 +79,7 @@ def row_tokens(
       UsageError: If the longest item does not fit a row, or devices cannot share one.
     """
     held = 1 if config.layout == "padded" else num_completions
-    longest = tokens.max_prompt_tokens + held * tokens.max_completion_tokens
+    longest = tokens.most(held)
     if config.length is not None:
         if config.length < longest:
             raise UsageError(

@@ -8,6 +8,7 @@ from rlaif_jax.config_parts import TokensConfig
 from rlaif_jax.data.encoded import EncodedPair, Fate
 from rlaif_jax.data.layout import Layout
 from rlaif_jax.data.packing import PackedRows, Pair
+from rlaif_jax.data.paper_tokens import encode_as_paper
 from rlaif_jax.data.tokenization import encode_completion, encode_prompt
 from rlaif_jax.data.tokenizer import Tokenizer
 from rlaif_jax.records import Preference
@@ -45,6 +46,13 @@ def encode_preference(
     tokenizer: Tokenizer, preference: Preference, tokens: TokensConfig
 ) -> Pair:
     """A preference as ids."""
+    return _ENCODERS[tokens.compat](tokenizer, preference, tokens)
+
+
+def _clean_pair(
+    tokenizer: Tokenizer, preference: Preference, tokens: TokensConfig
+) -> Pair:
+    """Each side by itself."""
     counts: Counter[str] = Counter()
     prompt = encode_prompt(tokenizer, preference.prompt, tokens, counts=counts)
     sides, truncated, ended = [], [counts["prompts_truncated"] > 0], []
@@ -63,6 +71,21 @@ def encode_preference(
         ended.append(not counts["completions_without_end"])
     fate = Fate(tuple(truncated), tuple(ended))
     return EncodedPair.create(Pair(prompt, *sides), fate)
+
+
+def _paper_pair(
+    tokenizer: Tokenizer, preference: Preference, tokens: TokensConfig
+) -> Pair:
+    """The prompt cut by the longer side, as in the paper's code."""
+    texts = [preference.chosen[-1].content, preference.rejected[-1].content]
+    ids = encode_as_paper(tokenizer, preference.prompt, texts, tokens)
+    return EncodedPair.create(Pair(ids.prompt, *ids.completions), ids.fate)
+
+
+_ENCODERS: dict[str, Callable[[Tokenizer, Preference, TokensConfig], Pair]] = {
+    "clean": _clean_pair,
+    "paper": _paper_pair,
+}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ from rlaif_jax.data.encoded import EncodedExample, Fate
 from rlaif_jax.data.layout import Layout
 from rlaif_jax.data.order import Source
 from rlaif_jax.data.packing import Example, PackedRows
+from rlaif_jax.data.paper_tokens import encode_as_paper
 from rlaif_jax.data.tokenization import encode_completion, encode_prompt
 from rlaif_jax.data.tokenizer import Tokenizer
 from rlaif_jax.losses import mean_token_nll, sequence_nll
@@ -90,6 +91,36 @@ class ExampleEncoder:
         )
         names = ("completions_truncated", "completions_without_end")
         return Encoded(ids, {name: counts[name] for name in names})
+
+
+class PaperExampleEncoder:
+    """Turns prompts with completions into ids as the paper's code does.
+
+    Attributes:
+      counts: Examples, and how many of their two sides were truncated.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, tokens: TokensConfig):
+        self.counts: Counter[str] = Counter()
+        self._tokenizer = tokenizer
+        self._tokens = tokens
+
+    def encode(self, prompt: Prompt, completion: Completion) -> Example:
+        """A prompt and its completion as ids; each is cut by the other's length."""
+        ids = encode_as_paper(
+            self._tokenizer, prompt.messages, [completion.text], self._tokens
+        )
+        self.counts["examples"] += 1
+        self.counts["prompts_truncated"] += ids.fate.truncated[0]
+        self.counts["completions_truncated"] += ids.fate.truncated[1]
+        self.counts["completions_without_end"] += not ids.fate.ended[0]
+        return EncodedExample.create(Example(ids.prompt, *ids.completions), ids.fate)
+
+
+ENCODERS: dict[str, type[ExampleEncoder] | type[PaperExampleEncoder]] = {
+    "clean": ExampleEncoder,
+    "paper": PaperExampleEncoder,
+}
 
 
 class Encoded(NamedTuple):

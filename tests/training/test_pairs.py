@@ -56,6 +56,23 @@ def test_preferences_become_ids_with_the_end_of_what_ended(tokenizer):
     assert encode(cut).fate.ended == (True, False)
 
 
+def test_as_in_the_paper_every_side_ends_and_the_longer_one_cuts_the_prompt(tokenizer):
+    tokens = TOKENS.model_copy(update={"compat": "paper"})
+    cut = preference("cut", "b", "c").model_copy(
+        update={"rejected_finish_reason": "length"}
+    )
+    ids = encode_preference(tokenizer, cut, tokens)
+    assert ids.chosen[-1] == ids.rejected[-1] == tokenizer.eos_token_id
+    assert ids.fate.ended == (True, True)
+
+    short = tokens.model_copy(update={"max_prompt_tokens": 2})
+    long = preference("long", "b", "c" * 30)
+    ids = encode_preference(tokenizer, long, short)
+    assert (len(ids.prompt), len(ids.rejected)) == (2, 9)
+    assert ids.fate.truncated == (True, False, True)
+    assert ids.fate.ended == (True, False)
+
+
 def test_so_many_pairs_are_remembered_and_no_more(tokenizer):
     encode = PairEncoder(tokenizer, TOKENS, max_remembered=1)
     another = preference("another", "c", "bb")

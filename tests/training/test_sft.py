@@ -15,7 +15,12 @@ from rlaif_jax.lab.vocabulary import write_tokenizer
 from rlaif_jax.records import Completion, Message, Prompt
 from rlaif_jax.training.plan import StartModel
 from rlaif_jax.training.scoring import completion_logps
-from rlaif_jax.training.sft import ExampleEncoder, sft_objective, train_sft
+from rlaif_jax.training.sft import (
+    ENCODERS,
+    ExampleEncoder,
+    sft_objective,
+    train_sft,
+)
 
 EXAMPLES = [Example([2 + i, 3, 4], [10 + i, 20, 1][: 3 - (i == 5)]) for i in range(8)]
 SOURCE = MemorySource(EXAMPLES, fingerprint="examples")
@@ -95,3 +100,29 @@ def test_an_example_is_the_prompt_and_the_completion_with_its_end(tmp_path):
     assert encoder.encode(prompt, long).fate == Fate((False, True), (False,))
     assert example.prompt == unfinished.prompt
     assert example.completion == [*unfinished.completion, tokenizer.eos_token_id]
+
+
+def test_as_in_the_paper_a_completion_that_its_writer_did_not_end_has_an_end(tmp_path):
+    write_tokenizer(tmp_path)
+    tokenizer = load_tokenizer(tmp_path)
+    prompt = Prompt.create((Message(role="user", content="abc"),), source="test")
+    cut, long = (
+        Completion.create(
+            prompt.prompt_id, text, generator="student", finish_reason="length"
+        )
+        for text in ("cba", "cba" * 30)
+    )
+    tokens = TokensConfig(max_prompt_tokens=30, max_completion_tokens=9, compat="paper")
+    encoder = ENCODERS[tokens.compat](tokenizer, tokens)
+
+    assert encoder.encode(prompt, cut).completion[-1] == tokenizer.eos_token_id
+    example = encoder.encode(prompt, long)
+
+    assert len(example.completion) == 9
+    assert example.fate == Fate((False, True), (False,))
+    assert encoder.counts == {
+        "examples": 2,
+        "prompts_truncated": 0,
+        "completions_truncated": 1,
+        "completions_without_end": 1,
+    }
