@@ -29,6 +29,7 @@ from rlaif_jax.config_validation import (
     require_disjoint,
 )
 
+Order = Literal["shuffled", "paper"]
 TrackerName = Literal["tensorboard", "wandb"]
 
 
@@ -47,6 +48,7 @@ class TrainingConfig(Config):
     epochs: int = Field(default=1, ge=1)
     max_steps: int | None = Field(default=None, ge=1)
     seed: int = 0  # of the data order
+    order: Order = "shuffled"  # paper: as its code has it, which has seed 0
     guard: GuardConfig = GuardConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
     sweep: SweepConfig | None = None  # one run a rate, none with optimizer's

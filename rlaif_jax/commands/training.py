@@ -69,6 +69,7 @@ def run_training(
         epochs=config.epochs,
         max_steps=config.max_steps,
         seed=config.seed,
+        order=config.order,
         checkpoint=config.checkpoint,
         microbatches=config.microbatches,
         guard=config.guard,

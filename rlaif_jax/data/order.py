@@ -94,7 +94,11 @@ class RowStream(Generic[RecordT]):
 
     Attributes:
       start: The position of the first batch.
+      is_whole_every_epoch: Whether an epoch has every record, but for those of the
+        run's last batch.
     """
+
+    is_whole_every_epoch = True
 
     def __init__(
         self,
@@ -178,6 +182,10 @@ class RowStream(Generic[RecordT]):
                 yield Batch(tuple(pending), self._stamped(current))
                 pending = []
             current = self._settle(current)
+        self._require_a_batch()
+
+    def _require_a_batch(self) -> None:
+        """Refuses data that gives nothing to train on."""
         if self.num_batches == 0:
             raise UsageError(
                 f"the data does not fill one batch of {self._batch_size} in"

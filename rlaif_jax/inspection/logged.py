@@ -11,7 +11,6 @@ from rlaif_jax.config_parts import TokensConfig
 from rlaif_jax.config_training import DpoConfig
 from rlaif_jax.data.layout import build_layout, row_tokens
 from rlaif_jax.data.manifest import read_manifest
-from rlaif_jax.data.order import RowStream
 from rlaif_jax.data.row_sources import ManifestSource
 from rlaif_jax.data.shards import read_shard
 from rlaif_jax.data.tokenizer import Tokenizer, load_tokenizer
@@ -26,6 +25,7 @@ from rlaif_jax.inspection.runs import DpoRun, load_model, read_metrics
 from rlaif_jax.inspection.scorer import Model, PairScorer
 from rlaif_jax.records import Preference
 from rlaif_jax.sharding.mesh import batch_divisor
+from rlaif_jax.training.feed import STREAMS
 from rlaif_jax.training.held_out import hold_out
 from rlaif_jax.training.pairs import encode_preference
 from rlaif_jax.training.preference_loss import PreferenceLoss
@@ -135,7 +135,7 @@ def _batch(run: DpoRun, step: int) -> list[NamedPair]:
     config = run.config
     every = ManifestSource(run.preferences, wait_s=0.0)
     held_out = hold_out(config.validation, run.preferences, every)
-    stream = RowStream(
+    stream = STREAMS[config.order](
         held_out.training if held_out else every,
         batch_size=config.batch_size,
         epochs=config.epochs,

@@ -4,11 +4,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from rlaif_jax.data.order import Position, RowStream, Source
+from rlaif_jax.data.paper_order import PaperStream
 from rlaif_jax.errors import PreemptedError
 from rlaif_jax.runtime import watchdog
 from rlaif_jax.training.batches import equal_parts
 from rlaif_jax.training.plan import Session, TrainingPlan
 
+STREAMS: dict[str, type[RowStream[Any]]] = {"shuffled": RowStream, "paper": PaperStream}
 Prepare = Callable[[Sequence[Sequence[Any]]], None]
 
 
@@ -25,7 +27,7 @@ class Feed(NamedTuple):
 
     def stream(self, position: Position | None = None) -> RowStream[Any]:
         """The batches from a position on, or from the start."""
-        return RowStream(
+        return STREAMS[self.plan.order](
             self.source,
             batch_size=self.plan.batch_size,
             epochs=self.plan.epochs,
@@ -61,13 +63,14 @@ class Feed(NamedTuple):
         if num_batches is None or total is None:
             return False
         num_first = -(-num_batches // self.plan.epochs)  # batches of the first pass
-        for number, batch in enumerate(self.stream()):
+        stream = self.stream()
+        for number, batch in enumerate(stream):
             if number == total:
                 break
             session.progress(0, total, {"prepared": min(1.0, number / num_first)})
             _go_on(f"scoring batch {number + 1} by the reference", session)
             prepare(equal_parts(batch.records, self.plan.microbatches))
-            if batch.position.epoch:
+            if batch.position.epoch and stream.is_whole_every_epoch:
                 break  # the records that follow have come before
         if self.plan.validation is not None:
             for records in self.plan.validation.batches(self.plan.part_size):

@@ -10,7 +10,7 @@ from jax.sharding import Mesh
 
 from rlaif_jax.checkpoint.weights import Origin
 from rlaif_jax.config_parts import CheckpointConfig, GuardConfig, OptimizerConfig
-from rlaif_jax.config_training import TrackerName
+from rlaif_jax.config_training import Order, TrackerName
 from rlaif_jax.config_validation import ValidationConfig
 from rlaif_jax.errors import CorruptDataError
 from rlaif_jax.files import read_json, write_json
@@ -107,6 +107,7 @@ class TrainingPlan:
       microbatches: Equal parts of a batch, of which one is in memory at a time.
       guard: Which steps are skipped.
       validation: What to evaluate on, if anything.
+      order: A name of `feed.STREAMS`.
     """
 
     optimizer: OptimizerConfig
@@ -118,6 +119,7 @@ class TrainingPlan:
     microbatches: int
     guard: GuardConfig
     validation: ValidationSet | None = None
+    order: Order = "shuffled"
 
     @property
     def part_size(self) -> int:

@@ -44,6 +44,17 @@ def test_all_records_of_a_run_are_shown_in_its_batches(
     assert len(shown) <= -(-num_records // 8) + 1
 
 
+@pytest.mark.parametrize("num_records", [8, 10, 23])
+def test_in_the_papers_order_records_that_one_epoch_leaves_out_are_shown_too(
+    feed, session, num_records
+):
+    run = feed(num_records, epochs=4, microbatches=2, order="paper")
+    shown = prepared(run, session())
+    seen = {record for parts in shown for part in parts for record in part}
+    assert seen == {record for batch in run.stream() for record in batch.records}
+    assert len(seen) == num_records  # four epochs leave out others each
+
+
 def test_a_run_of_few_steps_is_shown_what_it_takes(feed, session):
     assert len(prepared(feed(40, max_steps=2), session())) == 2
 
