@@ -13,7 +13,7 @@ from rlaif_jax.typing import Json
 
 _MAX_STAGES = 20  # folders that name each other would never end
 _METRICS = ("loss", "rewards/accuracies", "rewards/margins", "ppl/chosen")
-_HUBS = ("huggingface", "tfds")  # sources whose path is a public name
+_HUBS = ("huggingface", "tfds")  # readers whose path is a public name
 
 
 def read_lineage(
@@ -131,21 +131,30 @@ def _completions(config: Json) -> Section | None:
 
 
 def _prompts(config: Json) -> Section | None:
-    """The prompts that a run was trained on."""
-    folder = Path(config.get("prompts", "")).parent
+    """The prompts, or the pairs that their source has judged, of a run."""
+    if "prompts" in config:
+        folder, splits = Path(config["prompts"]).parent, config.get("splits")
+    else:  # RUN/preferences/SPLIT
+        pairs = Path(config.get("preferences", ""))
+        folder, splits = pairs.parent.parent, [pairs.name]
     told, kept = _known(folder / "config.json"), _known(folder / "prompts.json")
     if "source" not in told or not kept:
         return None
-    source = told["source"]
-    name = source["path"]
-    if source["format"] not in _HUBS:
-        name = _last_part(name)
+    sources = kept.get("sources") or [told["source"]]  # as older runs have it
     facts = {
-        "source": f"{source['format']}, {name}",
+        "source": "; ".join(map(_source, sources)),
         "kept": f"{kept['prompts']:,} of {kept['read']:,}",
-        "splits": ", ".join(config.get("splits") or kept["splits"]),
+        "splits": ", ".join(splits or kept["splits"]),
     }
     return Section("Prompts", facts)
+
+
+def _source(told: Json) -> str:
+    """A data set by its public name and commit, or a file by its name alone."""
+    if told.get("reader", told["format"]) not in _HUBS:
+        return f"{told['format']}, {_last_part(told['path'])}"
+    commit = f" at {told['revision']}" if told.get("revision") else ""
+    return f"{told['format']}, {told['path']}{commit}"
 
 
 def _evaluation(folder: Path) -> Section:

@@ -147,3 +147,28 @@ def test_a_choice_among_checkpoints_is_told_unless_another_is_named(runs):
     named = read_lineage(runs / "dpo", step=10)
     assert named.sections[0].facts["checkpoint"] == "step 10, named by hand"
     assert "checkpoint" not in named.sections[2].facts
+
+
+def test_pairs_that_a_data_set_judged_are_told_by_its_name_and_commit(runs):
+    source = {"format": "hh", "path": "team/pairs", "reader": "huggingface"}
+    file = {"format": "hh", "path": "/home/somebody/more.jsonl", "reader": "file"}
+    kept = {"prompts": 9, "read": 10, "splits": {"sft": 3, "aif": 6}}
+    write(
+        runs / "judged",
+        config={"source": source},
+        prompts=kept | {"sources": [source | {"revision": "c" * 40}, file]},
+    )
+    dpo = training(
+        {"path": str(runs / "sft")},
+        preferences=str(runs / "judged" / "preferences" / "aif"),
+        loss={"name": "dpo", "beta": 0.05},
+    )
+    write(runs / "dpo", config=dpo)
+
+    told = read_lineage(runs / "dpo").sections[1]
+
+    assert told.facts == {
+        "source": f"hh, team/pairs at {'c' * 40}; hh, more.jsonl",
+        "kept": "9 of 10",
+        "splits": "aif",
+    }
