@@ -6,12 +6,15 @@ from typing import Annotated
 
 from pydantic import Field, field_validator, model_validator
 
+from rlaif_jax.evaluation.holm import holm
 from rlaif_jax.evaluation.paired import (
     Estimate,
     SeedOutcomes,
     pooled_difference,
     pooled_win_rate,
+    seed_spread,
 )
+from rlaif_jax.evaluation.random_effects import Spread
 from rlaif_jax.records import Record
 from rlaif_jax.study.bill import Bill, Stage, arm_bill, total_bill
 from rlaif_jax.study.claims import (
@@ -19,7 +22,6 @@ from rlaif_jax.study.claims import (
     ClaimResult,
     Headline,
     judge,
-    require_arms,
 )
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -119,12 +121,14 @@ class Difference(Record):
     a: str
     b: str
     estimate: Estimate
+    adjusted_p_value: float  # two-sided, corrected for all differences of the study
 
     def positive(self) -> "Difference":
         """The same difference the way round in which it is not negative."""
         if self.estimate.value >= 0:
             return self
-        return Difference(a=self.b, b=self.a, estimate=self.estimate.reversed())
+        reversed_ = {"a": self.b, "b": self.a, "estimate": self.estimate.reversed()}
+        return self.model_copy(update=reversed_)
 
 
 class StudyResults(Record):
@@ -156,28 +160,41 @@ class StudyResults(Record):
             raise ValueError("a stage is listed twice: list it once with all its arms")
         return self
 
+    def spread(self) -> Spread:
+        """How far the seeds of one arm lie apart, as all arms tell it together."""
+        return seed_spread(arm.outcomes for arm in self.arms.values())
+
     def win_rates(self) -> dict[str, Estimate]:
         """The win rate of every arm against the baseline."""
-        return {name: pooled_win_rate(arm.outcomes) for name, arm in self.arms.items()}
+        spread = self.spread()
+        return {
+            name: pooled_win_rate(arm.outcomes, spread=spread)
+            for name, arm in self.arms.items()
+        }
+
+    def difference(self, a: str, b: str) -> Estimate:
+        """The win rate of arm `a` minus that of arm `b`, of this study."""
+        return pooled_difference(
+            self.arms[a].outcomes, self.arms[b].outcomes, spread=self.spread()
+        )
 
     def differences(self) -> list[Difference]:
-        """Every arm minus every later one."""
+        """Every arm minus every later one.
+
+        Each interval holds for itself; the p-values are corrected for all pairs.
+        """
+        pairs = list(itertools.combinations(self.arms, 2))
+        estimates = [self.difference(a, b) for a, b in pairs]
+        corrected = holm([estimate.p_different for estimate in estimates])
         return [
-            Difference(
-                a=a,
-                b=b,
-                estimate=pooled_difference(
-                    self.arms[a].outcomes, self.arms[b].outcomes
-                ),
-            )
-            for a, b in itertools.combinations(self.arms, 2)
+            Difference(a=a, b=b, estimate=estimate, adjusted_p_value=p)
+            for (a, b), estimate, p in zip(pairs, estimates, corrected, strict=True)
         ]
 
     def claim_results(self) -> dict[str, ClaimResult]:
         """What the data say of every claim."""
-        require_arms(self.claims, self.arms)
         outcomes = {name: arm.outcomes for name, arm in self.arms.items()}
-        return {name: judge(claim, outcomes) for name, claim in self.claims.items()}
+        return judge(self.claims, outcomes, spread=self.spread())
 
     def bills(self) -> dict[str, Bill]:
         """What every arm would have cost alone."""
