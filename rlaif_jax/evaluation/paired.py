@@ -11,6 +11,7 @@ from scipy.special import stdtr, stdtrit
 
 from rlaif_jax.errors import UsageError
 from rlaif_jax.evaluation import random_effects
+from rlaif_jax.evaluation.bootstrap import Bootstrap, bootstrap
 from rlaif_jax.evaluation.random_effects import (
     SIDE,
     Interval,
@@ -24,6 +25,8 @@ from rlaif_jax.evaluation.win_rate import from_outcomes
 from rlaif_jax.records import Record
 from rlaif_jax.typing import Number
 
+_ROUNDING = 1e-9  # of sums of outcomes; a smaller difference is none
+
 Outcomes = Mapping[str, Number | None]  # prompt id -> what the policy won, 0 to 1
 SeedOutcomes = Mapping[int, Outcomes]  # seed -> outcomes of the policy trained with it
 
@@ -34,6 +37,8 @@ class Estimate(Record):
     value: float
     standard_error: float
     seed_error: float  # the part of it that seeds make; squares add up
+    rest_error: float  # what prompts alone make seeds' means differ by, likewise
+    seed_degrees: int  # of freedom with which seed_error is known; 0 of one seed
     degrees_of_freedom: float  # of Student's t
     low: float
     high: float
@@ -62,12 +67,21 @@ class Estimate(Record):
         return 2.0 * min(above, 1.0 - above)
 
 
+class SignTest(Record):
+    """On how many prompts one policy won more than another."""
+
+    n_better: int
+    n_worse: int
+    p_value: float  # exact and two-sided, of n_better against n_worse
+
+
 class PairedTest(Record):
     """Two policies on the same prompts."""
 
     win_rate_a: float  # percent, on the prompts that count
     win_rate_b: float
     difference: Estimate  # a minus b
+    bootstrap: Bootstrap  # a second opinion on its interval
     n_better: int  # prompts on which a won more than b
     n_worse: int
     p_value: float  # exact two-sided sign test of n_better against n_worse
@@ -84,21 +98,45 @@ def paired_test(a: Outcomes, b: Outcomes) -> PairedTest:
       UsageError: If the prompts differ, or fewer than two were judged for both.
     """
     difference = pooled_difference({0: a}, {0: b})
-    judged = [
-        (a_won, b_won)
-        for prompt_id, a_won in a.items()
-        if a_won is not None and (b_won := b[prompt_id]) is not None
-    ]
-    n_better = sum(a_won > b_won for a_won, b_won in judged)
-    n_worse = sum(a_won < b_won for a_won, b_won in judged)
+    judged = [key for key, won in a.items() if won is not None and b[key] is not None]
+    signs = pooled_sign_test({0: a}, {0: b})
     return PairedTest(
-        win_rate_a=from_outcomes(a_won for a_won, _ in judged).win_rate,
-        win_rate_b=from_outcomes(b_won for _, b_won in judged).win_rate,
+        win_rate_a=from_outcomes(a[key] for key in judged).win_rate,
+        win_rate_b=from_outcomes(b[key] for key in judged).win_rate,
         difference=difference,
-        n_better=n_better,
-        n_worse=n_worse,
-        p_value=sign_test(n_better, n_worse),
+        bootstrap=pooled_bootstrap({0: a}, {0: b}),
+        n_better=signs.n_better,
+        n_worse=signs.n_worse,
+        p_value=signs.p_value,
     )
+
+
+def pooled_sign_test(a: SeedOutcomes, b: SeedOutcomes) -> SignTest:
+    """The sign test of what `a` and `b` won on each prompt, on average over seeds.
+
+    Prompts are independent draws, seeds of one prompt are not: each prompt counts
+    once. So it says nothing of other runs, however many seeds there are.
+
+    Raises:
+      UsageError: As `pooled_contrast`.
+    """
+    gained = _judged([(1.0, a), (-1.0, b)])[0].sum(axis=0)
+    n_better, n_worse = (
+        int((gained > _ROUNDING).sum()),
+        int((gained < -_ROUNDING).sum()),
+    )
+    return SignTest(
+        n_better=n_better, n_worse=n_worse, p_value=sign_test(n_better, n_worse)
+    )
+
+
+def pooled_bootstrap(a: SeedOutcomes, b: SeedOutcomes) -> Bootstrap:
+    """The interval of `a` minus `b` from resampled prompts and seeds.
+
+    Raises:
+      UsageError: As `pooled_contrast`.
+    """
+    return bootstrap(_judged([(1.0, a), (-1.0, b)])[0])
 
 
 def sign_test(n_better: int, n_worse: int) -> float:
@@ -190,6 +228,8 @@ def _estimate(interval: Interval, parts: Parts, n_dropped: int) -> Estimate:
         value=100.0 * float(interval.mean[0]),
         standard_error=100.0 * float(interval.standard_error[0]),
         seed_error=100.0 * float(interval.seed_error[0]),
+        rest_error=100.0 * float(np.sqrt(parts.rest[0] / parts.num_seeds)),
+        seed_degrees=interval.seed_degrees,
         degrees_of_freedom=float(interval.degrees[0]),
         low=100.0 * float(interval.low[0]),
         high=100.0 * float(interval.high[0]),

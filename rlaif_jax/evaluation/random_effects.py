@@ -66,6 +66,7 @@ class Interval(NamedTuple):
       standard_error: Of the mean.
       seed_error: The part of it that the seeds make; 0 of one seed, which cannot tell.
       degrees: Of freedom, of Student's t.
+      seed_degrees: Of freedom with which the seeds' part is known; 0 of one seed.
       low: The lower end.
       high: The upper end.
     """
@@ -74,6 +75,7 @@ class Interval(NamedTuple):
     standard_error: Float64[np.ndarray, " B"]
     seed_error: Float64[np.ndarray, " B"]
     degrees: Float64[np.ndarray, " B"]
+    seed_degrees: int
     low: Float64[np.ndarray, " B"]
     high: Float64[np.ndarray, " B"]
 
@@ -139,10 +141,11 @@ def contrast_interval(parts: Parts, spread: Spread) -> Interval:
       spread: Of such a sum, from the single arms; see `seed_spread`.
     """
     error, seed_error, degrees = _error(parts, spread)
+    known = _seed_degrees(parts, spread)
     half = stdtrit(degrees, 1.0 - SIDE) * error
     half = np.maximum(half, _UNSEEN / parts.num_prompts)
     low, high = parts.mean - half, parts.mean + half
-    return Interval(parts.mean, error, seed_error, degrees, low, high)
+    return Interval(parts.mean, error, seed_error, degrees, known, low, high)
 
 
 def share_interval(parts: Parts, spread: Spread) -> Interval:
@@ -153,11 +156,12 @@ def share_interval(parts: Parts, spread: Spread) -> Interval:
     formula and its sources.
     """
     error, seed_error, degrees = _error(parts, spread)
+    known = _seed_degrees(parts, spread)
     p = parts.mean
     throws = np.full_like(p, parts.num_prompts)
     np.divide(p * (1.0 - p), error**2, out=throws, where=error > 0.0)
     low, high = wilson(p, throws, quantile=stdtrit(degrees, 1.0 - SIDE))
-    return Interval(p, error, seed_error, degrees, low, high)
+    return Interval(p, error, seed_error, degrees, known, low, high)
 
 
 def _error(
@@ -180,12 +184,11 @@ def _error(
     prompts, last = parts.prompts, parts.num_prompts - 1
     if parts.num_seeds == 1:
         return np.sqrt(prompts), np.zeros_like(prompts), np.full_like(prompts, last)
-    seeds, rest, degrees = parts.seeds, parts.rest, parts.num_seeds - 1
+    seeds, rest, degrees = parts.seeds, parts.rest, _seed_degrees(parts, spread)
     if parts.num_seeds < ENOUGH_SEEDS:
         lent = spread.seeds - spread.rest > seeds - rest
         seeds = np.where(lent, spread.seeds, seeds)
         rest = np.where(lent, spread.rest, rest)
-        degrees = max(degrees, spread.degrees)
     between = np.maximum(seeds - rest, 0.0) / parts.num_seeds
     doubt = (seeds**2 + rest**2 / last) / (parts.num_seeds**2 * degrees)
     doubt = prompts**2 / last + np.where(between > 0.0, doubt, 0.0)
@@ -193,3 +196,9 @@ def _error(
     found = np.full_like(prompts, last)
     np.divide(variance**2, doubt, out=found, where=doubt > 0.0)
     return np.sqrt(variance), np.sqrt(between), found
+
+
+def _seed_degrees(parts: Parts, spread: Spread) -> int:
+    """The degrees of freedom with which the spread between seeds is known."""
+    own = parts.num_seeds - 1
+    return own if parts.num_seeds >= ENOUGH_SEEDS else max(own, spread.degrees)

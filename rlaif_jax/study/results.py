@@ -6,11 +6,15 @@ from typing import Annotated
 
 from pydantic import Field, field_validator, model_validator
 
+from rlaif_jax.evaluation.bootstrap import Bootstrap
 from rlaif_jax.evaluation.holm import holm
 from rlaif_jax.evaluation.paired import (
     Estimate,
     SeedOutcomes,
+    SignTest,
+    pooled_bootstrap,
     pooled_difference,
+    pooled_sign_test,
     pooled_win_rate,
     seed_spread,
 )
@@ -131,6 +135,15 @@ class Difference(Record):
         return self.model_copy(update=reversed_)
 
 
+class SecondOpinion(Record):
+    """The difference of arm `a` and arm `b` by methods that suppose less."""
+
+    a: str
+    b: str
+    bootstrap: Bootstrap  # beside the interval of the difference
+    sign_test: SignTest  # beside its p-value; of prompts alone
+
+
 class StudyResults(Record):
     """Everything a report is drawn from."""
 
@@ -189,6 +202,19 @@ class StudyResults(Record):
         return [
             Difference(a=a, b=b, estimate=estimate, adjusted_p_value=p)
             for (a, b), estimate, p in zip(pairs, estimates, corrected, strict=True)
+        ]
+
+    def second_opinions(self) -> list[SecondOpinion]:
+        """Bootstrap and sign test of every arm against every later one."""
+        outcomes = {name: arm.outcomes for name, arm in self.arms.items()}
+        return [
+            SecondOpinion(
+                a=a,
+                b=b,
+                bootstrap=pooled_bootstrap(outcomes[a], outcomes[b]),
+                sign_test=pooled_sign_test(outcomes[a], outcomes[b]),
+            )
+            for a, b in itertools.combinations(outcomes, 2)
         ]
 
     def claim_results(self) -> dict[str, ClaimResult]:

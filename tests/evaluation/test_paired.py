@@ -7,8 +7,10 @@ import pytest
 from rlaif_jax.errors import UsageError
 from rlaif_jax.evaluation.paired import (
     paired_test,
+    pooled_bootstrap,
     pooled_contrast,
     pooled_difference,
+    pooled_sign_test,
     pooled_win_rate,
     seed_spread,
     sign_test,
@@ -144,3 +146,17 @@ def test_the_other_arms_of_a_study_lend_their_spread_where_seeds_are_few():
     lent = pooled_win_rate(still, spread=seed_spread([still, moving]))
     assert (alone.seed_error, alone.value) == (0.0, lent.value)
     assert lent.seed_error > 0
+
+
+def test_a_prompt_counts_once_in_the_sign_test_however_many_seeds():
+    # prompt means of a - b: 1, 0 (better once, worse once), -1/2
+    a = by_seed([[1, 1, 0, 0], [1, 0, 0, 0]])
+    b = by_seed([[0, 0, 0, 0], [0, 1, 1, 0]])
+    found = pooled_sign_test(a, b)
+    assert (found.n_better, found.n_worse, found.p_value) == (1, 1, 1.0)
+
+
+def test_the_bootstrap_is_over_the_prompts_that_both_were_judged_on():
+    a, b = {0: keyed([1, None, 1, 1])}, {0: keyed([0, 0, 0, 0])}
+    found = pooled_bootstrap(a, b)
+    assert (found.low, found.high) == (100.0, 100.0)
