@@ -1,6 +1,7 @@
 """What a study found, in sentences made from its figures."""
 
 from rlaif_jax.evaluation.paired import Estimate
+from rlaif_jax.evaluation.power import power
 from rlaif_jax.evaluation.random_effects import ENOUGH_SEEDS
 from rlaif_jax.study.claims import Headline
 from rlaif_jax.study.results import StudyResults
@@ -24,6 +25,7 @@ def findings(results: StudyResults) -> list[str]:
         *sentences,
         f"Every arm was trained with {seeds} and judged on the same {prompts} by "
         f"{results.evaluator}.",
+        *_power(results, rates),
     ]
 
 
@@ -125,6 +127,27 @@ def _truth(results: StudyResults, a: str, b: str) -> list[str]:
     right = [percent(100 * known["accuracy"]) for known in measures]
     return [
         f"Measured against the truth, {a} was right in {right[0]}, {b} in {right[1]}."
+    ]
+
+
+def _power(results: StudyResults, rates: dict[str, Estimate]) -> list[str]:
+    """How small a difference the study could see, and what it would take."""
+    if len(rates) < 2:
+        return []
+    headline = results.headline
+    if headline is not None:
+        a, b = headline.writes, headline.judges
+    else:
+        a, b, *_ = sorted(rates, key=lambda name: -rates[name].value)
+    found = power(results.difference(a, b))
+    takes = (
+        "without more seeds, no number of prompts makes it 80\N{NO-BREAK SPACE}%"
+        if found.prompts is None
+        else f"80\N{NO-BREAK SPACE}% would with about {found.prompts:,} prompts"
+    )
+    return [
+        f"If two arms differed by {found.difference:g} points in truth, "
+        f"{percent(100 * found.power)} of such studies would tell them apart; {takes}."
     ]
 
 

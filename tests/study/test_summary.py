@@ -101,3 +101,15 @@ def test_what_is_corrected_for_looking_at_several_is_said(make_study):
     text = plain(caveats(make_study()))
     assert "none is corrected for looking at several" in text
     assert "verdicts on the 3 claims are corrected (Holm)" in text
+
+
+def test_the_power_to_see_three_points_is_told():
+    text = plain(findings(study(51, 50)))
+    # one of 100 prompts differs: an error of 1 point sees 3 in 85 % of studies
+    assert "differed by 3 points in truth, 84." in text
+    assert "80 % would with about 89 prompts." in text
+
+
+def test_where_seeds_are_the_noise_more_prompts_are_not_promised(make_study):
+    text = plain(findings(make_study(seeds=2, prompts=40)))
+    assert "of such studies would tell them apart" in text
