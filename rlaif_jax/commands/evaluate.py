@@ -43,7 +43,7 @@ def run(config: EvaluateConfig, out: Path, console: Console) -> Json:
         result: Json = from_annotations(config.recorded).model_dump()
         won = {} if config.against is None else read_outcomes(config.recorded)
     else:
-        prompts, comparisons = _compared(config)
+        prompts, comparisons = compared(config)
         estimate = _estimate(config, comparisons)
         if config.dry_run:
             return dry_result(estimate, config.budget_usd)
@@ -73,7 +73,7 @@ def run(config: EvaluateConfig, out: Path, console: Console) -> Json:
     return result
 
 
-def _compared(config: EvaluateConfig) -> tuple[list[Prompt], list[Comparison]]:
+def compared(config: EvaluateConfig) -> tuple[list[Prompt], list[Comparison]]:
     """The prompts, and the comparison of each; the candidate is second."""
     assert config.prompts is not None  # the config's validator saw to these
     assert config.candidate is not None

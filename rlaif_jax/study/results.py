@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field, field_validator, model_validator
 
 from rlaif_jax.evaluation.bootstrap import Bootstrap
+from rlaif_jax.evaluation.evaluator_audit import EvaluatorAudit
 from rlaif_jax.evaluation.holm import holm
 from rlaif_jax.evaluation.paired import (
     Estimate,
@@ -156,6 +157,7 @@ class StudyResults(Record):
     stages: tuple[Stage, ...] = ()
     curves: tuple[Curve, ...] = ()
     samples: tuple[Sample, ...] = ()
+    evaluator_audit: EvaluatorAudit | None = None  # None of results without verdicts
     seconds: Annotated[float, Field(ge=0)]  # wall time of the whole study
     command: str  # what to type to get these results again
     versions: dict[str, str] = Field(default_factory=dict)

@@ -39,6 +39,7 @@ def caveats(results: StudyResults) -> list[str]:
         f"The win rate is the opinion of {results.evaluator}. Another evaluator, other "
         "prompts or another base model are outside every interval.",
     ]
+    found += _evaluator_caveat(results)
     dropped = {name: rate.n_dropped for name, rate in rates.items() if rate.n_dropped}
     found += [
         f"{name}: {_plural(count, 'prompt')} without a usable verdict left out."
@@ -51,6 +52,23 @@ def caveats(results: StudyResults) -> list[str]:
         if arm.length_rate > _MANY_CUT
     ]
     return [*found, *results.notes]
+
+
+def _evaluator_caveat(results: StudyResults) -> list[str]:
+    """What the evaluator's verdicts owe to order and length, where that is known."""
+    found = results.evaluator_audit
+    if found is None:
+        return []
+    said = {
+        "order_consistency": "said the same in both orders in {} of comparisons",
+        "p_longer": "preferred the longer text in {} of those it decided",
+    }
+    parts = [
+        text.format(percent(100 * found.measures[name].value))
+        for name, text in said.items()
+        if name in found.measures
+    ]
+    return [f"{results.evaluator} {' and '.join(parts)}."] if parts else []
 
 
 def _answer(

@@ -1,5 +1,7 @@
 """Tests of `rlaif_jax.study.summary`."""
 
+from rlaif_jax.evaluation.evaluator_audit import EvaluatorAudit
+from rlaif_jax.labeling.intervals import Measure
 from rlaif_jax.study.claims import Headline
 from rlaif_jax.study.results import Arm, SeedResult, StudyResults
 from rlaif_jax.study.summary import caveats, findings
@@ -113,3 +115,24 @@ def test_the_power_to_see_three_points_is_told():
 def test_where_seeds_are_the_noise_more_prompts_are_not_promised(make_study):
     text = plain(findings(make_study(seeds=2, prompts=40)))
     assert "of such studies would tell them apart" in text
+
+
+def test_the_evaluators_own_biases_are_told(make_study):
+    share = Measure(
+        value=0.9,
+        low=0.8,
+        high=0.95,
+        standard_error=0.03,
+        n=100,
+        n_prompts=50,
+        interval="wilson",
+    )
+    found = EvaluatorAudit(
+        evaluators=("E",),
+        comparisons=100,
+        measures={"order_consistency": share, "p_longer": share},
+        absent={},
+    )
+    text = plain(caveats(make_study(evaluator="E", evaluator_audit=found)))
+    assert "E said the same in both orders in 90.0 % of comparisons" in text
+    assert "preferred the longer text in 90.0 % of those it decided." in text
