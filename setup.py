@@ -34,6 +34,7 @@ setup(
         "rich>=14",
         "pyarrow>=20",
         "numpy>=2",
+        "scipy>=1.13",
         "jaxtyping>=0.3",
         "matplotlib>=3.9",
         "jinja2>=3.1",

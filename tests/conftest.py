@@ -19,8 +19,10 @@ os.environ.setdefault(
 )
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
 
+import numpy as np
 import pytest
 from jaxtyping import install_import_hook
+from scipy.special import ndtri
 
 install_import_hook("rlaif_jax", typechecker="beartype.beartype")
 
@@ -82,3 +84,44 @@ def ended(process):
     return subprocess.CompletedProcess(
         process.args, process.returncode, "".join(own), stderr
     )
+
+
+@pytest.fixture(scope="session")
+def simulated_studies():
+    return simulate
+
+
+def simulate(wins, *, seeds, prompts, studies=2000, **model):
+    """Outcomes of arms in {0, 1/2, 1}: arms, studies, seeds, prompts.
+
+    A normal draw for each prompt, in part shared by seeds and arms, wins where it lies
+    below a bound; the bounds make `wins` the truth over all prompts and all seeds.
+    """
+    model = {
+        "spread": 0.0,
+        "alike": 0.0,
+        "shared": 0.3,
+        "own": 0.2,
+        "draws": 0.1,
+    } | model
+    shared, own, alike = model["shared"], model["own"], model["alike"]
+    random = np.random.default_rng(model.get("random", 0))
+
+    def normal(*shape):
+        return random.standard_normal(shape, dtype=np.float32)
+
+    wins = np.asarray(wins)[:, None, None]
+    arms = len(wins)
+    moved = alike**0.5 * normal(1, studies, seeds)
+    moved = moved + (1 - alike) ** 0.5 * normal(arms, studies, seeds)
+    room = 0.999 * np.minimum(wins, 1 - wins)
+    spread = np.broadcast_to(model["spread"], arms)[:, None, None]
+    chance = wins + np.clip(spread * moved, -room, room)
+    half = np.minimum(model["draws"] / 2, np.minimum(chance, 1 - chance))
+    drawn = np.float32((1 - shared - own) ** 0.5) * normal(
+        arms, studies, seeds, prompts
+    )
+    drawn += np.float32(own**0.5) * normal(arms, studies, 1, prompts)
+    drawn += np.float32(shared**0.5) * normal(1, studies, 1, prompts)
+    bounds = [ndtri(chance + x).astype(np.float32)[..., None] for x in (half, -half)]
+    return sum(0.5 * (drawn < bound) for bound in bounds)

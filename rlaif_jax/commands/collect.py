@@ -8,6 +8,7 @@ import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 
+from rlaif_jax.commands.evaluator import evaluator_audit
 from rlaif_jax.commands.stages import Stages
 from rlaif_jax.config_parts import CriticConfig, JuryConfig, RecordedConfig
 from rlaif_jax.errors import CorruptDataError
@@ -68,6 +69,7 @@ def collect_results(
         stages=tuple(_bill_stages(config, arms, stages)),
         curves=tuple(curve for arm in arms for curve in _curves(stages, arm)),
         samples=tuple(_samples(config, stages, arms)),
+        evaluator_audit=evaluator_audit(arms, stages),
         seconds=seconds,
         command=shlex.join(["rlaif-jax", *sys.argv[1:]]),
         versions=package_versions(),

@@ -24,6 +24,7 @@ from rlaif_jax.config import EvaluateConfig
 from rlaif_jax.config_parts import asked_critics
 from rlaif_jax.evaluation.annotations import read_outcomes
 from rlaif_jax.evaluation.paired import paired_test
+from rlaif_jax.evaluation.power import power
 from rlaif_jax.evaluation.win_rate import OUTCOMES, from_annotations, from_outcomes
 from rlaif_jax.files import read_records, write_json, write_records
 from rlaif_jax.labeling.accounts import Accounts
@@ -42,7 +43,7 @@ def run(config: EvaluateConfig, out: Path, console: Console) -> Json:
         result: Json = from_annotations(config.recorded).model_dump()
         won = {} if config.against is None else read_outcomes(config.recorded)
     else:
-        prompts, comparisons = _compared(config)
+        prompts, comparisons = compared(config)
         estimate = _estimate(config, comparisons)
         if config.dry_run:
             return dry_result(estimate, config.budget_usd)
@@ -63,12 +64,16 @@ def run(config: EvaluateConfig, out: Path, console: Console) -> Json:
         result["estimate"] = estimate.to_json()
     if config.against is not None:
         test = paired_test(won, _outcomes(config.against))
-        result["against"] = {"folder": str(config.against), **test.model_dump()}
+        result["against"] = {
+            "folder": str(config.against),
+            **test.model_dump(),
+            "power": power(test.difference).model_dump(),
+        }
     write_json(out / "win_rate.json", result)
     return result
 
 
-def _compared(config: EvaluateConfig) -> tuple[list[Prompt], list[Comparison]]:
+def compared(config: EvaluateConfig) -> tuple[list[Prompt], list[Comparison]]:
     """The prompts, and the comparison of each; the candidate is second."""
     assert config.prompts is not None  # the config's validator saw to these
     assert config.candidate is not None
@@ -159,7 +164,15 @@ def _show_test(test: Json) -> None:
         f" ({difference['low']:+.2f} to {difference['high']:+.2f}, 95 %) points on"
         f" {difference['n_prompts']} prompts"
     )
+    again = test["bootstrap"]
+    print(f"bootstrap over prompts: {again['low']:+.2f} to {again['high']:+.2f}")
     print(
         f"better on {test['n_better']}, worse on {test['n_worse']}: p ="
         f" {test['p_value']:.2g}, exact sign test"
+    )
+    able = test["power"]
+    print(
+        f"a true difference of {able['difference']:g} points would be seen by"
+        f" {100 * able['power']:.0f} % of such comparisons; by 80 % with"
+        f" {able['prompts']:,} prompts"
     )

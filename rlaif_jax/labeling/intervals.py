@@ -61,11 +61,11 @@ def share(
     n_prompts = np.unique(clusters).size
     error = clustered_error((x - p) / x.size, clusters)
     throws = p * (1.0 - p) / error**2 if error > _ROUNDING else float(n_prompts)
-    low, high = _wilson(p, throws)
+    low, high = wilson(np.array([p]), np.array([throws]))
     return Measure(
         value=p,
-        low=low,
-        high=high,
+        low=float(low[0]),
+        high=float(high[0]),
         standard_error=error,
         n=x.size,
         n_prompts=n_prompts,
@@ -177,12 +177,23 @@ def clustered_error(
     return math.sqrt(sums.size / (sums.size - 1) * float((sums**2).sum()))
 
 
-def _wilson(p: float, throws: float) -> tuple[float, float]:
-    """Both ends of Wilson's interval."""
-    z2 = _NORMAL_95**2
+def wilson(
+    p: Float[np.ndarray, " N"],
+    throws: Float[np.ndarray, " N"],
+    *,
+    quantile: Number | Float[np.ndarray, " N"] = _NORMAL_95,
+) -> tuple[Float[np.ndarray, " N"], Float[np.ndarray, " N"]]:
+    """Both ends of Wilson's intervals; the formula is in `share`.
+
+    Args:
+      p: Shares.
+      throws: Effective numbers that they were counted over.
+      quantile: Of the normal distribution, or of t.
+    """
+    z2 = quantile**2
     middle = p + z2 / (2.0 * throws)
-    spread = _NORMAL_95 * math.sqrt(p * (1.0 - p) / throws + z2 / (4.0 * throws**2))
+    spread = quantile * np.sqrt(p * (1.0 - p) / throws + z2 / (4.0 * throws**2))
     scale = 1.0 + z2 / throws
     low, high = (middle - spread) / scale, (middle + spread) / scale
     # exact at the ends, where rounding may leave 1e-17
-    return (0.0 if p == 0.0 else low), (1.0 if p == 1.0 else high)
+    return np.where(p == 0.0, 0.0, low), np.where(p == 1.0, 1.0, high)

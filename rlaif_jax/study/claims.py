@@ -1,7 +1,7 @@
 """Claims about arms, and what an interval says about each."""
 
 import difflib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
 from typing import Literal
 
@@ -9,7 +9,9 @@ from pydantic import Field, model_validator
 
 from rlaif_jax.config import Config
 from rlaif_jax.errors import UsageError
+from rlaif_jax.evaluation.holm import holm
 from rlaif_jax.evaluation.paired import Estimate, SeedOutcomes, pooled_contrast
+from rlaif_jax.evaluation.random_effects import SIDE, Spread
 from rlaif_jax.records import Record
 
 _MINUS = "\N{MINUS SIGN}"
@@ -83,6 +85,8 @@ class ClaimResult(Record):
 
     verdict: ClaimVerdict
     contrast: Estimate  # positive where the claim is right
+    p_value: float  # one-sided, of what the claim asserts; small where it is right
+    adjusted_p_value: float  # the same, corrected for all claims of the study
 
 
 def require_arms(claims: Mapping[str, ClaimConfig], arms: Collection[str]) -> None:
@@ -99,30 +103,68 @@ def require_arms(claims: Mapping[str, ClaimConfig], arms: Collection[str]) -> No
                 raise UsageError(f"claim {name!r} names the unknown arm {arm!r}{hint}")
 
 
-def judge(claim: ClaimConfig, arms: Mapping[str, SeedOutcomes]) -> ClaimResult:
-    """What the outcomes of the arms say of a claim.
+def judge(
+    claims: Mapping[str, ClaimConfig],
+    arms: Mapping[str, SeedOutcomes],
+    *,
+    spread: Spread | None = None,
+) -> dict[str, ClaimResult]:
+    """What the outcomes of the arms say of a study's claims, taken together.
 
-    With [low, high] the 95 % interval of the claim's difference:
+    A claim is tested on both sides of its bound, which is 0 for `>` and `-margin` for
+    `>=`: that its difference lies above, and that it lies below. A verdict is given
+    where the one-sided p-value, corrected by Holm for the number of claims, is at
+    most 0.025: `supported` of the first test, `not supported` of the second. So under
+    no effect the chance of any false `supported` is at most 2.5 %, and that of any
+    false verdict at most 5 %, as many claims as there may be. A single claim is
+    supported exactly where its 95 % interval lies above the bound; of several, one
+    may stay undecided though its own interval does.
 
-        >    supported if low > 0;         not supported if high <= 0
-        >=   supported if low >= -margin;  not supported if high < -margin
+    With no margin, "at least as good" asks for the same evidence as "better": that an
+    interval reaches below zero is never taken for a proof that two arms are equal. A
+    margin says how many points may be lost to equality, and must be set beforehand.
 
-    and undecided in between. With no margin, "at least as good" therefore asks for
-    the same evidence as "better", short of equality: that an interval reaches
-    below zero is never taken for a proof that two arms are equal.
+    Args:
+      claims: By name.
+      arms: What every arm won.
+      spread: Between the seeds of the study's arms.
 
     Raises:
       UsageError: If an arm is unknown, or the arms cannot be paired.
     """
-    require_arms({claim.formula: claim}, arms)
-    terms = [(weight, arms[name]) for name, weight in claim.weights]
-    contrast = pooled_contrast(terms)
-    if claim.relation == ">":
-        holds, fails = contrast.low > 0, contrast.high <= 0
-    else:
-        holds, fails = contrast.low >= -claim.margin, contrast.high < -claim.margin
-    if holds:
-        return ClaimResult(verdict=ClaimVerdict.SUPPORTED, contrast=contrast)
-    if fails:
-        return ClaimResult(verdict=ClaimVerdict.NOT_SUPPORTED, contrast=contrast)
-    return ClaimResult(verdict=ClaimVerdict.UNDECIDED, contrast=contrast)
+    require_arms(claims, arms)
+    contrasts = {
+        name: pooled_contrast(_terms(claim, arms), spread=spread)
+        for name, claim in claims.items()
+    }
+    above = [contrasts[name].p_above(-claim.margin) for name, claim in claims.items()]
+    rows = zip(contrasts.items(), above, holm(above), verdicts(above), strict=True)
+    return {
+        name: ClaimResult(
+            verdict=verdict, contrast=contrast, p_value=p, adjusted_p_value=adjusted
+        )
+        for (name, contrast), p, adjusted, verdict in rows
+    }
+
+
+def verdicts(above: Sequence[float]) -> list[ClaimVerdict]:
+    """What the one-sided p-values of claims, and of their opposites, say together."""
+    below = [1.0 - p for p in above]
+    return [
+        ClaimVerdict.SUPPORTED
+        if claimed <= SIDE
+        else ClaimVerdict.NOT_SUPPORTED
+        if opposite <= SIDE
+        else ClaimVerdict.UNDECIDED
+        for claimed, opposite in zip(holm(above), holm(below), strict=True)
+    ]
+
+
+def _terms(
+    claim: ClaimConfig, arms: Mapping[str, SeedOutcomes]
+) -> list[tuple[float, SeedOutcomes]]:
+    """Every arm of a claim once, with its whole weight."""
+    weights: dict[str, float] = {}
+    for name, weight in claim.weights:
+        weights[name] = weights.get(name, 0.0) + weight
+    return [(weight, arms[name]) for name, weight in weights.items()]

@@ -11,7 +11,6 @@ from rlaif_jax.study import wording
 from rlaif_jax.study.page import ROLES, StudyPage, study_page
 from rlaif_jax.study.results import StudyResults
 from rlaif_jax.study.results_file import write_results
-from rlaif_jax.study.summary import FEW_SEEDS
 
 
 def write_report(results: StudyResults, folder: Path) -> Path:
@@ -60,7 +59,6 @@ def _environment() -> jinja2.Environment:
         "measure_name": wording.measure_name,
     }
     environment.globals |= {
-        "few_seeds": FEW_SEEDS,
         "interval": wording.interval,
         "measure_value": wording.measure_value,
         "roles": ROLES,

@@ -6,12 +6,20 @@ from typing import Annotated
 
 from pydantic import Field, field_validator, model_validator
 
+from rlaif_jax.evaluation.bootstrap import Bootstrap
+from rlaif_jax.evaluation.evaluator_audit import EvaluatorAudit
+from rlaif_jax.evaluation.holm import holm
 from rlaif_jax.evaluation.paired import (
     Estimate,
     SeedOutcomes,
+    SignTest,
+    pooled_bootstrap,
     pooled_difference,
+    pooled_sign_test,
     pooled_win_rate,
+    seed_spread,
 )
+from rlaif_jax.evaluation.random_effects import Spread
 from rlaif_jax.records import Record
 from rlaif_jax.study.bill import Bill, Stage, arm_bill, total_bill
 from rlaif_jax.study.claims import (
@@ -19,7 +27,6 @@ from rlaif_jax.study.claims import (
     ClaimResult,
     Headline,
     judge,
-    require_arms,
 )
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -119,12 +126,23 @@ class Difference(Record):
     a: str
     b: str
     estimate: Estimate
+    adjusted_p_value: float  # two-sided, corrected for all differences of the study
 
     def positive(self) -> "Difference":
         """The same difference the way round in which it is not negative."""
         if self.estimate.value >= 0:
             return self
-        return Difference(a=self.b, b=self.a, estimate=self.estimate.reversed())
+        reversed_ = {"a": self.b, "b": self.a, "estimate": self.estimate.reversed()}
+        return self.model_copy(update=reversed_)
+
+
+class SecondOpinion(Record):
+    """The difference of arm `a` and arm `b` by methods that suppose less."""
+
+    a: str
+    b: str
+    bootstrap: Bootstrap  # beside the interval of the difference
+    sign_test: SignTest  # beside its p-value; of prompts alone
 
 
 class StudyResults(Record):
@@ -139,6 +157,7 @@ class StudyResults(Record):
     stages: tuple[Stage, ...] = ()
     curves: tuple[Curve, ...] = ()
     samples: tuple[Sample, ...] = ()
+    evaluator_audit: EvaluatorAudit | None = None  # None of results without verdicts
     seconds: Annotated[float, Field(ge=0)]  # wall time of the whole study
     command: str  # what to type to get these results again
     versions: dict[str, str] = Field(default_factory=dict)
@@ -156,28 +175,54 @@ class StudyResults(Record):
             raise ValueError("a stage is listed twice: list it once with all its arms")
         return self
 
+    def spread(self) -> Spread:
+        """How far the seeds of one arm lie apart, as all arms tell it together."""
+        return seed_spread(arm.outcomes for arm in self.arms.values())
+
     def win_rates(self) -> dict[str, Estimate]:
         """The win rate of every arm against the baseline."""
-        return {name: pooled_win_rate(arm.outcomes) for name, arm in self.arms.items()}
+        spread = self.spread()
+        return {
+            name: pooled_win_rate(arm.outcomes, spread=spread)
+            for name, arm in self.arms.items()
+        }
+
+    def difference(self, a: str, b: str) -> Estimate:
+        """The win rate of arm `a` minus that of arm `b`, of this study."""
+        return pooled_difference(
+            self.arms[a].outcomes, self.arms[b].outcomes, spread=self.spread()
+        )
 
     def differences(self) -> list[Difference]:
-        """Every arm minus every later one."""
+        """Every arm minus every later one.
+
+        Each interval holds for itself; the p-values are corrected for all pairs.
+        """
+        pairs = list(itertools.combinations(self.arms, 2))
+        estimates = [self.difference(a, b) for a, b in pairs]
+        corrected = holm([estimate.p_different for estimate in estimates])
         return [
-            Difference(
+            Difference(a=a, b=b, estimate=estimate, adjusted_p_value=p)
+            for (a, b), estimate, p in zip(pairs, estimates, corrected, strict=True)
+        ]
+
+    def second_opinions(self) -> list[SecondOpinion]:
+        """Bootstrap and sign test of every arm against every later one."""
+        outcomes = {name: arm.outcomes for name, arm in self.arms.items()}
+        return [
+            SecondOpinion(
                 a=a,
                 b=b,
-                estimate=pooled_difference(
-                    self.arms[a].outcomes, self.arms[b].outcomes
-                ),
+                bootstrap=pooled_bootstrap(outcomes[a], outcomes[b]),
+                sign_test=pooled_sign_test(outcomes[a], outcomes[b]),
             )
-            for a, b in itertools.combinations(self.arms, 2)
+            for a, b in itertools.combinations(outcomes, 2)
         ]
 
     def claim_results(self) -> dict[str, ClaimResult]:
         """What the data say of every claim."""
-        require_arms(self.claims, self.arms)
         outcomes = {name: arm.outcomes for name, arm in self.arms.items()}
-        return {name: judge(claim, outcomes) for name, claim in self.claims.items()}
+        return judge(self.claims, outcomes, spread=self.spread())
 
     def bills(self) -> dict[str, Bill]:
         """What every arm would have cost alone."""

@@ -39,6 +39,7 @@ def summarize(results: StudyResults, *, report: str) -> Json:
                 "difference": pair.estimate.value,
                 "low": pair.estimate.low,
                 "high": pair.estimate.high,
+                "adjusted_p_value": pair.adjusted_p_value,
             }
             for pair in results.differences()
         ],

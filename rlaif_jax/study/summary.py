@@ -1,12 +1,13 @@
 """What a study found, in sentences made from its figures."""
 
-from rlaif_jax.evaluation.paired import Estimate, pooled_difference
+from rlaif_jax.evaluation.paired import Estimate
+from rlaif_jax.evaluation.power import power
+from rlaif_jax.evaluation.random_effects import ENOUGH_SEEDS
 from rlaif_jax.study.claims import Headline
 from rlaif_jax.study.results import StudyResults
 from rlaif_jax.study.wording import duration, interval, percent, points, usd
 
 _MANY_CUT = 0.05  # share of completions cut at the limit that deserves a word
-FEW_SEEDS = 5  # fewer tell little of the spread between them
 
 
 def findings(results: StudyResults) -> list[str]:
@@ -24,6 +25,7 @@ def findings(results: StudyResults) -> list[str]:
         *sentences,
         f"Every arm was trained with {seeds} and judged on the same {prompts} by "
         f"{results.evaluator}.",
+        *_power(results, rates),
     ]
 
 
@@ -33,10 +35,11 @@ def caveats(results: StudyResults) -> list[str]:
     first = next(iter(rates.values()))
     found = [
         _seed_caveat(first.n_seeds),
-        "Each interval holds for itself: none is corrected for looking at several.",
+        *_correction_caveat(results),
         f"The win rate is the opinion of {results.evaluator}. Another evaluator, other "
         "prompts or another base model are outside every interval.",
     ]
+    found += _evaluator_caveat(results)
     dropped = {name: rate.n_dropped for name, rate in rates.items() if rate.n_dropped}
     found += [
         f"{name}: {_plural(count, 'prompt')} without a usable verdict left out."
@@ -51,13 +54,29 @@ def caveats(results: StudyResults) -> list[str]:
     return [*found, *results.notes]
 
 
+def _evaluator_caveat(results: StudyResults) -> list[str]:
+    """What the evaluator's verdicts owe to order and length, where that is known."""
+    found = results.evaluator_audit
+    if found is None:
+        return []
+    said = {
+        "order_consistency": "said the same in both orders in {} of comparisons",
+        "p_longer": "preferred the longer text in {} of those it decided",
+    }
+    parts = [
+        text.format(percent(100 * found.measures[name].value))
+        for name, text in said.items()
+        if name in found.measures
+    ]
+    return [f"{results.evaluator} {' and '.join(parts)}."] if parts else []
+
+
 def _answer(
     results: StudyResults, headline: Headline, rates: dict[str, Estimate]
 ) -> list[str]:
     """Which use of the strong model won, and what each cost."""
     writes, judges = headline.writes, headline.judges
-    arms = results.arms
-    difference = pooled_difference(arms[writes].outcomes, arms[judges].outcomes)
+    difference = results.difference(writes, judges)
     won = (
         f"{writes} won {percent(rates[writes].value)} of its comparisons with "
         f"{results.baseline}, {judges} {percent(rates[judges].value)}"
@@ -95,8 +114,7 @@ def _ranking(results: StudyResults, rates: dict[str, Estimate]) -> list[str]:
         return [
             f"{won} (95\N{NO-BREAK SPACE}% interval {interval(rate.low, rate.high)})."
         ]
-    arms = results.arms
-    ahead = pooled_difference(arms[best].outcomes, arms[others[0]].outcomes)
+    ahead = results.difference(best, others[0])
     clear = "" if ahead.low > 0 else ", which holds zero: they are not told apart"
     return [
         f"{won}, {points(ahead.value)} points more than the next, {others[0]} "
@@ -130,6 +148,27 @@ def _truth(results: StudyResults, a: str, b: str) -> list[str]:
     ]
 
 
+def _power(results: StudyResults, rates: dict[str, Estimate]) -> list[str]:
+    """How small a difference the study could see, and what it would take."""
+    if len(rates) < 2:
+        return []
+    headline = results.headline
+    if headline is not None:
+        a, b = headline.writes, headline.judges
+    else:
+        a, b, *_ = sorted(rates, key=lambda name: -rates[name].value)
+    found = power(results.difference(a, b))
+    takes = (
+        "without more seeds, no number of prompts makes it 80\N{NO-BREAK SPACE}%"
+        if found.prompts is None
+        else f"80\N{NO-BREAK SPACE}% would with about {found.prompts:,} prompts"
+    )
+    return [
+        f"If two arms differed by {found.difference:g} points in truth, "
+        f"{percent(100 * found.power)} of such studies would tell them apart; {takes}."
+    ]
+
+
 def _seed_caveat(seeds: int) -> str:
     """What the interval knows of the spread between seeds."""
     if seeds == 1:
@@ -141,13 +180,28 @@ def _seed_caveat(seeds: int) -> str:
         "The 95\N{NO-BREAK SPACE}% intervals cover the choice of prompts and of "
         f"{seeds} seeds"
     )
-    if seeds < FEW_SEEDS:
+    if seeds < ENOUGH_SEEDS:
         return (
-            f"{text}, but the spread between so few seeds is itself hardly known: "
-            "where it outweighs the spread between prompts, they are too narrow (with "
-            "two seeds they may hold in as few as 70\N{NO-BREAK SPACE}% of studies)."
+            f"{text}. So few seeds hardly tell how far apart seeds lie: where all arms "
+            "together tell of more, that counts. Of an arm whose seeds lie much "
+            "further apart than the others', the interval is too narrow."
         )
-    return f"{text} (normal quantile 1.96)."
+    return f"{text}."
+
+
+def _correction_caveat(results: StudyResults) -> list[str]:
+    """What is corrected for looking at several, and what is not."""
+    found = []
+    if len(results.arms) > 1:
+        found.append(
+            "Each interval holds for itself: none is corrected for looking at several."
+        )
+    if len(results.claims) > 1:
+        found.append(
+            f"The verdicts on the {len(results.claims)} claims are corrected (Holm): "
+            "the chance that any of them is false is at most 5\N{NO-BREAK SPACE}%."
+        )
+    return found
 
 
 def _plural(count: int, noun: str) -> str:

@@ -287,7 +287,9 @@ def test_the_progress_tells_what_was_spent_beside_the_estimate(
     assert spent == sorted(spent) and 0 < spent[0] < spent[-1]
 
 
-def test_the_strong_teacher_beats_the_weak_one(drawn, written, tmp_path, run, endpoint):
+def test_the_strong_teacher_beats_the_weak_one(
+    drawn, written, tmp_path, run, endpoint, capsys
+):
     document = {
         "prompts": str(drawn),
         "candidate": str(written["strong"]),
@@ -311,6 +313,10 @@ def test_the_strong_teacher_beats_the_weak_one(drawn, written, tmp_path, run, en
     assert weak["against"]["difference"]["value"] == pytest.approx(
         50.0 - strong["win_rate"]
     )
+    evaluate.show(weak, tmp_path / "itself")
+    said = capsys.readouterr().out
+    assert "bootstrap over prompts: " in said
+    assert "a true difference of 3 points would be seen by" in said
 
 
 def test_a_dry_run_of_an_evaluation_asks_nothing_and_writes_nothing(

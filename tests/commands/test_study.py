@@ -14,6 +14,7 @@ from rlaif_jax.errors import UsageError
 from rlaif_jax.inspection.runs import find_dpo_run
 from rlaif_jax.study.config import QuickstartConfig, StudyConfig
 from rlaif_jax.study.graph import build_graph
+from rlaif_jax.study.results_file import read_results
 
 ARMS = ("SFT weak", "SFT weak 10% + AI feedback")
 
@@ -67,6 +68,15 @@ def test_figures_follow_from_the_raw_outcomes(finished):
             100 * sum(won) / len(won)
         )
         assert 0 <= raw[name]["seeds"][0]["measures"]["accuracy"] <= 1
+
+
+def test_the_evaluator_is_audited_over_the_verdicts_on_all_arms(finished):
+    _, out, _ = finished
+    found = read_results(out / "results.json").evaluator_audit
+    assert found.evaluators == ("lab-evaluator",)
+    assert found.comparisons == 40  # 20 prompts of 2 arms
+    assert 0 <= found.measures["order_consistency"].value <= 1
+    assert found.measures["p_first_shown"].n_prompts <= 20
 
 
 def test_the_bill_counts_a_shared_stage_once(finished):

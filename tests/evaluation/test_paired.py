@@ -2,15 +2,17 @@
 
 import math
 
-import numpy as np
 import pytest
 
 from rlaif_jax.errors import UsageError
 from rlaif_jax.evaluation.paired import (
     paired_test,
+    pooled_bootstrap,
     pooled_contrast,
     pooled_difference,
+    pooled_sign_test,
     pooled_win_rate,
+    seed_spread,
     sign_test,
 )
 from rlaif_jax.evaluation.win_rate import from_outcomes
@@ -31,8 +33,9 @@ def test_hand_worked_pair():
     error = 100 * math.sqrt(2.75 / 12)
     assert result.difference.value == pytest.approx(25.0)
     assert result.difference.standard_error == pytest.approx(error)
-    assert result.difference.low == pytest.approx(25.0 - 1.96 * error)
-    assert result.difference.high == pytest.approx(25.0 + 1.96 * error)
+    # 97.5 % of Student's t with 3 degrees of freedom lie below 3.182446
+    assert result.difference.low == pytest.approx(25.0 - 3.182446 * error)
+    assert result.difference.high == pytest.approx(25.0 + 3.182446 * error)
     assert (result.n_better, result.n_worse, result.p_value) == (2, 1, 1.0)
     assert (result.win_rate_a, result.win_rate_b) == (62.5, 37.5)
 
@@ -115,31 +118,45 @@ def test_a_difference_of_differences_is_one_contrast():
     assert estimate.value == pytest.approx(gains[0].value - gains[1].value)
 
 
-def coverage(seeds, seed_deviation, *, prompt_deviation=0.35, rest=0.45, prompts=120):
-    """How often the interval holds the truth under the two-way model."""
-    random = np.random.default_rng(0)
-    hits, repeats = 0, 400
-    for _ in range(repeats):
-        d = (
-            0.1
-            + seed_deviation * random.normal(size=(seeds, 1))
-            + prompt_deviation * random.normal(size=(1, prompts))
-            + rest * random.normal(size=(seeds, prompts))
-        )
-        estimate = pooled_win_rate(by_seed(d.tolist()))
-        hits += estimate.low <= 10.0 <= estimate.high
-    return hits / repeats
+def test_equal_outcomes_are_no_proof_of_equality():
+    # none of 60 prompts differed: a share of 3/60 that does may well have been missed
+    row = keyed([1, 0, 1, 0, 0.5] * 12)
+    estimate = pooled_difference({0: row}, {0: row})
+    assert (estimate.low, estimate.high) == (-5.0, 5.0)
 
 
-@pytest.mark.parametrize("seed_deviation", [0.0, 0.02, 0.05])
-def test_the_interval_holds_what_it_promises_with_ten_seeds(seed_deviation):
-    assert 0.93 <= coverage(10, seed_deviation) <= 0.97
+def test_a_win_rate_near_the_edge_keeps_its_interval_inside():
+    # Wilson with t: 60 of 60, 59 degrees: t^2 = 2.000995^2, 60 / (60 + t^2)
+    estimate = pooled_win_rate({0: keyed([1] * 60)})
+    assert estimate.high == 100.0
+    assert estimate.low == pytest.approx(100 * 60 / (60 + 2.000995**2))
 
 
-def test_two_seeds_suffice_only_where_prompts_are_the_main_noise():
-    assert 0.92 <= coverage(2, 0.02) <= 0.98  # two points between seeds
+def test_the_p_value_is_a_half_of_a_twentieth_where_the_interval_ends():
+    estimate = pooled_difference({0: keyed([1, 1, 0, 1])}, {0: keyed([0, 1, 0, 0])})
+    assert estimate.p_above(estimate.low) == pytest.approx(0.025)
+    assert estimate.p_above(estimate.high) == pytest.approx(0.975)
+    assert estimate.p_above(estimate.value) == pytest.approx(0.5)
 
 
-def test_two_seeds_that_differ_much_are_too_few_as_documented():
-    held = coverage(2, 0.3, prompt_deviation=0.01, rest=0.01)
-    assert held == pytest.approx(0.70, abs=0.06)
+def test_the_other_arms_of_a_study_lend_their_spread_where_seeds_are_few():
+    still = by_seed([[1, 0, 1, 0, 1, 1], [1, 0, 1, 1, 1, 0]])
+    moving = by_seed([[1, 1, 1, 1, 1, 1], [0, 0, 0, 0, 1, 0]])
+    alone = pooled_win_rate(still)
+    lent = pooled_win_rate(still, spread=seed_spread([still, moving]))
+    assert (alone.seed_error, alone.value) == (0.0, lent.value)
+    assert lent.seed_error > 0
+
+
+def test_a_prompt_counts_once_in_the_sign_test_however_many_seeds():
+    # prompt means of a - b: 1, 0 (better once, worse once), -1/2
+    a = by_seed([[1, 1, 0, 0], [1, 0, 0, 0]])
+    b = by_seed([[0, 0, 0, 0], [0, 1, 1, 0]])
+    found = pooled_sign_test(a, b)
+    assert (found.n_better, found.n_worse, found.p_value) == (1, 1, 1.0)
+
+
+def test_the_bootstrap_is_over_the_prompts_that_both_were_judged_on():
+    a, b = {0: keyed([1, None, 1, 1])}, {0: keyed([0, 0, 0, 0])}
+    found = pooled_bootstrap(a, b)
+    assert (found.low, found.high) == (100.0, 100.0)

@@ -99,3 +99,26 @@ def test_claims_about_unknown_arms_are_refused():
 def test_an_outcome_is_a_share(outcome):
     with pytest.raises(pydantic.ValidationError):
         seed_result(0, [outcome])
+
+
+def test_second_opinions_stand_beside_the_differences(make_study):
+    study = make_study(seeds=2, prompts=80)
+    pairs = zip(study.differences(), study.second_opinions(), strict=True)
+    for pair, again in pairs:
+        assert (pair.a, pair.b) == (again.a, again.b)
+        assert again.bootstrap.low < pair.estimate.value < again.bootstrap.high
+        assert again.sign_test.n_better + again.sign_test.n_worse <= 80
+
+
+def test_the_p_values_of_differences_are_corrected_for_all(make_study):
+    pairs = make_study().differences()
+    alone = [pair.estimate.p_different for pair in pairs]
+    corrected = [pair.adjusted_p_value for pair in pairs]
+    assert min(corrected) == pytest.approx(min(1.0, 6 * min(alone)))
+    assert all(p <= q for p, q in zip(alone, corrected, strict=True))
+
+
+def test_arms_lend_each_other_the_spread_of_their_seeds(make_study):
+    study = make_study(seeds=2)
+    degrees = {rate.seed_degrees for rate in study.win_rates().values()}
+    assert degrees == {4}  # four arms, each with one

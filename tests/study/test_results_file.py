@@ -27,7 +27,8 @@ def test_the_summary_keeps_its_contract(make_study):
     }
     assert summary["arms"]["sft_weak"]["n"] == 60
     assert summary["arms"]["sft_weak"]["seeds"] == 2
-    assert set(summary["differences"][0]) == {"a", "b", "difference", "low", "high"}
+    keys = {"a", "b", "difference", "low", "high", "adjusted_p_value"}
+    assert set(summary["differences"][0]) == keys
     assert len(summary["differences"]) == 6
     verdicts = {"supported", "not supported", "undecided"}
     assert set(summary["claims"]) == {"a", "b", "c"}

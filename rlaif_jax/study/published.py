@@ -1,0 +1,125 @@
+"""The paper's published numbers and claims, to be set beside one's own."""
+
+import functools
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from rlaif_jax.config_file import read_yaml
+from rlaif_jax.records import Record
+from rlaif_jax.typing import Number
+
+_FILE = Path(__file__).parent / "published.yaml"
+
+Part = Literal[  # that an arm plays in the paper; 10: on a tenth of the prompts
+    "base",
+    "sft_weak",
+    "sft_weak_10",
+    "rlaif_weak",
+    "sft_strong",
+    "sft_strong_10",
+    "rlaif_strong",
+]
+
+
+class PublishedBar(Record):
+    """One published win rate, in percent."""
+
+    base: str
+    arm: Part
+    win_rate: float
+    standard_error: float | None = None
+    n: int | None = None  # comparisons, where the digits prove how many
+    sft_percent: float | None = None  # of the prompts
+    pairs_from: str | None = None  # the base model whose samples were compared
+    evaluator: str | None = None  # where it differs within a figure
+
+
+class PublishedFigure(Record):
+    """One figure or table."""
+
+    title: str
+    teachers: dict[str, str] = Field(default_factory=dict)  # by weak and strong
+    critic: str | None = None
+    evaluator: str | None = None
+    bars: tuple[PublishedBar, ...]
+    notes: tuple[str, ...] = ()  # what in it does not fit
+
+
+class Evidence(Record):
+    """Which bars speak for a claim, each by what tells it from all others."""
+
+    title: str
+    plus: tuple[dict[str, str | Number], ...]
+    minus: tuple[dict[str, str | Number], ...]
+
+
+class PublishedClaim(Record):
+    """One claim of the paper, with the parts that arms play in it."""
+
+    text: str
+    greater: str | None = None  # these as in `ClaimConfig`
+    lesser: str | None = None
+    minus_greater: str | None = None
+    minus_lesser: str | None = None
+    relation: Literal[">", ">="] = ">"
+    margin: float = 0.0
+    tested_by: str = "study"  # the verb that can test it
+    evidence: tuple[Evidence, ...] = ()
+
+
+class Gap(Record):
+    """A difference of published win rates, in percentage points."""
+
+    title: str
+    value: float
+    standard_error: float  # of unpaired win rates, which is what was published
+
+    @property
+    def z(self) -> float:
+        """The gap in standard errors."""
+        return self.value / self.standard_error
+
+
+class Published(Record):
+    """Everything that was published in numbers."""
+
+    source: str
+    notes: tuple[str, ...]
+    figures: dict[str, PublishedFigure]
+    claims: dict[str, PublishedClaim]
+
+    def bar(self, wanted: Mapping[str, str | Number]) -> PublishedBar:
+        """The one bar of `wanted["figure"]` whose other fields are as wanted.
+
+        Raises:
+          ValueError: If there is no such bar, or there are several.
+        """
+        fields = {key: value for key, value in wanted.items() if key != "figure"}
+        bars = self.figures[str(wanted["figure"])].bars
+        found = [bar for bar in bars if fields.items() <= bar.model_dump().items()]
+        if len(found) != 1:
+            raise ValueError(f"{len(found)} bars are {dict(wanted)}, not 1")
+        return found[0]
+
+    def gaps(self, claim: str) -> list[Gap]:
+        """What the published bars say of a claim: positive where it is right."""
+        return [self._gap(one) for one in self.claims[claim].evidence]
+
+    def _gap(self, evidence: Evidence) -> Gap:
+        plus = [self.bar(wanted) for wanted in evidence.plus]
+        minus = [self.bar(wanted) for wanted in evidence.minus]
+        value = sum(bar.win_rate for bar in plus) - sum(bar.win_rate for bar in minus)
+        errors = [bar.standard_error or math.nan for bar in (*plus, *minus)]
+        return Gap(
+            title=evidence.title, value=value, standard_error=math.hypot(*errors)
+        )
+
+
+@functools.cache
+def published() -> Published:
+    """The paper's numbers, as published.yaml has them."""
+    return Published.model_validate(read_yaml(_FILE))
