@@ -25,6 +25,22 @@ _LATER: dict[str, Json] = {
     "critic": _JUDGING,
     "evaluator": _JUDGING,
     "teacher": _ASKING,
+    "source": {
+        "reader": "file",
+        "data_dir": None,
+        "revision": None,
+        "rules": "clean",
+        "data_fraction": 1.0,
+        "num_turns": 1,
+        "min_score_ratio": 2.0,
+        "generator": None,
+    },
+    "tokens": {"compat": "clean", "kept": "end"},
+}
+_LATER_OF_VERBS: dict[str, Json] = {  # options beside the sections
+    "prompts": {"also": [], "skip": 0},
+    "sft": {"order": "shuffled"},
+    "dpo": {"order": "shuffled"},
 }
 
 
@@ -112,13 +128,13 @@ def _stage(
     verb: str, title: str, document: Json, needs: list[Stage | None], **kwargs: bool
 ) -> Stage:
     upstream = frozenset(stage.digest for stage in needs if stage is not None)
-    digest = content_hash(verb, _contents(_as_named(essence(document))))
+    digest = content_hash(verb, _contents(_as_named(verb, essence(document))))
     return Stage(verb, digest, title, document, upstream, **kwargs)
 
 
-def _as_named(document: Json) -> Json:
+def _as_named(verb: str, document: Json) -> Json:
     """The document without later options that change nothing."""
-    named = dict(document)
+    named = _without(document, _LATER_OF_VERBS.get(verb, {}))
     for section in _LATER.keys() & document.keys():
         named[section] = _without(document[section], _LATER[section])
         if "critics" in named[section]:
