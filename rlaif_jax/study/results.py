@@ -199,7 +199,11 @@ class StudyResults(Record):
         Each interval holds for itself; the p-values are corrected for all pairs.
         """
         pairs = list(itertools.combinations(self.arms, 2))
-        estimates = [self.difference(a, b) for a, b in pairs]
+        spread = self.spread()
+        outcomes = {name: arm.outcomes for name, arm in self.arms.items()}
+        estimates = [
+            pooled_difference(outcomes[a], outcomes[b], spread=spread) for a, b in pairs
+        ]
         corrected = holm([estimate.p_different for estimate in estimates])
         return [
             Difference(a=a, b=b, estimate=estimate, adjusted_p_value=p)
