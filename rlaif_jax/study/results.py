@@ -19,6 +19,7 @@ from rlaif_jax.evaluation.paired import (
     pooled_win_rate,
     seed_spread,
 )
+from rlaif_jax.evaluation.power import Power, power
 from rlaif_jax.evaluation.random_effects import Spread
 from rlaif_jax.records import Record
 from rlaif_jax.study.bill import Bill, Stage, arm_bill, total_bill
@@ -127,6 +128,11 @@ class Difference(Record):
     b: str
     estimate: Estimate
     adjusted_p_value: float  # two-sided, corrected for all differences of the study
+
+    @property
+    def power(self) -> Power:
+        """What such a study can see of a true difference of 3 points."""
+        return power(self.estimate)
 
     def positive(self) -> "Difference":
         """The same difference the way round in which it is not negative."""

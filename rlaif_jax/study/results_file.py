@@ -40,6 +40,7 @@ def summarize(results: StudyResults, *, report: str) -> Json:
                 "low": pair.estimate.low,
                 "high": pair.estimate.high,
                 "adjusted_p_value": pair.adjusted_p_value,
+                "power": pair.power.model_dump(),
             }
             for pair in results.differences()
         ],

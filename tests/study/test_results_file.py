@@ -27,8 +27,9 @@ def test_the_summary_keeps_its_contract(make_study):
     }
     assert summary["arms"]["sft_weak"]["n"] == 60
     assert summary["arms"]["sft_weak"]["seeds"] == 2
-    keys = {"a", "b", "difference", "low", "high", "adjusted_p_value"}
+    keys = {"a", "b", "difference", "low", "high", "adjusted_p_value", "power"}
     assert set(summary["differences"][0]) == keys
+    assert set(summary["differences"][0]["power"]) == {"difference", "power", "prompts"}
     assert len(summary["differences"]) == 6
     verdicts = {"supported", "not supported", "undecided"}
     assert set(summary["claims"]) == {"a", "b", "c"}
