@@ -184,3 +184,9 @@ class QuickstartConfig(Config):
     variant: LabVariant = "default"
     seeds: tuple[int, ...] = Field(default=(0, 1), min_length=1)
     workers: int = Field(default=2, ge=1)  # processes; two cores are enough
+
+
+class ReportConfig(Config):
+    """`report`: draws what studies found, one or several side by side."""
+
+    studies: tuple[Path, ...] = Field(min_length=1)  # run folders, or results.json

@@ -4,6 +4,17 @@ from pydantic import Field
 
 from rlaif_jax.records import Record
 
+_TITLES = {
+    "base": "Base model",
+    "teacher": "Teacher's completions",
+    "baseline": "Baseline's completions",
+    "sft": "SFT",
+    "student": "Student's completions",
+    "dpo": "DPO",
+    "sample": "Evaluated completions",
+    "evaluate": "Verdicts",
+}
+
 
 class DataBuild(Record):
     """Stages of one step of the pipeline, summed over seeds.
@@ -27,6 +38,11 @@ class DataBuild(Record):
     dropped: dict[str, int] = Field(default_factory=dict)
     cut: dict[str, int] = Field(default_factory=dict)
     splits: dict[str, int] = Field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """The step's name for people."""
+        return _TITLES.get(self.step, self.step.replace("_", " ").capitalize())
 
 
 class Overlap(Record):

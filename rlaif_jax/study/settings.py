@@ -17,6 +17,13 @@ class Setting(Record):
     key: str  # such as sft.optimizer.learning_rate
     values: dict[str, str]  # arm to value; ABSENT where the arm has no such key
 
+    def by_value(self) -> dict[str, list[str]]:
+        """Every value with the arms that have it."""
+        found: dict[str, list[str]] = {}
+        for arm, value in self.values.items():
+            found.setdefault(value, []).append(arm)
+        return found
+
 
 def differing_settings(
     documents: Mapping[str, Mapping[str, Json]],

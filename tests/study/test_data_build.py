@@ -19,3 +19,16 @@ def test_rows_are_counted_from_zero(field):
         )
     with pytest.raises(ValidationError, match="prompts"):
         Overlap(first="a", second="b", prompts=-1, of=1)
+
+
+@pytest.mark.parametrize(
+    ("step", "title"),
+    [
+        ("teacher", "Teacher's completions"),
+        ("label", "Label"),
+        ("a_new_one", "A new one"),
+    ],
+)
+def test_a_step_has_a_name_for_people(step, title):
+    build = DataBuild(step=step, arms=(), stages=1, read=0, kept=0)
+    assert build.title == title

@@ -52,3 +52,8 @@ def test_arms_that_share_a_step_are_compared_in_it():
 def test_an_option_that_one_arm_lacks_differs():
     found = differing_settings({"a": {"sft": {"x": None}}, "b": {"sft": {}}})
     assert found == (Setting(key="sft.x", values={"a": "null", "b": ABSENT}),)
+
+
+def test_arms_are_grouped_by_their_value():
+    setting = Setting(key="sft.epochs", values={"a": "3", "b": "8", "c": "3"})
+    assert setting.by_value() == {"3": ["a", "c"], "8": ["b"]}
