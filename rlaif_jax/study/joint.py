@@ -63,14 +63,15 @@ def obstacles(a: StudyResults, b: StudyResults) -> list[str]:
         found.append(
             f"other prompts ({shared:,} of {plural(len(theirs), 'prompt')} in common)"
         )
-    is_known = a.judging is not None and b.judging is not None
     if a.baseline != b.baseline:
         found.append(f"another baseline ({b.baseline} instead of {a.baseline})")
-    elif is_known and a.judging.baseline != b.judging.baseline:
-        found.append(f"another text of the baseline {b.baseline}")
     if a.evaluator != b.evaluator:
         found.append(f"another evaluator ({b.evaluator} instead of {a.evaluator})")
-    elif is_known and a.judging.evaluator != b.judging.evaluator:
+    if a.judging is None or b.judging is None:
+        return found
+    if a.baseline == b.baseline and a.judging.baseline != b.judging.baseline:
+        found.append(f"another text of the baseline {b.baseline}")
+    if a.evaluator == b.evaluator and a.judging.evaluator != b.judging.evaluator:
         found.append(f"other settings of the evaluator {b.evaluator}")
     return found
 

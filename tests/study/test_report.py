@@ -217,6 +217,7 @@ Math.max(document.documentElement.scrollWidth, ...[...document.querySelectorAll(
   "main *")].filter((one) => !one.closest(".scroll")).map(
   (one) => one.getBoundingClientRect().right)) - window.innerWidth
 """
+A4 = {"width": 673, "height": 980, "deviceScaleFactor": 1, "mobile": False}
 SEEN = "document.querySelector('details table').checkVisibility()"
 GROUND = "getComputedStyle(document.body).backgroundColor"
 
@@ -245,6 +246,8 @@ async def test_it_fits_a_phone_and_a_desktop_and_unfolds_in_print(
         await page.send("Emulation.setEmulatedMedia", media="print", features=[dark])
         assert await page.evaluate(GROUND) == light
         assert await page.evaluate(SEEN)
+        await page.send("Emulation.setDeviceMetricsOverride", **A4)
+        assert await page.evaluate(REACH) <= 0
 
 
 @pytest.mark.anyio
