@@ -27,9 +27,10 @@ def data_builds(arms: Sequence[ArmStages], stages: Stages) -> tuple[DataBuild, .
             key = (step, tuple(stage.digest for stage in of_arm))
             found.setdefault(key, []).append(arm)
             runs[key] = of_arm
-    return tuple(
+    built = (
         _build(key[0], tuple(names), runs[key], stages) for key, names in found.items()
     )
+    return tuple(build for build in built if build is not None)
 
 
 def split_overlaps(arms: Sequence[ArmStages], stages: Stages) -> tuple[Overlap, ...]:

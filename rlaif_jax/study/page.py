@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from rlaif_jax.evaluation.evaluator_audit import Line, evaluator_lines
 from rlaif_jax.evaluation.paired import Estimate
 from rlaif_jax.study.bill import Bill, Role
 from rlaif_jax.study.claims import ClaimResult
@@ -107,6 +108,12 @@ class StudyPage:
     def has_agreement(self) -> bool:
         """Whether two critics judged the same comparisons."""
         return any(audit.agreement for audit in self.results.audits)
+
+    @property
+    def evaluator_lines(self) -> list[tuple[Line, str, str]]:
+        """What is known of the evaluator, if it was audited."""
+        found = self.results.evaluator_audit
+        return [] if found is None else evaluator_lines(found)
 
     @property
     def builds(self) -> list[tuple[DataBuild, list[str]]]:

@@ -79,6 +79,7 @@ def _environment() -> jinja2.Environment:
         "duration": wording.duration,
         "measure_name": wording.measure_name,
         "number": wording.number,
+        "p_value": wording.p_value,
     }
     environment.globals |= {
         "many_arms": _MANY_ARMS,

@@ -25,6 +25,13 @@ def number(value: Number) -> str:
     return f"{round(value, 2) + 0.0:.2f}".replace("-", MINUS)
 
 
+def p_value(value: Number) -> str:
+    """A probability with two significant digits, and none where it is tiny."""
+    if value < 0.001:
+        return "< 0.001"
+    return f"{value:.3f}" if value < 0.01 else f"{value:.2f}"
+
+
 def interval(low: Number, high: Number) -> str:
     """Two ends in percentage points, such as `9.0 to 16.2`."""
     return f"{points(low)} to {points(high)}"

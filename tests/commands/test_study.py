@@ -100,13 +100,14 @@ def test_the_claims_follow_from_the_raw_verdicts(finished):
     gains = [100 * (greater[key] - lesser[key]) for key in greater]
     mean = sum(gains) / len(gains)
     error = statistics.stdev(gains) / math.sqrt(len(gains))
-    low, high = mean - 1.96 * error, mean + 1.96 * error
+    # t of 19 degrees; no shorter than 3 of 20 prompts, the rule of three
+    half = max(2.0930 * error, 100 * 3 / 20)
+    low, high = mean - half, mean + half
     told = "supported" if low > 0 else "not supported" if high <= 0 else "undecided"
     assert result["claims"] == {"a": told}
     contrast = read_results(out / "results.json").claim_results()["a"].contrast
-    assert (contrast.value, contrast.low, contrast.high) == pytest.approx(
-        (mean, low, high)
-    )
+    found = (contrast.value, contrast.low, contrast.high)
+    assert found == pytest.approx((mean, low, high), rel=1e-4)
     assert f"{points(mean, signed=True)} points" in (out / "report.html").read_text()
 
 
