@@ -27,6 +27,7 @@ from rlaif_jax.run_folder import essence
 from rlaif_jax.study import bill
 from rlaif_jax.study.config import StudyConfig
 from rlaif_jax.study.graph import ArmStages, Stage
+from rlaif_jax.study.published import published
 from rlaif_jax.study.results import (
     Arm,
     Curve,
@@ -97,6 +98,7 @@ def collect_results(
         builds=data_builds(arms, stages),
         overlaps=split_overlaps(arms, stages),
         settings=differing_settings(_documents(arms)),
+        published=config.published and published().figures[config.published],
         judging=_judging(config, stages, arms[0]),
         seconds=seconds,
         command=shlex.join(["rlaif-jax", *sys.argv[1:]]),
@@ -264,13 +266,14 @@ def _typed(folder: Path) -> str:
 
 def _documents(arms: Sequence[ArmStages]) -> dict[str, dict[str, Json]]:
     """The configs of every arm's stages, by step; seeds differ in nothing else."""
+    first = [arm for arm in arms if arm.seed == arms[0].seed]
     return {
         arm.arm: {
             # a policy's name is the hash of what made it, which is compared itself
             step: {k: v for k, v in stage.document.items() if k != "generator"}
             for step, stage in arm_steps(arm).items()
         }
-        for arm in reversed(arms)
+        for arm in first
     }
 
 

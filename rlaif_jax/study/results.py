@@ -30,6 +30,7 @@ from rlaif_jax.study.claims import (
 )
 from rlaif_jax.study.data_build import DataBuild, Overlap
 from rlaif_jax.study.label_audit import LabelAudit
+from rlaif_jax.study.published import PublishedFigure
 from rlaif_jax.study.settings import Setting
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -173,6 +174,7 @@ class StudyResults(Record):
     builds: tuple[DataBuild, ...] = ()
     overlaps: tuple[Overlap, ...] = ()
     settings: tuple[Setting, ...] = ()  # those in which the arms differ
+    published: PublishedFigure | None = None  # of the paper, to be set beside
     judging: Judging | None = None  # None of studies before it was recorded
     seconds: Annotated[float, Field(ge=0)]  # wall time of the whole study
     command: str  # what to type to get these results again

@@ -6,6 +6,7 @@ import pytest
 
 from rlaif_jax.study.claims import ClaimConfig, Headline
 from rlaif_jax.study.data_build import DataBuild, Overlap
+from rlaif_jax.study.published import published
 from rlaif_jax.study.report import write_report, write_side_by_side
 from rlaif_jax.study.results import Sample
 from rlaif_jax.study.results_file import read_results
@@ -155,6 +156,15 @@ def test_figures_of_the_study_stand_in_the_text(make_study, folder):
     assert {1.0: "won", 0.0: "lost", 0.5: "draw"}[won] in text
     assert study.command in text
     assert "jax\N{NO-BREAK SPACE}0.10.2" in text
+
+
+def test_the_papers_numbers_stand_beside_where_they_are_asked_for(make_study, tmp_path):
+    figure = published().figures["figure_3"]
+    bare = dict.fromkeys(("stages", "curves", "samples", "audits", "builds"), ())
+    path = write_report(make_study(**bare, published=figure), tmp_path)
+    text = " ".join(parse(path).texts)
+    assert "What the paper published" in text
+    assert all(f"{bar.win_rate:.1f}" in text for bar in figure.bars)
 
 
 def test_a_bare_study_leaves_out_what_it_has_not(make_study, tmp_path):
