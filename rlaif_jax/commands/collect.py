@@ -98,7 +98,9 @@ def collect_results(
         builds=data_builds(arms, stages),
         overlaps=split_overlaps(arms, stages),
         settings=differing_settings(_documents(arms)),
-        published=config.published and published().figures[config.published],
+        published=(
+            None if config.published is None else published().figures[config.published]
+        ),
         judging=_judging(config, stages, arms[0]),
         seconds=seconds,
         command=shlex.join(["rlaif-jax", *sys.argv[1:]]),
