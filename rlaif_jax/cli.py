@@ -27,6 +27,7 @@ class Verb(NamedTuple):
     summary: str
     is_watchable: bool = False  # has live statistics
     is_searchable: bool = False  # can try other configs
+    listed: str = ""  # the key of a list that words without an equals sign are of
 
 
 VERBS = {
@@ -37,6 +38,11 @@ VERBS = {
     "study": Verb(
         "study.config:StudyConfig",
         "A YAML of arms x seeds: every stage, tables, figures, report.",
+    ),
+    "report": Verb(
+        "study.config:ReportConfig",
+        "Draw what a study found, or several side by side: report A B C.",
+        listed="studies",
     ),
     "prompts": Verb("config:PromptsConfig", "Read, filter and split prompts."),
     "complete": Verb(
@@ -237,7 +243,7 @@ def _dispatch(
     """Loads the config, runs the verb, prints what it returns."""
     from rlaif_jax.commands.console import Console
 
-    config = load_config(config_of(verb), arguments)
+    config = load_config(config_of(verb), _assigned(VERBS[verb].listed, arguments))
     folder = out or Path("runs") / f"{verb}-{config_hash(config)[:8]}"
     require_writable(folder)
     command = importlib.import_module(f"rlaif_jax.commands.{verb.replace('-', '_')}")
@@ -247,6 +253,15 @@ def _dispatch(
         print(json.dumps(result, sort_keys=True, default=str))
     else:
         command.show(result, folder)
+
+
+def _assigned(key: str, arguments: list[str]) -> list[str]:
+    """The arguments with bare words as the list of a key, if the verb has one."""
+    words = [argument for argument in arguments if "=" not in argument]
+    if not key or not words:
+        return arguments
+    rest = [argument for argument in arguments if "=" in argument]
+    return [f"{key}={json.dumps(words)}", *rest]
 
 
 for _verb in VERBS:

@@ -1,6 +1,7 @@
 """Gathers what the stages of a study left behind into one result."""
 
 import json
+import os
 import shlex
 import sys
 import urllib.error
@@ -8,23 +9,34 @@ import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 
+from rlaif_jax.commands.builds import (
+    arm_steps,
+    data_builds,
+    read_metrics,
+    split_overlaps,
+)
+from rlaif_jax.commands.critics import label_audits
 from rlaif_jax.commands.evaluator import evaluator_audit
 from rlaif_jax.commands.stages import Stages
 from rlaif_jax.config_parts import CriticConfig, JuryConfig, RecordedConfig
 from rlaif_jax.errors import CorruptDataError
-from rlaif_jax.files import read_records, read_text
+from rlaif_jax.files import read_records
 from rlaif_jax.provenance import package_versions
-from rlaif_jax.records import Completion, JudgedCompletion, Prompt
+from rlaif_jax.records import Completion, JudgedCompletion, Prompt, content_hash
+from rlaif_jax.run_folder import essence
 from rlaif_jax.study import bill
 from rlaif_jax.study.config import StudyConfig
 from rlaif_jax.study.graph import ArmStages, Stage
+from rlaif_jax.study.published import published
 from rlaif_jax.study.results import (
     Arm,
     Curve,
+    Judging,
     Sample,
     SeedResult,
     StudyResults,
 )
+from rlaif_jax.study.settings import differing_settings
 from rlaif_jax.typing import Json
 
 _NUM_SAMPLES = 12  # evaluation prompts shown side by side
@@ -40,7 +52,13 @@ _USES: dict[str, bill.DeviceUse] = {  # what a verb needs devices for
     "dpo": "training",
     "sample": "sampling",
 }
-_CURVES = ("loss", "rewards/margins", "rewards/accuracies")
+_CURVES = (
+    "loss",
+    "rewards/margins",
+    "rewards/accuracies",
+    "rewards/chosen",
+    "rewards/rejected",
+)
 
 
 def collect_results(
@@ -67,9 +85,23 @@ def collect_results(
         headline=config.headline,
         claims=config.claims,
         stages=tuple(_bill_stages(config, arms, stages)),
-        curves=tuple(curve for arm in arms for curve in _curves(stages, arm)),
+        curves=tuple(
+            curve
+            for arm in arms
+            for stage in (arm.sft, arm.dpo)
+            if stage is not None
+            for curve in _curves(stages, stage, arm)
+        ),
         samples=tuple(_samples(config, stages, arms)),
         evaluator_audit=evaluator_audit(arms, stages),
+        audits=label_audits(arms, stages),
+        builds=data_builds(arms, stages),
+        overlaps=split_overlaps(arms, stages),
+        settings=differing_settings(_documents(arms)),
+        published=(
+            None if config.published is None else published().figures[config.published]
+        ),
+        judging=_judging(config, stages, arms[0]),
         seconds=seconds,
         command=shlex.join(["rlaif-jax", *sys.argv[1:]]),
         versions=package_versions(),
@@ -219,16 +251,49 @@ def _bill_stage(stage: Stage, arms: list[str], stages: Stages) -> bill.Stage:
         stage_id=stage.folder,
         kind=stage.verb,
         arms=tuple(arms),
+        title=stage.title,
+        folder=_typed(stages.folder(stage)),
         spend=spend,
         device_s=device,
     )
 
 
-def _curves(stages: Stages, arm: ArmStages) -> list[Curve]:
-    """The training curves of the arm's last stage."""
-    stage = arm.dpo or arm.sft
-    lines = read_text(stages.folder(stage) / "metrics.jsonl").splitlines()
-    rows = [json.loads(line) for line in lines]
+def _typed(folder: Path) -> str:
+    """A folder as it is typed, from where the study was started."""
+    home = Path.home()
+    if folder.is_relative_to(home) and not folder.is_relative_to(Path.cwd()):
+        return f"~/{folder.relative_to(home)}"
+    return os.path.relpath(folder) if folder.is_relative_to(Path.cwd()) else str(folder)
+
+
+def _documents(arms: Sequence[ArmStages]) -> dict[str, dict[str, Json]]:
+    """The configs of every arm's stages, by step; seeds differ in nothing else."""
+    first = [arm for arm in arms if arm.seed == arms[0].seed]
+    return {
+        arm.arm: {
+            # a policy's name is the hash of what made it, which is compared itself
+            step: {k: v for k, v in stage.document.items() if k != "generator"}
+            for step, stage in arm_steps(arm).items()
+        }
+        for arm in first
+    }
+
+
+def _judging(config: StudyConfig, stages: Stages, arm: ArmStages) -> Judging:
+    """What the arms are compared with, and by whom."""
+    written = _completions(stages, arm.baseline)
+    evaluator = config.evaluation.evaluator.model_dump(
+        mode="json", exclude_defaults=True
+    )
+    return Judging(
+        baseline=content_hash(sorted((key, c.text) for key, c in written.items())),
+        evaluator=content_hash(essence(evaluator), config.evaluation.orders),
+    )
+
+
+def _curves(stages: Stages, stage: Stage, arm: ArmStages) -> list[Curve]:
+    """The training curves of one of the arm's stages."""
+    rows = read_metrics(stages.folder(stage))
     rows = rows[:: max(1, len(rows) // _MAX_POINTS)]
     return [
         Curve(
@@ -256,6 +321,7 @@ def _samples(
     return [
         Sample(
             prompt="\n".join(m.content for m in prompts[prompt_id].messages),
+            prompt_id=prompt_id,
             completions={
                 f"{config.baseline} (baseline)": baseline[prompt_id].text,
                 **{arm: texts[prompt_id].text for arm, texts in written.items()},

@@ -24,6 +24,7 @@ from rlaif_jax.config_validation import (
     require_disjoint,
 )
 from rlaif_jax.study.claims import ClaimConfig, Headline
+from rlaif_jax.study.published import published
 
 
 class ArmConfig(Config):
@@ -128,6 +129,7 @@ class StudyConfig(Config):
     name: str
     title: str = "Is it better to let the strong model write, or judge?"
     notes: tuple[str, ...] = ()  # caveats for the report
+    published: str | None = None  # a figure of the paper for the report: figure_3, ...
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     prompts: PromptsConfig  # its seed is the study's
     teachers: dict[str, ChatConfig]
@@ -166,6 +168,17 @@ class StudyConfig(Config):
         return self
 
     @model_validator(mode="after")
+    def _is_published(self) -> "StudyConfig":
+        if self.published is not None and (
+            self.published not in (known := published().figures)
+        ):
+            raise ValueError(
+                f"published={self.published!r} is no figure of the paper: one of"
+                f" {sorted(known)}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _honest_choice(self) -> "StudyConfig":
         for arm in self.arms.values():
             require_disjoint(arm.sft_splits, self.sft.validation)
@@ -184,3 +197,9 @@ class QuickstartConfig(Config):
     variant: LabVariant = "default"
     seeds: tuple[int, ...] = Field(default=(0, 1), min_length=1)
     workers: int = Field(default=2, ge=1)  # processes; two cores are enough
+
+
+class ReportConfig(Config):
+    """`report`: draws what studies found, one or several side by side."""
+
+    studies: tuple[Path, ...] = Field(min_length=1)  # run folders, or results.json

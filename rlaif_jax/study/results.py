@@ -29,6 +29,10 @@ from rlaif_jax.study.claims import (
     Headline,
     judge,
 )
+from rlaif_jax.study.data_build import DataBuild, Overlap
+from rlaif_jax.study.label_audit import LabelAudit
+from rlaif_jax.study.published import PublishedFigure
+from rlaif_jax.study.settings import Setting
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -119,6 +123,14 @@ class Sample(Record):
 
     prompt: str
     completions: dict[str, str]  # arm, or any other writer -> text
+    prompt_id: str = ""  # of the outcomes of the first seed, whose texts these are
+
+
+class Judging(Record):
+    """What win rates must share to be compared, beside the prompts: as hashes."""
+
+    baseline: str  # of the baseline's texts, prompt by prompt
+    evaluator: str  # of its config and protocol
 
 
 class Difference(Record):
@@ -164,6 +176,12 @@ class StudyResults(Record):
     curves: tuple[Curve, ...] = ()
     samples: tuple[Sample, ...] = ()
     evaluator_audit: EvaluatorAudit | None = None  # None of results without verdicts
+    audits: tuple[LabelAudit, ...] = ()
+    builds: tuple[DataBuild, ...] = ()
+    overlaps: tuple[Overlap, ...] = ()
+    settings: tuple[Setting, ...] = ()  # those in which the arms differ
+    published: PublishedFigure | None = None  # of the paper, to be set beside
+    judging: Judging | None = None  # None of studies before it was recorded
     seconds: Annotated[float, Field(ge=0)]  # wall time of the whole study
     command: str  # what to type to get these results again
     versions: dict[str, str] = Field(default_factory=dict)
@@ -172,7 +190,7 @@ class StudyResults(Record):
     @model_validator(mode="after")
     def _consistent(self) -> "StudyResults":
         named = [(self.headline.writes, self.headline.judges)] if self.headline else []
-        named += [stage.arms for stage in self.stages]
+        named += [one.arms for one in (*self.stages, *self.audits, *self.builds)]
         unknown = {arm for arms in named for arm in arms} - set(self.arms)
         if unknown:
             raise ValueError(f"no arm is called {sorted(unknown)[0]!r}")

@@ -5,7 +5,14 @@ from rlaif_jax.evaluation.power import power
 from rlaif_jax.evaluation.random_effects import ENOUGH_SEEDS
 from rlaif_jax.study.claims import Headline
 from rlaif_jax.study.results import StudyResults
-from rlaif_jax.study.wording import duration, interval, percent, points, usd
+from rlaif_jax.study.wording import (
+    duration,
+    interval,
+    percent,
+    plural,
+    points,
+    usd,
+)
 
 _MANY_CUT = 0.05  # share of completions cut at the limit that deserves a word
 
@@ -19,8 +26,8 @@ def findings(results: StudyResults) -> list[str]:
         else _ranking(results, rates)
     )
     first = next(iter(rates.values()))
-    seeds = _plural(first.n_seeds, "seed")
-    prompts = _plural(first.n_prompts, "prompt")
+    seeds = plural(first.n_seeds, "seed")
+    prompts = plural(first.n_prompts, "prompt")
     return [
         *sentences,
         f"Every arm was trained with {seeds} and judged on the same {prompts} by "
@@ -42,7 +49,7 @@ def caveats(results: StudyResults) -> list[str]:
     found += _evaluator_caveat(results)
     dropped = {name: rate.n_dropped for name, rate in rates.items() if rate.n_dropped}
     found += [
-        f"{name}: {_plural(count, 'prompt')} without a usable verdict left out."
+        f"{name}: {plural(count, 'prompt')} without a usable verdict left out."
         for name, count in dropped.items()
     ]
     found += [
@@ -202,7 +209,3 @@ def _correction_caveat(results: StudyResults) -> list[str]:
             "the chance that any of them is false is at most 5\N{NO-BREAK SPACE}%."
         )
     return found
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -1,5 +1,7 @@
 """Tests of `rlaif_jax.study.bill`."""
 
+import shlex
+
 import pytest
 
 from rlaif_jax.study.bill import Spend, Stage, arm_bill, total_bill
@@ -42,3 +44,16 @@ def test_an_arm_without_stages_costs_nothing():
     bill = arm_bill(STAGES, "unknown")
     assert (bill.making_usd, bill.total_device_s) == (0, 0)
     assert bill.all_roles == Spend()
+
+
+def test_a_stage_tells_how_to_run_it_alone():
+    made = Stage(stage_id="sft-1", kind="sft", arms=(), folder="runs/my study/sft-1")
+    assert made.command == (
+        "rlaif-jax sft 'runs/my study/sft-1/config.json' --out again/sft-1"
+    )
+
+
+def test_a_folder_in_the_home_stays_one_in_the_shell():
+    made = Stage(stage_id="sft-1", kind="sft", arms=(), folder="~/.cache/a b/sft-1")
+    assert shlex.split(made.command)[2] == "~/.cache/a b/sft-1/config.json"
+    assert " ~/'.cache/a b/" in made.command  # a quoted tilde is not expanded
