@@ -13,6 +13,7 @@ from rlaif_jax.files import read_json, write_json
 from rlaif_jax.provenance import write_run_info
 from rlaif_jax.study.config import StudyConfig
 from rlaif_jax.study.graph import build_graph
+from rlaif_jax.study.judges import self_judged, self_judged_warning
 from rlaif_jax.study.report import write_report
 from rlaif_jax.study.results_file import read_results, summarize
 from rlaif_jax.study.table import results_table
@@ -26,6 +27,8 @@ def run(config: StudyConfig, out: Path, console: Console) -> Json:
     started = time.monotonic()
     before = _seconds_before(out)
     write_run_info(out, config)
+    if names := self_judged(config):
+        console.say(f"warning: {self_judged_warning(names)}")
     arms = build_graph(config)
     stages = Stages(out / "stages", cache_folder() / "stages")
     every = [stage for arm in arms for stage in arm.all()]

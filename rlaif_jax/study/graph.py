@@ -4,7 +4,7 @@ A stage is named by the hash of its config and its inputs, so stages that arms h
 common are one stage, and what is done is done. Pure: nothing runs here.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -90,21 +90,24 @@ class ArmStages:
     dpo: Stage | None
     sample: Stage
     evaluate: Stage
+    direct: tuple[Stage, ...] = ()  # its completions against those of other arms
 
     def all(self) -> list[Stage]:
         """Every stage, upstream first."""
         stages = [self.base, self.prompts, self.baseline, self.teacher, self.sft]
         stages += [self.student, self.label, self.dpo, self.sample, self.evaluate]
+        stages += self.direct
         return [stage for stage in stages if stage is not None]
 
 
 def build_graph(config: StudyConfig) -> list[ArmStages]:
     """The stages of every arm under every seed; equal stages appear repeatedly."""
-    return [
+    arms = [
         _arm_stages(config, name, arm, seed)
         for seed in config.seeds
         for name, arm in config.arms.items()
     ]
+    return [_with_direct(config, arm, arms) for arm in arms]
 
 
 def resolve(document: Any, folders: dict[str, Path]) -> Any:
@@ -205,6 +208,19 @@ def _arm_stages(config: StudyConfig, name: str, arm: ArmConfig, seed: int) -> Ar
         sample=sample,
         evaluate=_evaluate(config, prompts, sample=sample, baseline=baseline),
     )
+
+
+def _with_direct(
+    config: StudyConfig, arm: ArmStages, arms: list[ArmStages]
+) -> ArmStages:
+    """The arm with its comparisons to others of its seed, in the config's order."""
+    others = {one.arm: one for one in arms if one.seed == arm.seed}
+    direct = tuple(
+        _evaluate(config, arm.prompts, sample=arm.sample, baseline=others[other].sample)
+        for name, other in config.evaluation.direct
+        if name == arm.arm
+    )
+    return replace(arm, direct=direct)
 
 
 def _base(config: StudyConfig, seed: int) -> Stage | None:
@@ -336,5 +352,7 @@ def _evaluate(
         "evaluator": _plain(config.evaluation.evaluator),
         "orders": config.evaluation.orders,
     }
+    if config.evaluation.evaluators:
+        document["evaluators"] = [_plain(one) for one in config.evaluation.evaluators]
     title = f"evaluate {sample.title}"
     return _stage("evaluate", title, document, [prompts, sample, baseline])

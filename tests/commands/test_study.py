@@ -39,6 +39,8 @@ def document(world, lab):
     document["arms"] = {name: document["arms"][name] for name in ARMS}
     del document["headline"]
     document["claims"] = {"a": document["claims"]["a"]}
+    critic = document["critics"]["strong"]  # judges a second time
+    document["evaluation"] |= {"evaluators": [critic], "direct": [list(ARMS)]}
     return document
 
 
@@ -151,6 +153,23 @@ def test_a_stage_alone_does_again_what_it_did(finished, tmp_path, monkeypatch):
         assert cli.run(words) == 0
         again = tmp_path / "again" / stage.stage_id / file
         assert again.read_bytes() == (Path(stage.folder) / file).read_bytes()
+
+
+def test_arms_are_judged_by_every_evaluator_and_by_each_other(finished):
+    _, out, _ = finished
+    found = json.loads((out / "results.json").read_text())["study"]
+    for name in ARMS:
+        measures = found["arms"][name]["seeds"][0]["measures"]
+        assert 0 <= measures["by_lab-critic-strong_rate"] <= 1
+        assert 0 < measures["evaluators_agree_rate"] <= 1
+        assert 0 <= measures["length_controlled_rate"] <= 1
+    (direct,) = found["direct"]
+    assert [direct["a"], direct["b"]] == list(ARMS)
+    assert direct["win_rate"]["n_prompts"] == 20
+    assert found["self_judged"] == ["lab-critic-strong"]
+    page = (out / "report.html").read_text()
+    assert "lab-critic-strong judged twice" in page
+    assert "Judged against each other" in page
 
 
 def test_the_bill_counts_a_shared_stage_once(finished):
