@@ -94,7 +94,7 @@ def study_index(arms: Sequence[ArmStages], stages: Stages, out: Path) -> Json:
         for stage in arm.all():
             row = {"arm": arm.arm, "seed": arm.seed, "title": stage.title}
             row["folder"] = place(stage)
-            if stage is arm.dpo and arm.label is not None:
+            if stage is arm.dpo and arm.sft is not None and arm.label is not None:
                 row["reference"] = place(arm.sft)
                 row["preferences"] = place(arm.label)
             index.setdefault(stage.verb, []).append(row)
@@ -103,9 +103,23 @@ def study_index(arms: Sequence[ArmStages], stages: Stages, out: Path) -> Json:
 
 def _describe(config: StudyConfig, name: str) -> str:
     arm = config.arms[name]
-    text = f"SFT on {arm.teacher}'s completions of {' and '.join(arm.sft_splits)}"
-    if arm.critic is not None:
-        text += f", then DPO on {arm.critic}'s labels of {' and '.join(arm.aif_splits)}"
+    base = f"{arm.base}: " if arm.base else ""
+    if arm.teacher is None:
+        return f"{base}the base model, not trained"
+    splits = " and ".join(arm.sft_splits)
+    text = f"{base}SFT on {arm.teacher}'s completions of {splits}"
+    source = config.label_arm(name)
+    if source is None:
+        return text
+    labels = config.arms[source]
+    text += f", then DPO on {labels.critic}'s labels of "
+    text += " and ".join(labels.aif_splits)
+    if labels.pairs == "student_student":
+        text += ", two samples of the student each"
+    if source != name:
+        text += f", as the arm {source!r} has them"
+    if arm.loss is not None:
+        text += f", by the loss {arm.loss.name}"
     return text
 
 
@@ -227,6 +241,8 @@ def _bill_stage(stage: Stage, arms: list[str], stages: Stages) -> bill.Stage:
 def _curves(stages: Stages, arm: ArmStages) -> list[Curve]:
     """The training curves of the arm's last stage."""
     stage = arm.dpo or arm.sft
+    if stage is None:
+        return []
     lines = read_text(stages.folder(stage) / "metrics.jsonl").splitlines()
     rows = [json.loads(line) for line in lines]
     rows = rows[:: max(1, len(rows) // _MAX_POINTS)]

@@ -38,11 +38,19 @@ def test_names_that_nothing_has_are_refused():
     [
         ({"critic": "strong"}, "go together"),
         ({"critic": "strong", "aif_splits": ["sft"]}, "not both"),
+        ({"sft_splits": []}, "teacher and sft_splits go together"),
+        ({"sft_splits": [], "teacher": None, "sft_epochs": 2}, "untrained"),
+        ({"pairs": "student_student"}, "goes with a critic"),
+        ({"loss": {"beta": 0.1}}, "loss goes with"),
+        ({"critic": "strong", "aif_splits": ["aif"], "pairs_of": "x"}, "either critic"),
+        ({"pairs_of": "one"}, "has no critic"),
+        ({"base": "small"}, "unknown base 'small'"),
     ],
 )
 def test_an_arm_must_make_sense(arm, message):
+    arms = {"one": {"teacher": "weak", "sft_splits": ["sft"]} | arm}
     with pytest.raises(UsageError, match=message):
-        changed(arms={"one": {"teacher": "weak", "sft_splits": ["sft"]} | arm})
+        changed(arms=arms, claims={}, headline=None)
 
 
 def test_a_critic_needs_the_dpo_recipe():
@@ -58,3 +66,25 @@ def test_a_jury_may_be_a_studys_critic():
     strong = {"api": "jury", "critics": seats}
     config = changed(critics={"strong": strong})
     assert [seat.model for seat in config.critics["strong"].critics] == ["one", "other"]
+
+
+def test_bases_are_named_where_there_are_several():
+    arm = {"teacher": "weak", "sft_splits": ["sft"]}
+    bases = {name: {"model": {"path": f"nowhere/{name}"}} for name in ("a", "b")}
+    rest = {"claims": {}, "headline": None}
+    with pytest.raises(UsageError, match="either base or bases"):
+        changed(arms={"one": arm}, bases=bases, **rest)
+    with pytest.raises(UsageError, match="'one' names no base"):
+        changed(arms={"one": arm}, base=None, bases=bases, **rest)
+    one = changed(arms={"one": arm}, base=None, bases={"a": bases["a"]}, **rest)
+    assert one.base_of("one").model.path == Path("nowhere/a")
+
+
+def test_a_split_is_not_demonstrated_and_judged_by_way_of_another_arm():
+    judged = {"critic": "strong", "aif_splits": ["aif"]}
+    arms = {
+        "one": {"teacher": "weak", "sft_splits": ["sft"]} | judged,
+        "other": {"teacher": "weak", "sft_splits": ["sft", "aif"], "pairs_of": "one"},
+    }
+    with pytest.raises(UsageError, match="'aif', which is judged"):
+        changed(arms=arms, claims={}, headline=None)
