@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rlaif_jax.commands.evaluator import evaluator_audit
 from rlaif_jax.commands.stages import Stages
+from rlaif_jax.commands.sweep import best_run
 from rlaif_jax.config_parts import CriticConfig, JuryConfig, RecordedConfig
 from rlaif_jax.errors import CorruptDataError
 from rlaif_jax.files import read_records, read_text
@@ -84,7 +85,7 @@ def study_index(arms: Sequence[ArmStages], stages: Stages, out: Path) -> Json:
     """
 
     def place(stage: Stage) -> str:
-        folder = stages.folder(stage).resolve()
+        folder = best_run(stages.folder(stage)).resolve()
         root = out.resolve()
         inside = folder.is_relative_to(root)
         return str(folder.relative_to(root) if inside else folder)
@@ -243,7 +244,7 @@ def _curves(stages: Stages, arm: ArmStages) -> list[Curve]:
     stage = arm.dpo or arm.sft
     if stage is None:
         return []
-    lines = read_text(stages.folder(stage) / "metrics.jsonl").splitlines()
+    lines = read_text(best_run(stages.folder(stage)) / "metrics.jsonl").splitlines()
     rows = [json.loads(line) for line in lines]
     rows = rows[:: max(1, len(rows) // _MAX_POINTS)]
     return [

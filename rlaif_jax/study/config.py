@@ -22,9 +22,12 @@ from rlaif_jax.config_parts import (
 from rlaif_jax.config_validation import (
     PairValidationConfig,
     SftValidationConfig,
+    SweepConfig,
+    require_choice,
     require_disjoint,
+    with_swept_rate,
 )
-from rlaif_jax.study.claims import ClaimConfig, Headline
+from rlaif_jax.study.claims import ClaimConfig, Facet, Headline, require_said
 
 PairSource = Literal["teacher_student", "student_student"]
 
@@ -115,6 +118,14 @@ class SftRecipe(Config):
     epochs: int = Field(default=1, ge=1)
     checkpoint: CheckpointConfig = CheckpointConfig()
     validation: SftValidationConfig | None = None  # of every arm alike
+    sweep: SweepConfig | None = None  # each arm's own best rate, by validation
+
+    _swept = model_validator(mode="before")(with_swept_rate)
+
+    @model_validator(mode="after")
+    def _honest_choice(self) -> "SftRecipe":
+        require_choice(self.sweep, self.validation and self.validation.select)
+        return self
 
 
 class DpoRecipe(Config):
@@ -127,6 +138,14 @@ class DpoRecipe(Config):
     epochs: int = Field(default=1, ge=1)
     checkpoint: CheckpointConfig = CheckpointConfig()
     validation: PairValidationConfig | None = None  # of every arm alike
+    sweep: SweepConfig | None = None  # each arm's own best rate, by validation
+
+    _swept = model_validator(mode="before")(with_swept_rate)
+
+    @model_validator(mode="after")
+    def _honest_choice(self) -> "DpoRecipe":
+        require_choice(self.sweep, self.validation and self.validation.select)
+        return self
 
 
 class SamplingRecipe(Config):
@@ -195,6 +214,11 @@ class StudyConfig(Config):
         judged = self.arms[source].aif_splits if source is not None else ()
         return self.arms[name].sft_splits + judged
 
+    def facets_of(self, name: str) -> dict[Facet, str]:
+        """What of an arm has to be the same in one that it is compared with."""
+        splits = " + ".join(sorted(self.splits_of(name))) or "none"
+        return {"base": self.base_name(name), "prompts": splits}
+
     @model_validator(mode="after")
     def _names(self) -> "StudyConfig":
         if (self.base is None) == (not self.bases):
@@ -238,6 +262,18 @@ class StudyConfig(Config):
                     f"arm {name!r} is demonstrated split {min(both)!r}, which is judged"
                     f" for its pairs_of={arm.pairs_of!r}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _says_what_differs(self) -> "StudyConfig":
+        compared = {
+            f"claim {key!r}": (c.arms, c.across) for key, c in self.claims.items()
+        }
+        if self.headline is not None:
+            arms = (self.headline.writes, self.headline.judges)
+            compared["the headline"] = (arms, self.headline.across)
+        for what, (arms, across) in compared.items():
+            require_said(what, {name: self.facets_of(name) for name in arms}, across)
         return self
 
     @model_validator(mode="after")

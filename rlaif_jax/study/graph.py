@@ -43,6 +43,10 @@ _LATER_OF_VERBS: dict[str, Json] = {  # options beside the sections
     "sft": {"order": "shuffled"},
     "dpo": {"order": "shuffled"},
 }
+_LATER_OF_VERBS: dict[str, Json] = {  # options beside the sections
+    "sft": {"sweep": None},
+    "dpo": {"sweep": None},
+}
 
 
 @dataclass(frozen=True)

@@ -88,3 +88,56 @@ def test_a_split_is_not_demonstrated_and_judged_by_way_of_another_arm():
     }
     with pytest.raises(UsageError, match="'aif', which is judged"):
         changed(arms=arms, claims={}, headline=None)
+
+
+WIDE = {
+    "few": {"teacher": "weak", "sft_splits": ["sft"]},
+    "many": {"teacher": "weak", "sft_splits": ["aif", "sft"]},
+    "judged": {
+        "teacher": "weak",
+        "sft_splits": ["sft"],
+        "critic": "strong",
+        "aif_splits": ["aif"],
+    },
+}
+
+
+def claimed(*pair, **more):
+    claim = {"text": "t", "greater": pair[0], "lesser": pair[1]} | more
+    return changed(arms=WIDE, claims={"x": claim}, headline=None)
+
+
+def test_a_claim_over_arms_with_other_prompts_says_so():
+    with pytest.raises(UsageError, match=r"claim 'x' .* in prompts: 'few' has sft, "):
+        claimed("few", "many")
+    assert claimed("few", "many", across=["prompts"]).claims["x"].across == ("prompts",)
+    claimed("many", "judged")  # the same prompts, put to another use
+    with pytest.raises(UsageError, match="in which its arms do not differ"):
+        claimed("many", "judged", across=["prompts"])
+
+
+def test_a_headline_over_other_prompts_says_so():
+    headline = {"writes": "few", "judges": "judged"}
+    with pytest.raises(UsageError, match=r"the headline compares .* in prompts"):
+        changed(arms=WIDE, claims={}, headline=headline)
+
+
+def test_a_claim_over_arms_with_other_bases_says_so():
+    bases = {name: {"model": {"path": f"nowhere/{name}"}} for name in ("a", "b")}
+    arms = {name: WIDE["many"] | {"base": name} for name in bases}
+    claim = {"text": "t", "greater": "a", "lesser": "b"}
+    fields = {"arms": arms, "base": None, "bases": bases, "headline": None}
+    with pytest.raises(UsageError, match=r"in base: 'a' has a, 'b' has b; .*\[base\]"):
+        changed(claims={"x": claim}, **fields)
+    changed(claims={"x": claim | {"across": ["base"]}}, **fields)
+
+
+def test_a_sweep_inside_a_study_chooses_by_validation():
+    swept = {"optimizer": {"name": "adamw"}, "sweep": {"learning_rates": [1e-3, 3e-3]}}
+    with pytest.raises(UsageError, match=r"set validation\.select too"):
+        changed(sft=swept)
+    held_out = {"splits": ["validation"], "select": "loss"}
+    config = changed(sft=swept | {"validation": held_out})
+    assert config.sft.optimizer.learning_rate == 1e-3
+    with pytest.raises(UsageError, match="has test, which only"):
+        changed(sft=swept | {"validation": held_out | {"splits": ["test"]}})
