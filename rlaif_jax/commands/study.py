@@ -8,6 +8,7 @@ from rich.console import Console as Terminal
 
 from rlaif_jax.commands.collect import collect_results, study_index
 from rlaif_jax.commands.console import Console
+from rlaif_jax.commands.embedding import served
 from rlaif_jax.commands.stages import Stages
 from rlaif_jax.files import read_json, write_json
 from rlaif_jax.provenance import write_run_info
@@ -23,9 +24,14 @@ _SPENT = "seconds.json"  # wall time of earlier, interrupted calls
 
 def run(config: StudyConfig, out: Path, console: Console) -> Json:
     """Runs what is not done yet, then writes results.json, figures and report."""
+    write_run_info(out, config)
+    with served(config, console) as here:
+        return _run(here, out, console)
+
+
+def _run(config: StudyConfig, out: Path, console: Console) -> Json:
     started = time.monotonic()
     before = _seconds_before(out)
-    write_run_info(out, config)
     arms = build_graph(config)
     stages = Stages(out / "stages", cache_folder() / "stages")
     every = [stage for arm in arms for stage in arm.all()]

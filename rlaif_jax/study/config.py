@@ -168,12 +168,20 @@ class EvaluationConfig(Config):
     scorer_url: str | None = None  # POST of completions -> a mapping of figures each
 
 
+class EmbeddedLabConfig(Config):
+    """The embedded lab, which the study serves itself while it runs."""
+
+    variant: LabVariant = "default"
+    world: Path = Path("runs/lab")  # its files; written if they are not there
+
+
 class StudyConfig(Config):
     """`study`: arms x seeds, and everything they share."""
 
     name: str
     title: str = "Is it better to let the strong model write, or judge?"
     notes: tuple[str, ...] = ()  # caveats for the report
+    lab: EmbeddedLabConfig | None = None  # null: the models are served elsewhere
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     prompts: PromptsConfig  # its seed is the study's
     teachers: dict[str, ChatConfig]
