@@ -175,6 +175,21 @@ class EmbeddedLabConfig(Config):
     world: Path = Path("runs/lab")  # its files; written if they are not there
 
 
+class ForecastConfig(Config):
+    """What is assumed of what nobody knows before; done stages tell better."""
+
+    pilot: int = Field(default=0, ge=0)  # prompts each model is asked about first, paid
+    completion_tokens: dict[str, float] = Field(  # of teachers.NAME, critics.NAME or
+        default_factory=dict  # evaluator; half of max_tokens, if neither tells
+    )
+    imitation: float = Field(
+        default=0.7, ge=0, le=1
+    )  # texts a student has off by heart
+    flops_per_s: float | None = Field(
+        default=None, gt=0
+    )  # of all devices; null: unknown
+
+
 class StudyConfig(Config):
     """`study`: arms x seeds, and everything they share."""
 
@@ -199,6 +214,8 @@ class StudyConfig(Config):
     claims: dict[str, ClaimConfig] = Field(default_factory=dict)
     headline: Headline | None = None
     workers: int = Field(default=1, ge=1)  # processes that run stages side by side
+    forecast: ForecastConfig = ForecastConfig()
+    dry_run: bool = False  # say what it would ask, cost and compute, and end
 
     def base_of(self, name: str) -> BaseConfig:
         """The model that an arm starts from."""
@@ -239,6 +256,10 @@ class StudyConfig(Config):
             wanted.append(("teacher", arm.teacher, self.teachers))
             wanted.append(("critic", arm.critic, self.critics))
             wanted.append(("arm", arm.pairs_of, self.arms))
+        roles = {f"teachers.{one}" for one in self.teachers} | {"evaluator"}
+        roles |= {f"critics.{one}" for one in self.critics}
+        told = self.forecast.completion_tokens
+        wanted += [("role in forecast.completion_tokens", one, roles) for one in told]
         named = [name for c in self.claims.values() for name, _ in c.weights]
         if self.headline is not None:
             named += [self.headline.writes, self.headline.judges]
