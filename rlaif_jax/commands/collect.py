@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rlaif_jax.commands.evaluator import evaluator_audit
+from rlaif_jax.commands.operations import trained_flops
+from rlaif_jax.commands.piloting import pilot_bill
 from rlaif_jax.commands.stages import Stages
 from rlaif_jax.commands.sweep import best_run
 from rlaif_jax.config_parts import CriticConfig, JuryConfig, RecordedConfig
@@ -57,6 +59,8 @@ def collect_results(
         arms={
             name: Arm(
                 description=_describe(config, name),
+                prompts=_num_prompts(config, name, arms, stages),
+                facets=config.facets_of(name),
                 seeds=tuple(
                     _seed_result(config, stages, arm) for arm in arms if arm.arm == name
                 ),
@@ -122,6 +126,15 @@ def _describe(config: StudyConfig, name: str) -> str:
     if arm.loss is not None:
         text += f", by the loss {arm.loss.name}"
     return text
+
+
+def _num_prompts(
+    config: StudyConfig, name: str, arms: Sequence[ArmStages], stages: Stages
+) -> int:
+    """How many prompts an arm learned from, in the first seed."""
+    arm = next(arm for arm in arms if arm.arm == name)
+    splits = config.splits_of(name)
+    return sum(one.split in splits for one in _prompts(stages, arm).values())
 
 
 def _judge_name(config: CriticConfig | RecordedConfig | JuryConfig) -> str:
@@ -210,14 +223,51 @@ def _family_accuracy(scores: list[Json]) -> dict[str, float]:
 def _bill_stages(
     config: StudyConfig, arms: Sequence[ArmStages], stages: Stages
 ) -> list[bill.Stage]:
-    """Every stage once, with the arms that use it."""
+    """Every stage once, with the arms that use it, and a pilot that none needed."""
     used: dict[str, tuple[Stage, list[str]]] = {}
     for arm in arms:
         for stage in arm.all():
             names = used.setdefault(stage.digest, (stage, []))[1]
             if arm.arm not in names:
                 names.append(arm.arm)
-    return [_bill_stage(stage, names, stages) for stage, names in used.values()]
+    found = [_bill_stage(stage, names, stages) for stage, names in used.values()]
+    return [
+        one.model_copy(
+            update={"shares": _shares(config, arms, used[digest][0], stages)}
+        )
+        if one.kind == "complete"
+        else one
+        for digest, one in zip(used, found, strict=True)
+    ] + pilot_bill(stages)
+
+
+def _shares(
+    config: StudyConfig, arms: Sequence[ArmStages], stage: Stage, stages: Stages
+) -> dict[str, bill.Spend]:
+    """What each arm needs of a teacher's texts, if that is not all of them."""
+    texts = _completions(stages, stage)
+    held_out = config.sft.validation.splits if config.sft.validation else ()
+    shares: dict[str, bill.Spend] = {}
+    for arm in arms:
+        writes = [arm.teacher, *arm.borrowed]
+        if stage not in writes:
+            continue
+        source = config.label_arm(arm.arm) or arm.arm
+        splits = {*config.arms[arm.arm].written_splits, *held_out}
+        splits |= {*config.arms[source].written_splits}
+        wanted = [
+            texts[key]
+            for key, prompt in _prompts(stages, arm).items()
+            if prompt.split in splits and key in texts
+        ]
+        if len(wanted) < len(texts):
+            shares[arm.arm] = bill.Spend(
+                calls=len(wanted),
+                prompt_tokens=sum(one.usage.prompt_tokens for one in wanted),
+                completion_tokens=sum(one.usage.completion_tokens for one in wanted),
+                cost_usd=sum((one.cost_usd for one in wanted), 0.0),
+            )
+    return shares
 
 
 def _bill_stage(stage: Stage, arms: list[str], stages: Stages) -> bill.Stage:
@@ -236,6 +286,7 @@ def _bill_stage(stage: Stage, arms: list[str], stages: Stages) -> bill.Stage:
         arms=tuple(arms),
         spend=spend,
         device_s=device,
+        flops=trained_flops(stage, stages) if stage.verb in ("sft", "dpo") else 0.0,
     )
 
 

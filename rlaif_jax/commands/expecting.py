@@ -127,8 +127,11 @@ class Expected:
 
     def prompts(self, stage: Stage) -> list[Prompt]:
         """The prompts that a stage is about."""
-        splits = tuple(stage.document["splits"])
         source = self._source(stage.document["prompts"])
+        return self.prompts_in(source, stage.document["splits"])
+
+    def prompts_in(self, source: Stage, splits: Sequence[str]) -> list[Prompt]:
+        """The prompts of some splits of a stage of `prompts`."""
         if (source.digest, *splits) not in self._read:
             path = self._stages.folder(source) / "prompts.jsonl"
             self._read[source.digest, *splits] = read_prompts(path, splits)

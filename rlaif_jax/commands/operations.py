@@ -53,12 +53,11 @@ class Operations:
         one = self.step_flops(stage)
         if one is None or stage.verb == "sample":
             return None if one is None else one * len(self._expected.prompts(stage))
-        rates = (stage.document.get("sweep") or {}).get("learning_rates", [None])
         steps = self.items(stage) * stage.document["epochs"]
         steps //= stage.document["batch_size"]
         if (most := stage.document.get("max_steps")) is not None:
             steps = min(steps, most)
-        total = one * steps * len(rates)
+        total = one * steps * self.num_rates(stage)
         return total + self._reference_flops(stage) if stage.verb == "dpo" else total
 
     def step_flops(self, stage: Stage) -> int | None:
@@ -70,6 +69,18 @@ class Operations:
         if stage.verb == "sample":
             return forward_flops(model, counts)
         return training_flops(model, counts) * stage.document["batch_size"]
+
+    def num_rates(self, stage: Stage) -> int:
+        """The runs of a stage: one for each rate of its sweep."""
+        return len(
+            (stage.document.get("sweep") or {"learning_rates": [0]})["learning_rates"]
+        )
+
+    def fixed_flops(self, arm: ArmStages) -> int:
+        """What an arm's training takes before the steps that a budget may buy."""
+        if arm.dpo is None or arm.sft is None:
+            return 0
+        return (self.flops(arm.sft) or 0) + self._reference_flops(arm.dpo)
 
     def items(self, stage: Stage) -> int:
         """The examples or pairs that a stage is trained on in one epoch."""

@@ -29,7 +29,8 @@ from rlaif_jax.labeling.accounts import Accounts
 from rlaif_jax.labeling.pipeline import complete_all, label_all
 from rlaif_jax.labeling.teacher import draws
 from rlaif_jax.records import Comparison, Completion, Prompt, content_hash
-from rlaif_jax.study.bill import Spend
+from rlaif_jax.run_folder import essence
+from rlaif_jax.study.bill import Spend, Stage
 from rlaif_jax.study.config import StudyConfig
 from rlaif_jax.study.graph import ArmStages
 from rlaif_jax.typing import Json
@@ -49,16 +50,25 @@ def run_pilot(
     if not config.forecast.pilot:
         return None
     path = out / "pilot" / _FILE
-    wanted = content_hash(
-        config.forecast.pilot,
-        sorted({s.digest for arm in arms for s in arm.all() if s.verb != "sample"}),
+    asked = config.model_dump(
+        mode="json", include={"prompts", "teachers", "critics", "evaluation", "seeds"}
     )
+    wanted = content_hash(config.forecast.pilot, essence(asked))
     if path.is_file() and (found := read_json(path, "pilot"))["asked"] == wanted:
         return found
     console.say(f"asking every model about {config.forecast.pilot} prompts")
     pilot = asyncio.run(_ask(config, arms, stages, out / "pilot"))
     write_json(path, pilot | {"asked": wanted})
     return pilot
+
+
+def pilot_bill(stages: Stages) -> list[Stage]:
+    """What a pilot has cost on top of the study; nothing if there was none."""
+    path = stages.root.parent / "pilot" / _FILE
+    if not path.is_file():
+        return []
+    extra = read_json(path, "pilot")["extra"]
+    return [Stage(stage_id="pilot", kind="pilot", arms=(), spend=extra)]
 
 
 async def _ask(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rich.console import Console as Terminal
 
+from rlaif_jax.commands.budgeting import within_budget
 from rlaif_jax.commands.collect import collect_results, study_index
 from rlaif_jax.commands.console import Console
 from rlaif_jax.commands.embedding import served
@@ -34,8 +35,9 @@ def _run(config: StudyConfig, out: Path, console: Console) -> Json:
     """The study itself, or what it would take."""
     started = time.monotonic()
     before = _seconds_before(out)
-    arms = build_graph(config)
     stages = Stages(out / "stages", cache_folder() / "stages")
+    config = within_budget(config, stages, out, console)
+    arms = build_graph(config)
     if config.dry_run:
         expected = expect(config, arms, stages, out, console)
         return forecast(config, arms, stages, expected)

@@ -93,6 +93,13 @@ class ClaimResult(Record):
     adjusted_p_value: float  # the same, corrected for all claims of the study
 
 
+def differing(
+    one: Mapping[Facet, str], other: Mapping[Facet, str]
+) -> tuple[Facet, ...]:
+    """In what two arms differ besides their training."""
+    return tuple(f for f in get_args(Facet) if one.get(f) != other.get(f))
+
+
 def require_said(
     what: str, arms: Mapping[str, Mapping[Facet, str]], across: Collection[Facet]
 ) -> None:

@@ -47,6 +47,8 @@ class ArmConfig(Config):
     pairs: PairSource = "teacher_student"  # what the critic compares
     pairs_of: str | None = None  # another arm, on whose labels this one is trained
     loss: LossConfig | None = None  # instead of dpo.loss
+    at_most: dict[str, int] = Field(default_factory=dict)  # split to prompts of it used
+    max_steps: int | None = Field(default=None, ge=1)  # of its last training, no epochs
 
     @property
     def is_trained_on_pairs(self) -> bool:
@@ -74,8 +76,27 @@ class ArmConfig(Config):
             raise ValueError(f"pairs={self.pairs} goes with a critic")
         if self.loss is not None and not self.is_trained_on_pairs:
             raise ValueError("loss goes with a critic or with pairs_of")
+        if self.max_steps is not None and not self.sft_splits:
+            raise ValueError("max_steps goes with training: give sft_splits")
         if not self.sft_splits and (self.is_trained_on_pairs or self.sft_epochs):
             raise ValueError("an arm without sft_splits is the base model, untrained")
+        return self
+
+
+class BudgetConfig(Config):
+    """What the arms use the same amount of; all amounts are reported."""
+
+    match: Literal["prompts", "usd", "device_flops"] = "prompts"
+    usd: float | None = Field(default=None, gt=0)  # for teacher and critic of an arm
+    flops: float | None = Field(default=None, gt=0)  # of an arm's training
+
+    @model_validator(mode="after")
+    def _one_amount(self) -> "BudgetConfig":
+        amounts = {"usd": self.usd, "device_flops": self.flops}
+        for match, amount in amounts.items():
+            if (amount is None) == (self.match == match):
+                name = "flops" if match == "device_flops" else match
+                raise ValueError(f"budget.{name} goes with budget.match={match}")
         return self
 
 
@@ -211,6 +232,7 @@ class StudyConfig(Config):
     label_orders: Orders = "both"
     evaluation: EvaluationConfig
     arms: dict[str, ArmConfig] = Field(min_length=1)
+    budget: BudgetConfig = BudgetConfig()
     claims: dict[str, ClaimConfig] = Field(default_factory=dict)
     headline: Headline | None = None
     workers: int = Field(default=1, ge=1)  # processes that run stages side by side
@@ -240,9 +262,21 @@ class StudyConfig(Config):
         return self.arms[name].sft_splits + judged
 
     def facets_of(self, name: str) -> dict[Facet, str]:
-        """What of an arm has to be the same in one that it is compared with."""
-        splits = " + ".join(sorted(self.splits_of(name))) or "none"
-        return {"base": self.base_name(name), "prompts": splits}
+        """What of an arm has to be the same in one that it is compared with.
+
+        Prompts are not that where arms may spend the same on as many as it buys.
+        """
+        if self.budget.match == "usd":
+            return {
+                "base": self.base_name(name),
+                "prompts": "as many as the budget buys",
+            }
+        most = self.arms[name].at_most
+        told = (
+            f"{most[split]} of {split}" if split in most else split
+            for split in sorted(self.splits_of(name))
+        )
+        return {"base": self.base_name(name), "prompts": " + ".join(told) or "none"}
 
     @model_validator(mode="after")
     def _names(self) -> "StudyConfig":

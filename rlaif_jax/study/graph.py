@@ -4,6 +4,7 @@ A stage is named by the hash of its config and its inputs, so stages that arms h
 common are one stage, and what is done is done. Pure: nothing runs here.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,7 @@ _LATER_OF_VERBS: dict[str, Json] = {  # options beside the sections
 _LATER_OF_VERBS: dict[str, Json] = {  # options beside the sections
     "sft": {"sweep": None},
     "dpo": {"sweep": None},
+    "prompts": {"at_most": {}},
 }
 
 
@@ -97,10 +99,12 @@ class ArmStages:
     evaluate: Stage
     rival: Stage | None = None  # the student's other samples, where it is both sides
     borrowed: tuple[Stage, ...] = ()  # of the arm whose labels it uses, up to these
+    other_prompts: tuple[Stage, ...] = ()  # which its stages read besides its own
 
     def all(self) -> list[Stage]:
         """Every stage, upstream first."""
-        stages = [self.base, self.prompts, self.baseline, self.teacher, self.sft]
+        stages = [self.base, self.prompts, *self.other_prompts, self.baseline]
+        stages += [self.teacher, self.sft]
         stages += [self.student, self.rival, *self.borrowed, self.label, self.dpo]
         stages += [self.sample, self.evaluate]
         found = {stage.digest: stage for stage in stages if stage is not None}
@@ -213,11 +217,11 @@ def _arm_stages(config: StudyConfig, name: str, seed: int) -> ArmStages:
         assert start.sft is not None  # the config's validator saw to it
         dpo = _dpo(config, name, seed, sft=start.sft, label=judged.label)
         if source != name:
-            upstream = (origin.base, origin.teacher, origin.sft)
+            upstream = (origin.base, origin.prompts, origin.teacher, origin.sft)
             upstream += (judged.student, judged.rival)
             borrowed = tuple(stage for stage in upstream if stage is not None)
     own = judged if source == name else None
-    prompts = start.prompts
+    prompts = _prompts(config, seed)  # what it is evaluated on is everyone's
     baseline = _complete(config, config.baseline, _prompts(config, config.seeds[0]))
     written = _sample(
         config, name, dpo or start.sft or start.base, prompts, seed=seed, splits=None
@@ -226,7 +230,7 @@ def _arm_stages(config: StudyConfig, name: str, seed: int) -> ArmStages:
         arm=name,
         seed=seed,
         base=start.base,
-        prompts=prompts,
+        prompts=start.prompts,
         teacher=start.teacher,
         baseline=baseline,
         sft=start.sft,
@@ -237,17 +241,29 @@ def _arm_stages(config: StudyConfig, name: str, seed: int) -> ArmStages:
         evaluate=_evaluate(config, prompts, sample=written, baseline=baseline),
         rival=own.rival if own else None,
         borrowed=borrowed,
+        other_prompts=_others(config, name, seed),
     )
+
+
+def _others(config: StudyConfig, name: str, seed: int) -> tuple[Stage, ...]:
+    """Prompts that an arm's stages read besides its own: all, and a teacher's."""
+    drawn = [_prompts(config, seed)]
+    for one in {name, config.label_arm(name) or name}:
+        teacher = config.arms[one].teacher
+        if teacher is not None:
+            drawn.append(_prompts(config, seed, _asked_of(config, teacher)))
+    return tuple(drawn)
 
 
 def _start(config: StudyConfig, name: str, seed: int) -> _Start:
     """The stages of an arm up to its SFT."""
     arm = config.arms[name]
-    prompts = _prompts(config, seed)
+    prompts = _prompts(config, seed, arm.at_most)
     base = _base(config, name, seed)
     if arm.teacher is None:
         return _Start(base, prompts, teacher=None, sft=None)
-    teacher = _complete(config, arm.teacher, prompts, seed=seed)
+    asked = _prompts(config, seed, _asked_of(config, arm.teacher))
+    teacher = _complete(config, arm.teacher, asked, seed=seed)
     sft = _sft(config, name, seed, base=base, prompts=prompts, teacher=teacher)
     return _Start(base, prompts, teacher, sft)
 
@@ -292,9 +308,30 @@ def _start_model(config: StudyConfig, name: str, base: Stage | None) -> Json:
     return _plain(given) if given else {"path": base.output() if base else ""}
 
 
-def _prompts(config: StudyConfig, seed: int) -> Stage:
+def _prompts(
+    config: StudyConfig, seed: int, at_most: Mapping[str, int] | None = None
+) -> Stage:
     document = _plain(config.prompts) | {"seed": seed}
-    return _stage("prompts", f"prompts, seed {seed}", document, [])
+    title = f"prompts, seed {seed}"
+    if at_most:
+        document["at_most"] = dict(sorted(at_most.items()))
+        title += ", at most " + " and ".join(f"{n} of {s}" for s, n in at_most.items())
+    return _stage("prompts", title, document, [])
+
+
+def _asked_of(config: StudyConfig, teacher: str) -> dict[str, int]:
+    """Split to the most prompts of it that any arm needs of a teacher."""
+    arms = [arm for arm in config.arms.values() if arm.teacher == teacher]
+    wanted: dict[str, list[int | None]] = {}
+    for arm in arms:
+        for split in arm.written_splits:
+            wanted.setdefault(split, []).append(arm.at_most.get(split))
+    known = {
+        split: [most for most in mosts if most is not None]
+        for split, mosts in wanted.items()
+        if None not in mosts
+    }
+    return {split: max(mosts) for split, mosts in known.items()}
 
 
 def _complete(
@@ -335,6 +372,8 @@ def _sft(
     }
     if arm.sft_epochs is not None:
         document["epochs"] = arm.sft_epochs
+    if not arm.is_trained_on_pairs:
+        document |= _steps(arm, config.sft.batch_size)
     part = "+".join(arm.sft_splits)
     of = f" of {arm.base}" if arm.base else ""
     title = f"SFT{of} on {arm.teacher} ({part}), seed {seed}"
@@ -405,10 +444,19 @@ def _dpo(
         "tokens": _plain(config.tokens),
         "seed": seed,
     }
+    document |= _steps(arm, config.dpo.batch_size)
     if arm.loss is not None:
         document["loss"] = _plain(arm.loss)
     borrowed = f" on the labels of {arm.pairs_of}" if arm.pairs_of else ""
     return _stage("dpo", f"DPO{borrowed} from {sft.title}", document, [sft, label])
+
+
+def _steps(arm: ArmConfig, batch_size: int) -> Json:
+    """The length of an arm's last training, where it is not told in epochs."""
+    if arm.max_steps is None:
+        return {}
+    # enough epochs for these steps, however few examples an epoch has
+    return {"max_steps": arm.max_steps, "epochs": arm.max_steps * batch_size}
 
 
 def _evaluate(

@@ -42,3 +42,20 @@ def test_an_arm_without_stages_costs_nothing():
     bill = arm_bill(STAGES, "unknown")
     assert (bill.making_usd, bill.total_device_s) == (0, 0)
     assert bill.all_roles == Spend()
+
+
+def test_an_arm_pays_for_what_it_needs_of_a_teacher_who_wrote_for_others_too():
+    tenth = Spend(calls=1, prompt_tokens=10, completion_tokens=1, cost_usd=0.2)
+    wrote = STAGES[0].model_copy(update={"shares": {"a": tenth}})
+    assert arm_bill([wrote], "a").making_usd == pytest.approx(0.2)
+    assert arm_bill([wrote], "b").making_usd == pytest.approx(2.0)
+    assert total_bill([wrote]).making_usd == pytest.approx(2.0)
+
+
+def test_flops_of_training_add_up():
+    trained = [
+        Stage(stage_id=name, kind="sft", arms=("a",), flops=flops)
+        for name, flops in (("one", 2e9), ("two", 3e9))
+    ]
+    assert arm_bill(trained, "a").flops == 5e9
+    assert arm_bill(trained, "b").flops == 0

@@ -298,3 +298,35 @@ def test_a_template_counts_by_its_content(tmp_path):
     assert pinned(template=str(file)).label.digest == first
     file.write_text("two")
     assert pinned(template=str(file)).label.digest != first
+
+
+def test_an_arm_with_fewer_prompts_shares_a_teacher_with_one_that_has_more():
+    few = (
+        "arms.few={teacher: weak, sft_splits: [sft], sft_epochs: 8, at_most: {sft: 9}}"
+    )
+    arms = by_arm(graph(few, "seeds=[0]"))
+    assert arms["few"].teacher == arms["SFT weak"].teacher
+    assert arms["few"].prompts.document["at_most"] == {"sft": 9}
+    assert arms["few"].sft.document["prompts"] == arms["few"].prompts.output(
+        "prompts.jsonl"
+    )
+    all_prompts = arms["SFT weak"].prompts
+    assert all_prompts.digest in arms["few"].evaluate.needs
+    assert all_prompts in arms["few"].all()
+    alone = graph(
+        "arms={few: {teacher: weak, sft_splits: [sft], at_most: {sft: 9}}}",
+        "seeds=[0]",
+        "claims={}",
+        "headline=null",
+    )[0]
+    assert alone.teacher.document["prompts"] == alone.prompts.output("prompts.jsonl")
+
+
+def test_steps_stand_for_epochs_of_the_last_training():
+    arm = "arms.x={teacher: weak, sft_splits: [sft], sft_epochs: 8, critic: strong,"
+    arms = by_arm(graph(f"{arm} aif_splits: [aif], max_steps: 7}}", "seeds=[0]"))
+    usual = arms["SFT weak 10% + AI feedback"]
+    assert arms["x"].sft == usual.sft
+    assert arms["x"].dpo.document["max_steps"] == 7
+    assert arms["x"].dpo.document["epochs"] >= 7
+    assert "max_steps" not in usual.dpo.document
