@@ -40,14 +40,9 @@ _LATER: dict[str, Json] = {
     "tokens": {"compat": "clean", "kept": "end"},
 }
 _LATER_OF_VERBS: dict[str, Json] = {  # options beside the sections
-    "prompts": {"also": [], "skip": 0},
-    "sft": {"order": "shuffled"},
-    "dpo": {"order": "shuffled"},
-}
-_LATER_OF_VERBS: dict[str, Json] = {  # options beside the sections
-    "sft": {"sweep": None},
-    "dpo": {"sweep": None},
-    "prompts": {"at_most": {}},
+    "prompts": {"also": [], "skip": 0, "at_most": {}},
+    "sft": {"order": "shuffled", "sweep": None},
+    "dpo": {"order": "shuffled", "sweep": None},
 }
 
 
