@@ -63,6 +63,14 @@ VERBS = {
     "evaluate": Verb(
         "config:EvaluateConfig", "Win rate of completions against a baseline."
     ),
+    "followup": Verb(
+        "config_bench:FollowupConfig",
+        "MT-bench's second prompts, after a model's own first answers.",
+    ),
+    "mt-bench": Verb(
+        "config_bench:MtBenchConfig",
+        "MT-bench: grades of both turns, or verdicts against a baseline.",
+    ),
     "bandit": Verb(
         "config_bandit:BanditConfig",
         "The paper's Figure 6, and a map of where RLAIF overtakes SFT.",

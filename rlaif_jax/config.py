@@ -47,6 +47,7 @@ class SourceConfig(Config):
         "sharegpt",
         "teacher",
         "alpaca_eval",
+        "mt_bench",
         "hh",
         "shp",
         "stack_exchange",
