@@ -5,7 +5,7 @@ import shlex
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rlaif_jax.commands.evaluator import evaluator_audit
@@ -15,15 +15,18 @@ from rlaif_jax.commands.stages import Stages
 from rlaif_jax.commands.sweep import best_run
 from rlaif_jax.config_parts import CriticConfig, JuryConfig, RecordedConfig
 from rlaif_jax.errors import CorruptDataError
+from rlaif_jax.evaluation.paired import pooled_win_rate
 from rlaif_jax.files import read_records, read_text
 from rlaif_jax.provenance import package_versions
 from rlaif_jax.records import Completion, JudgedCompletion, Prompt
 from rlaif_jax.study import bill
 from rlaif_jax.study.config import StudyConfig
 from rlaif_jax.study.graph import ArmStages, Stage
+from rlaif_jax.study.judges import self_judged
 from rlaif_jax.study.results import (
     Arm,
     Curve,
+    Direct,
     Sample,
     SeedResult,
     StudyResults,
@@ -79,6 +82,8 @@ def collect_results(
         command=shlex.join(["rlaif-jax", *sys.argv[1:]]),
         versions=package_versions(),
         notes=config.notes,
+        self_judged=self_judged(config),
+        direct=tuple(_direct(config, arms, stages)),
     )
 
 
@@ -156,8 +161,6 @@ def _prompts(stages: Stages, arm: ArmStages) -> dict[str, Prompt]:
 
 def _seed_result(config: StudyConfig, stages: Stages, arm: ArmStages) -> SeedResult:
     written = _completions(stages, arm.sample)
-    path = stages.folder(arm.evaluate) / "verdicts.jsonl"
-    outcomes = {o.prompt_id: o.won for o in read_records(path, JudgedCompletion)}
     tokens = [c.usage.completion_tokens for c in written.values()]
     cut = [c.finish_reason == "length" for c in written.values()]
     scores: list[Json] = []
@@ -165,12 +168,46 @@ def _seed_result(config: StudyConfig, stages: Stages, arm: ArmStages) -> SeedRes
         scores = _score(config.evaluation.scorer_url, _prompts(stages, arm), written)
     return SeedResult(
         seed=arm.seed,
-        outcomes=outcomes,
+        outcomes=_outcomes(stages, arm.evaluate),
         mean_completion_tokens=sum(tokens) / len(tokens),
         length_rate=sum(cut) / len(cut),
-        measures=_means(scores),
+        measures=_means(scores) | _judged(stages.result(arm.evaluate) or {}),
         family_accuracy=_family_accuracy(scores),
     )
+
+
+def _outcomes(stages: Stages, stage: Stage) -> dict[str, float | None]:
+    """What an evaluation's candidate won on every prompt."""
+    path = stages.folder(stage) / "verdicts.jsonl"
+    return {one.prompt_id: one.won for one in read_records(path, JudgedCompletion)}
+
+
+def _direct(
+    config: StudyConfig, arms: Sequence[ArmStages], stages: Stages
+) -> Iterator[Direct]:
+    """Every pair of arms that were judged against each other, over all seeds."""
+    places: dict[str, int] = {}
+    for a, b in config.evaluation.direct:
+        place = places.setdefault(a, 0)
+        places[a] += 1
+        won = {
+            arm.seed: _outcomes(stages, arm.direct[place])
+            for arm in arms
+            if arm.arm == a
+        }
+        yield Direct(a=a, b=b, win_rate=pooled_win_rate(won))
+
+
+def _judged(result: Json) -> dict[str, float]:
+    """What an evaluation tells besides its verdicts, as shares."""
+    shares: dict[str, float] = {}
+    if controlled := result.get("length_controlled"):  # none of older stages
+        shares["length_controlled_rate"] = controlled["win_rate"] / 100.0
+    for told in result.get("evaluators", [])[1:]:
+        shares[f"by_{told['evaluator']}_rate"] = told["win_rate"] / 100.0
+    if agreed := result.get("agreement", {}).get("share"):
+        shares["evaluators_agree_rate"] = agreed["value"]
+    return shares
 
 
 def _score(

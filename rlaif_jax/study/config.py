@@ -183,6 +183,8 @@ class EvaluationConfig(Config):
     """How every arm is judged."""
 
     evaluator: JudgeConfig
+    evaluators: tuple[JudgeConfig, ...] = ()  # more, each with a win rate of its own
+    direct: tuple[tuple[str, str], ...] = ()  # arms whose completions are compared
     split: str = "test"  # of the prompts
     sampling: SamplingRecipe = SamplingRecipe()
     orders: Orders = "both"
@@ -297,6 +299,7 @@ class StudyConfig(Config):
         named = [name for c in self.claims.values() for name, _ in c.weights]
         if self.headline is not None:
             named += [self.headline.writes, self.headline.judges]
+        named += [name for pair in self.evaluation.direct for name in pair]
         wanted += [("arm", name, self.arms) for name in named]
         for kind, name, table in wanted:
             if name is not None and name not in table:

@@ -124,6 +124,14 @@ class Sample(Record):
     completions: dict[str, str]  # arm, or any other writer -> text
 
 
+class Direct(Record):
+    """Arm `a` judged against arm `b` itself, not against the baseline."""
+
+    a: str
+    b: str
+    win_rate: Estimate  # of a, in percent
+
+
 class Difference(Record):
     """The win rate of arm `a` minus that of arm `b`."""
 
@@ -167,6 +175,8 @@ class StudyResults(Record):
     command: str  # what to type to get these results again
     versions: dict[str, str] = Field(default_factory=dict)
     notes: tuple[str, ...] = ()  # further caveats, for the report
+    self_judged: tuple[str, ...] = ()  # models that were critic and evaluator
+    direct: tuple[Direct, ...] = ()
 
     @model_validator(mode="after")
     def _consistent(self) -> "StudyResults":

@@ -4,7 +4,8 @@ from rlaif_jax.evaluation.paired import Estimate
 from rlaif_jax.evaluation.power import power
 from rlaif_jax.evaluation.random_effects import ENOUGH_SEEDS
 from rlaif_jax.study.claims import Headline
-from rlaif_jax.study.results import StudyResults
+from rlaif_jax.study.judges import self_judged_warning
+from rlaif_jax.study.results import Direct, StudyResults
 from rlaif_jax.study.wording import duration, interval, percent, points, usd
 
 _MANY_CUT = 0.05  # share of completions cut at the limit that deserves a word
@@ -25,6 +26,7 @@ def findings(results: StudyResults) -> list[str]:
         *sentences,
         f"Every arm was trained with {seeds} and judged on the same {prompts} by "
         f"{results.evaluator}.",
+        *map(_directly, results.direct),
         *_power(results, rates),
     ]
 
@@ -40,6 +42,8 @@ def caveats(results: StudyResults) -> list[str]:
         "prompts or another base model are outside every interval.",
     ]
     found += _evaluator_caveat(results)
+    if results.self_judged:
+        found.insert(0, self_judged_warning(results.self_judged))
     dropped = {name: rate.n_dropped for name, rate in rates.items() if rate.n_dropped}
     found += [
         f"{name}: {_plural(count, 'prompt')} without a usable verdict left out."
@@ -69,6 +73,16 @@ def _evaluator_caveat(results: StudyResults) -> list[str]:
         if name in found.measures
     ]
     return [f"{results.evaluator} {' and '.join(parts)}."] if parts else []
+
+
+def _directly(direct: Direct) -> str:
+    """What one arm won of another itself."""
+    rate = direct.win_rate
+    return (
+        f"Judged against each other, {direct.a} won {percent(rate.value)} of its "
+        f"comparisons with {direct.b} (95\N{NO-BREAK SPACE}% interval "
+        f"{interval(rate.low, rate.high)})."
+    )
 
 
 def _answer(

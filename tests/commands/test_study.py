@@ -33,6 +33,8 @@ def document(world, lab):
     document["arms"] = {name: document["arms"][name] for name in ARMS}
     del document["headline"]
     document["claims"] = {"a": document["claims"]["a"]}
+    critic = document["critics"]["strong"]  # judges a second time
+    document["evaluation"] |= {"evaluators": [critic], "direct": [list(ARMS)]}
     return document
 
 
@@ -77,6 +79,23 @@ def test_the_evaluator_is_audited_over_the_verdicts_on_all_arms(finished):
     assert found.comparisons == 40  # 20 prompts of 2 arms
     assert 0 <= found.measures["order_consistency"].value <= 1
     assert found.measures["p_first_shown"].n_prompts <= 20
+
+
+def test_arms_are_judged_by_every_evaluator_and_by_each_other(finished):
+    _, out, _ = finished
+    found = json.loads((out / "results.json").read_text())["study"]
+    for name in ARMS:
+        measures = found["arms"][name]["seeds"][0]["measures"]
+        assert 0 <= measures["by_lab-critic-strong_rate"] <= 1
+        assert 0 < measures["evaluators_agree_rate"] <= 1
+        assert 0 <= measures["length_controlled_rate"] <= 1
+    (direct,) = found["direct"]
+    assert [direct["a"], direct["b"]] == list(ARMS)
+    assert direct["win_rate"]["n_prompts"] == 20
+    assert found["self_judged"] == ["lab-critic-strong"]
+    page = (out / "report.html").read_text()
+    assert "lab-critic-strong judged twice" in page
+    assert "Judged against each other" in page
 
 
 def test_the_bill_counts_a_shared_stage_once(finished):

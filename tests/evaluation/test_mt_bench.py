@@ -25,8 +25,9 @@ def grade(question_id, turn, value, category="math", order=""):
 
 
 def both(question_id, turn, ab, ba):
-    return [grade(question_id, turn, ab, order="ab")] + [
-        grade(question_id, turn, ba, order="ba")
+    return [
+        grade(question_id, turn, ab, order="ab"),
+        grade(question_id, turn, ba, order="ba"),
     ]
 
 
