@@ -16,6 +16,7 @@ from rlaif_jax.commands.estimating import (
 from rlaif_jax.commands.evaluating import (
     Judged,
     evaluation_estimate,
+    evaluator_folder,
     judge_all,
     total_spent,
 )
@@ -60,7 +61,9 @@ def run(config: EvaluateConfig, out: Path, console: Console) -> Json:
         judged = asyncio.run(judge_all(config, comparisons, estimate, out, console))
         write_json_list(out / "model_outputs.json", model_output_rows(comparisons))
         told = [
-            _told(one, comparisons, config.length_control, out / _folder(number))
+            _told(
+                one, comparisons, config.length_control, evaluator_folder(out, number)
+            )
             for number, one in enumerate(judged)
         ]
         result = {**told[0], **total_spent(judged), "estimate": estimate.to_json()}
@@ -90,11 +93,6 @@ def compared(config: EvaluateConfig) -> tuple[list[Prompt], list[Comparison]]:
         evaluated_completions(prompts, config.baseline),
         evaluated_completions(prompts, config.candidate),
     )
-
-
-def _folder(number: int) -> str:
-    """Where an evaluator's verdicts are, within the run folder."""
-    return "." if number == 0 else f"evaluator_{number + 1}"
 
 
 def _told(

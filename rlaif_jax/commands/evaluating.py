@@ -30,11 +30,21 @@ class Judged(NamedTuple):
       name: The model's, or the models' of a jury.
       labels: One a comparison, in order.
       accounts: What they took.
+      spent_usd: By all runs on its ledger.
     """
 
     name: str
     labels: list[Label]
     accounts: Accounts
+    spent_usd: float
+
+
+def evaluator_folder(out: Path, number: int) -> Path:
+    """Where an evaluator's ledger and verdicts are: the first one's in the run folder.
+
+    A ledger of its own keeps calls apart that are about the same comparison.
+    """
+    return out if number == 0 else out / f"evaluator_{number + 1}"
 
 
 def evaluation_estimate(
@@ -65,14 +75,16 @@ async def judge_all(
     out: Path,
     console: Console,
 ) -> list[Judged]:
-    """The labels of one evaluator after the other, from one ledger and budget.
+    """The labels of one evaluator after the other, within one budget.
 
     Raises:
       CommandError: As `label_all`.
     """
     judged: list[Judged] = []
     for evaluator in config.judges:
-        run = _Run(config, evaluator, is_first=not judged)
+        run = _Run(
+            config, evaluator, len(judged), spent_usd=sum(x.spent_usd for x in judged)
+        )
         judged.append(await run.judge(comparisons, estimate, out, console))
     return judged
 
@@ -88,7 +100,8 @@ class _Run(NamedTuple):
 
     config: EvaluateConfig
     evaluator: CriticConfig | RecordedConfig | JuryConfig
-    is_first: bool
+    number: int
+    spent_usd: float  # by those before it
 
     async def judge(
         self,
@@ -99,13 +112,19 @@ class _Run(NamedTuple):
     ) -> Judged:
         """The label of every comparison, in order."""
         config = self.config
+        budget_usd = config.budget_usd
+        if budget_usd is not None:
+            budget_usd = max(0.0, budget_usd - self.spent_usd)
         accounts = Accounts(
             total=len(comparisons), max_unanswered=config.max_unanswered
         )
         async with open_judge(
-            self.evaluator, orders=config.orders, out=out, budget_usd=config.budget_usd
+            self.evaluator,
+            orders=config.orders,
+            out=evaluator_folder(out, self.number),
+            budget_usd=budget_usd,
         ) as judge:
-            if self.is_first:
+            if self.number == 0:
                 claim(out, config, inputs=_inputs_hash(config, comparisons))
             tell_endpoints(asked_critics(self.evaluator), console)
             for outcome in await judge.probed():
@@ -122,7 +141,8 @@ class _Run(NamedTuple):
             )
             async with aclosing(run_of_labels):
                 labels = [label async for label in run_of_labels]
-        return Judged(judge.critic.name, labels, accounts)
+            spent_usd = judge.budget.spent_usd
+        return Judged(judge.critic.name, labels, accounts, spent_usd)
 
 
 def _inputs_hash(config: EvaluateConfig, comparisons: Sequence[Comparison]) -> str:

@@ -10,7 +10,7 @@ import pytest
 from rlaif_jax.commands import evaluate, prompts
 from rlaif_jax.config import EvaluateConfig, PromptsConfig
 from rlaif_jax.config_file import validate
-from rlaif_jax.errors import UsageError
+from rlaif_jax.errors import RefusedError, UsageError
 from rlaif_jax.files import read_json_list, read_records
 from rlaif_jax.records import JudgedCompletion
 
@@ -55,6 +55,19 @@ def test_every_evaluator_has_a_win_rate_of_its_own(
     shown = capsys.readouterr().out
     assert "lab-critic-weak: win rate" in shown and "evaluators agree on" in shown
     assert run(evaluate, EvaluateConfig, both, out) == result  # from the ledger
+
+
+def test_one_budget_holds_for_all_evaluators(document, tmp_path, run, endpoint):
+    alone = run(evaluate, EvaluateConfig, document, tmp_path / "alone")
+    both = document | {"evaluators": [endpoint("lab-critic-weak")]}
+    short = both | {"budget_usd": 1.5 * alone["cost_usd"]}
+    out = tmp_path / "both"
+    with pytest.raises(RefusedError, match="budget reached"):
+        run(evaluate, EvaluateConfig, short, out)
+    raised = both | {"budget_usd": 10}
+    result = run(evaluate, EvaluateConfig, raised, out)
+    assert result["cost_usd"] == pytest.approx(2 * alone["cost_usd"], rel=0.05)
+    assert (out / "evaluator_2" / "ledger.jsonl").exists()
 
 
 def test_an_evaluator_may_vote(document, tmp_path, run, endpoint, capsys):

@@ -26,7 +26,7 @@ def recorded(name):
     return won, [len(row["output_2"]) - len(row["output_1"]) for row in rows]
 
 
-def drawn(random, n=600, level=0.4, weight=2.0, longer=1.0):
+def drawn(random, n=300, level=0.4, weight=2.0, longer=1.0):
     """Verdicts of a known model on texts that are longer by so many deviations."""
     excess = np.rint(300 * random.normal(longer, 1.0, n)).astype(int)
     p = sigmoid(weight * np.tanh(excess / excess.std(ddof=1)) + level)
@@ -57,11 +57,11 @@ def test_changing_sides_changes_the_win_rate_to_its_complement():
 
 
 def test_the_standard_error_is_that_of_drawing_again():
-    found = [length_controlled(*drawn(np.random.default_rng(s))) for s in range(60)]
+    found = [length_controlled(*drawn(np.random.default_rng(s))) for s in range(40)]
     spread = np.std([one.win_rate for one in found], ddof=1)
     told = np.mean([one.standard_error for one in found])
-    # the deviation of 60 draws has itself an error of 9 %
-    assert told == pytest.approx(spread, rel=0.25)
+    # the deviation of 40 draws has itself an error of 11 %
+    assert told == pytest.approx(spread, rel=0.3)
     truth = 100 * sigmoid(np.array([0.4]))[0]
     inside = [abs(one.win_rate - truth) < 1.96 * one.standard_error for one in found]
     assert np.mean(inside) > 0.85
