@@ -68,7 +68,8 @@ def roles_of(config: StudyConfig, arms: Sequence[ArmStages]) -> dict[str, str]:
     found: dict[str, str] = {}
     for arm in arms:
         found[arm.baseline.digest] = teacher_role(config.baseline)
-        found[arm.evaluate.digest] = EVALUATOR
+        for stage in (arm.evaluate, *arm.direct):
+            found[stage.digest] = EVALUATOR
         if arm.teacher is not None:
             found[arm.teacher.digest] = teacher_role(config.arms[arm.arm].teacher or "")
         if arm.label is not None:
@@ -85,7 +86,8 @@ def endpoints_of(config: StudyConfig, role: str) -> list[EndpointConfig]:
         return [teacher] if isinstance(teacher, EndpointConfig) else []
     if part == "critics":
         return list(asked_critics(config.critics[name]))
-    return list(asked_critics(config.evaluation.evaluator))
+    evaluators = (config.evaluation.evaluator, *config.evaluation.evaluators)
+    return [one for evaluator in evaluators for one in asked_critics(evaluator)]
 
 
 class Expected:

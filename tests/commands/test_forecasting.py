@@ -73,6 +73,17 @@ def test_every_stage_is_told_once_with_what_it_reads_and_asks(dry, tmp_path):
     assert result["total"]["completion_tokens"] == 100 * 16 + 168 * 8
 
 
+def test_arms_against_each_other_and_more_evaluators_are_told_too(dry, document):
+    more = {
+        "direct": [[NAMES[2], NAMES[0]]],
+        "evaluators": [document["critics"]["strong"]],
+    }
+    evaluation = document["evaluation"] | more
+    result = dry(forecast={}, evaluation=evaluation)
+    # both orders of 20 prompts of three arms and of one pair of arms, for two of them
+    assert result["roles"]["evaluator"]["calls"] == 2 * 20 * 4 * 2
+
+
 def test_what_is_declared_stands_for_what_nobody_knows(dry):
     result = dry(forecast={"completion_tokens": {"evaluator": 3}})
     assert result["roles"]["evaluator"]["completion_tokens"] == 120 * 3
