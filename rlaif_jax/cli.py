@@ -28,6 +28,7 @@ class Verb(NamedTuple):
     is_watchable: bool = False  # has live statistics
     is_searchable: bool = False  # can try other configs
     listed: str = ""  # the key of a list that words without an equals sign are of
+    has_dry_run: bool = False  # can tell what it would do
 
 
 VERBS = {
@@ -38,6 +39,7 @@ VERBS = {
     "study": Verb(
         "study.config:StudyConfig",
         "A YAML of arms x seeds: every stage, tables, figures, report.",
+        has_dry_run=True,
     ),
     "report": Verb(
         "study.config:ReportConfig",
@@ -120,6 +122,9 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an e
 Audit = Annotated[bool, typer.Option("--audit", help="In the end, as audit=true.")]
 Search = Annotated[
     bool, typer.Option("--search", help="Find the best mesh, as search=true.")
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Say what it would take, as dry_run=true.")
 ]
 Watch = Annotated[bool, typer.Option("--watch", help="Live statistics on stderr.")]
 
@@ -222,12 +227,24 @@ def _add_verb(verb: str) -> None:
         arguments = [*(arguments or []), *["search=true"] * search]
         _dispatch(verb, arguments, out=out, as_json=as_json, watch=False)
 
+    def rehearsed(
+        arguments: Arguments = None,
+        out: Out = None,
+        as_json: AsJson = False,
+        debug: Debug = False,
+        dry_run: DryRun = False,
+    ) -> None:
+        del debug
+        arguments = [*(arguments or []), *["dry_run=true"] * dry_run]
+        _dispatch(verb, arguments, out=out, as_json=as_json, watch=False)
+
     class _Help(TyperCommand):
         def get_help(self, ctx: Any) -> str:
             return f"{super().get_help(ctx)}\n\n{_key_help(verb)}"
 
     callback = watched if VERBS[verb].is_watchable else command
     callback = searched if VERBS[verb].is_searchable else callback
+    callback = rehearsed if VERBS[verb].has_dry_run else callback
     app.command(verb, help=VERBS[verb].summary, cls=_Help)(callback)
 
 

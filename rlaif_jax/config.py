@@ -90,10 +90,18 @@ class PromptsConfig(Config):
     fractions: dict[str, float] = Field(  # split to share of those not in test
         default_factory=lambda: {"sft": 0.1, "aif": 0.9}
     )
+    at_most: dict[str, int] = Field(default_factory=dict)  # split to most prompts of it
     seed: int = 0
 
     @model_validator(mode="after")
     def _whole(self) -> "PromptsConfig":
+        if unknown := self.at_most.keys() - self.fractions.keys():
+            raise ValueError(
+                f"at_most has {min(unknown)!r}, which is not drawn: the splits of"
+                f" fractions are {', '.join(self.fractions)}"
+            )
+        if self.at_most and min(self.at_most.values()) < 1:
+            raise ValueError(f"at_most leaves a split no prompt: {self.at_most}")
         if abs(sum(self.fractions.values()) - 1.0) > 1e-9:
             raise ValueError(f"fractions must sum to 1: {self.fractions}")
         return self

@@ -4,7 +4,7 @@ Imports no JAX, as `config` does not.
 """
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -27,6 +27,7 @@ from rlaif_jax.config_validation import (
     SweepConfig,
     require_choice,
     require_disjoint,
+    with_swept_rate,
 )
 
 Order = Literal["shuffled", "paper"]
@@ -55,18 +56,7 @@ class TrainingConfig(Config):
     trackers: tuple[TrackerName, ...] = ()  # get a copy of the metrics
     debug: bool = False  # NaN checks and deterministic operations
 
-    @model_validator(mode="before")
-    @classmethod
-    def _swept(cls, document: Any) -> Any:
-        """A sweep's rates stand for the optimizer's, which may be left out."""
-        match document:
-            case {
-                "sweep": {"learning_rates": [rate, *_]},
-                "optimizer": dict() as optimizer,
-            } if "learning_rate" not in optimizer:
-                optimizer = optimizer | {"learning_rate": rate}
-                return {**document, "optimizer": optimizer}
-        return document
+    _swept = model_validator(mode="before")(with_swept_rate)
 
     @model_validator(mode="after")
     def _even_parts(self) -> "TrainingConfig":

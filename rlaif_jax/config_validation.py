@@ -4,7 +4,7 @@ Imports no JAX, as `config` does not.
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -76,6 +76,17 @@ class SweepConfig(Config):
         if twice := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"sweep.learning_rates has {min(twice)} more than once")
         return self
+
+
+def with_swept_rate(document: Any) -> Any:
+    """A sweep's rates stand for the optimizer's, which may be left out."""
+    match document:
+        case {
+            "sweep": {"learning_rates": [rate, *_]},
+            "optimizer": dict() as optimizer,
+        } if "learning_rate" not in optimizer:
+            return {**document, "optimizer": optimizer | {"learning_rate": rate}}
+    return document
 
 
 def rate_name(rate: float) -> str:

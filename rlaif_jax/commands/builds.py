@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from rlaif_jax.commands.stages import Stages
+from rlaif_jax.commands.sweep import best_run
 from rlaif_jax.data.held_out import prompt_key
 from rlaif_jax.files import read_records, read_text
 from rlaif_jax.records import Prompt
@@ -165,7 +166,7 @@ def _labeled(folder: Path, told: Json) -> Json:
 def _preferred(folder: Path, told: Json) -> Json:
     """Pairs, as often as they were trained on."""
     del told
-    rows = read_metrics(folder)
+    rows = read_metrics(best_run(folder))
     pairs = int(rows[-1]["examples"]) if rows else 0  # counted from the first step
     cut = {
         side: round(sum(row[f"truncated/{side}"] for row in rows) / len(rows) * count)

@@ -17,7 +17,10 @@ from rlaif_jax.commands.builds import (
 )
 from rlaif_jax.commands.critics import label_audits
 from rlaif_jax.commands.evaluator import evaluator_audit
+from rlaif_jax.commands.operations import trained_flops
+from rlaif_jax.commands.piloting import pilot_bill
 from rlaif_jax.commands.stages import Stages
+from rlaif_jax.commands.sweep import best_run
 from rlaif_jax.config_parts import CriticConfig, JuryConfig, RecordedConfig
 from rlaif_jax.errors import CorruptDataError
 from rlaif_jax.evaluation.paired import pooled_win_rate
@@ -77,6 +80,8 @@ def collect_results(
         arms={
             name: Arm(
                 description=_describe(config, name),
+                prompts=_num_prompts(config, name, arms, stages),
+                facets=config.facets_of(name),
                 seeds=tuple(
                     _seed_result(config, stages, arm) for arm in arms if arm.arm == name
                 ),
@@ -121,7 +126,7 @@ def study_index(arms: Sequence[ArmStages], stages: Stages, out: Path) -> Json:
     """
 
     def place(stage: Stage) -> str:
-        folder = stages.folder(stage).resolve()
+        folder = best_run(stages.folder(stage)).resolve()
         root = out.resolve()
         inside = folder.is_relative_to(root)
         return str(folder.relative_to(root) if inside else folder)
@@ -131,7 +136,7 @@ def study_index(arms: Sequence[ArmStages], stages: Stages, out: Path) -> Json:
         for stage in arm.all():
             row = {"arm": arm.arm, "seed": arm.seed, "title": stage.title}
             row["folder"] = place(stage)
-            if stage is arm.dpo and arm.label is not None:
+            if stage is arm.dpo and arm.sft is not None and arm.label is not None:
                 row["reference"] = place(arm.sft)
                 row["preferences"] = place(arm.label)
             kind = "direct" if stage in arm.direct else stage.verb
@@ -141,10 +146,33 @@ def study_index(arms: Sequence[ArmStages], stages: Stages, out: Path) -> Json:
 
 def _describe(config: StudyConfig, name: str) -> str:
     arm = config.arms[name]
-    text = f"SFT on {arm.teacher}'s completions of {' and '.join(arm.sft_splits)}"
-    if arm.critic is not None:
-        text += f", then DPO on {arm.critic}'s labels of {' and '.join(arm.aif_splits)}"
+    base = f"{arm.base}: " if arm.base else ""
+    if arm.teacher is None:
+        return f"{base}the base model, not trained"
+    splits = " and ".join(arm.sft_splits)
+    text = f"{base}SFT on {arm.teacher}'s completions of {splits}"
+    source = config.label_arm(name)
+    if source is None:
+        return text
+    labels = config.arms[source]
+    text += f", then DPO on {labels.critic}'s labels of "
+    text += " and ".join(labels.aif_splits)
+    if labels.pairs == "student_student":
+        text += ", two samples of the student each"
+    if source != name:
+        text += f", as the arm {source!r} has them"
+    if arm.loss is not None:
+        text += f", by the loss {arm.loss.name}"
     return text
+
+
+def _num_prompts(
+    config: StudyConfig, name: str, arms: Sequence[ArmStages], stages: Stages
+) -> int:
+    """How many prompts an arm learned from, in the first seed."""
+    arm = next(arm for arm in arms if arm.arm == name)
+    splits = config.splits_of(name)
+    return sum(one.split in splits for one in _prompts(stages, arm).values())
 
 
 def _judge_name(config: CriticConfig | RecordedConfig | JuryConfig) -> str:
@@ -265,14 +293,51 @@ def _family_accuracy(scores: list[Json]) -> dict[str, float]:
 def _bill_stages(
     config: StudyConfig, arms: Sequence[ArmStages], stages: Stages
 ) -> list[bill.Stage]:
-    """Every stage once, with the arms that use it."""
+    """Every stage once, with the arms that use it, and a pilot that none needed."""
     used: dict[str, tuple[Stage, list[str]]] = {}
     for arm in arms:
         for stage in arm.all():
             names = used.setdefault(stage.digest, (stage, []))[1]
             if arm.arm not in names:
                 names.append(arm.arm)
-    return [_bill_stage(stage, names, stages) for stage, names in used.values()]
+    found = [_bill_stage(stage, names, stages) for stage, names in used.values()]
+    return [
+        one.model_copy(
+            update={"shares": _shares(config, arms, used[digest][0], stages)}
+        )
+        if one.kind == "complete"
+        else one
+        for digest, one in zip(used, found, strict=True)
+    ] + pilot_bill(stages)
+
+
+def _shares(
+    config: StudyConfig, arms: Sequence[ArmStages], stage: Stage, stages: Stages
+) -> dict[str, bill.Spend]:
+    """What each arm needs of a teacher's texts, if that is not all of them."""
+    texts = _completions(stages, stage)
+    held_out = config.sft.validation.splits if config.sft.validation else ()
+    shares: dict[str, bill.Spend] = {}
+    for arm in arms:
+        writes = [arm.teacher, *arm.borrowed]
+        if stage not in writes:
+            continue
+        source = config.label_arm(arm.arm) or arm.arm
+        splits = {*config.arms[arm.arm].written_splits, *held_out}
+        splits |= {*config.arms[source].written_splits}
+        wanted = [
+            texts[key]
+            for key, prompt in _prompts(stages, arm).items()
+            if prompt.split in splits and key in texts
+        ]
+        if len(wanted) < len(texts):
+            shares[arm.arm] = bill.Spend(
+                calls=len(wanted),
+                prompt_tokens=sum(one.usage.prompt_tokens for one in wanted),
+                completion_tokens=sum(one.usage.completion_tokens for one in wanted),
+                cost_usd=sum((one.cost_usd for one in wanted), 0.0),
+            )
+    return shares
 
 
 def _bill_stage(stage: Stage, arms: list[str], stages: Stages) -> bill.Stage:
@@ -293,6 +358,7 @@ def _bill_stage(stage: Stage, arms: list[str], stages: Stages) -> bill.Stage:
         folder=_typed(stages.folder(stage)),
         spend=spend,
         device_s=device,
+        flops=trained_flops(stage, stages) if stage.verb in ("sft", "dpo") else 0.0,
     )
 
 
@@ -331,7 +397,7 @@ def _judging(config: StudyConfig, stages: Stages, arm: ArmStages) -> Judging:
 
 def _curves(stages: Stages, stage: Stage, arm: ArmStages) -> list[Curve]:
     """The training curves of one of the arm's stages."""
-    rows = read_metrics(stages.folder(stage))
+    rows = read_metrics(best_run(stages.folder(stage)))
     rows = rows[:: max(1, len(rows) // _MAX_POINTS)]
     return [
         Curve(

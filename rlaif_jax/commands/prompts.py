@@ -31,7 +31,11 @@ def run(config: PromptsConfig, out: Path, console: Console) -> Json:
         max_characters=config.max_characters,
     )
     prompts = assign_splits(
-        kept.prompts, config.fractions, seed=config.seed, limit=config.limit
+        kept.prompts,
+        config.fractions,
+        seed=config.seed,
+        limit=config.limit,
+        at_most=config.at_most,
     )
     if not prompts:
         raise UsageError(

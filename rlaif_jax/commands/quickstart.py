@@ -6,10 +6,10 @@ from pathlib import Path
 import rlaif_jax.lab
 from rlaif_jax.commands import study
 from rlaif_jax.commands.console import Console
+from rlaif_jax.commands.embedding import prepare_world
 from rlaif_jax.config_file import read_yaml, validate
 from rlaif_jax.lab.server import run_in_thread
 from rlaif_jax.lab.variants import variant_named
-from rlaif_jax.lab.world import write_world
 from rlaif_jax.study.config import QuickstartConfig, StudyConfig
 from rlaif_jax.typing import Json
 
@@ -22,9 +22,7 @@ def run(config: QuickstartConfig, out: Path, console: Console) -> Json:
     """Writes the world, serves it, and runs the study that ships with the lab."""
     os.environ.setdefault("JAX_PLATFORMS", "cpu")  # no search for accelerators
     world = out / "world"
-    if not (world / "world.json").is_file():
-        console.say(f"writing the {config.variant} world")
-        write_world(world, variant=config.variant)
+    prepare_world(world, config.variant, console)
     with run_in_thread(config.variant) as url:
         document = study_document(config, world=world, url=url)
         return study.run(validate(StudyConfig, document), out, console)

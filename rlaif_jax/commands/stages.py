@@ -15,6 +15,7 @@ from pathlib import Path
 
 from rlaif_jax.cli import config_of
 from rlaif_jax.commands.console import Console
+from rlaif_jax.commands.sweep import best_run
 from rlaif_jax.config_file import validate
 from rlaif_jax.errors import PreemptedError
 from rlaif_jax.files import read_json, write_json
@@ -84,7 +85,8 @@ class Stages:
                         break
                     del todo[stage.digest]
                     console.say(stage.title)
-                    document = resolve(stage.document, folders)
+                    sources = {key: best_run(folders[key]) for key in stage.needs}
+                    document = resolve(stage.document, sources)
                     folder = folders[stage.digest]
                     running[submit(stage.verb, document, folder)] = stage
                 ended, _ = wait(running, return_when=FIRST_COMPLETED)

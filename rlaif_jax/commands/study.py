@@ -6,8 +6,11 @@ from pathlib import Path
 
 from rich.console import Console as Terminal
 
+from rlaif_jax.commands.budgeting import within_budget
 from rlaif_jax.commands.collect import collect_results, study_index
 from rlaif_jax.commands.console import Console
+from rlaif_jax.commands.embedding import served
+from rlaif_jax.commands.forecasting import expect, forecast, show_forecast
 from rlaif_jax.commands.stages import Stages
 from rlaif_jax.files import read_json, write_json
 from rlaif_jax.provenance import write_run_info
@@ -24,13 +27,23 @@ _SPENT = "seconds.json"  # wall time of earlier, interrupted calls
 
 def run(config: StudyConfig, out: Path, console: Console) -> Json:
     """Runs what is not done yet, then writes results.json, figures and report."""
+    write_run_info(out, config)
+    with served(config, console) as here:
+        return _run(here, out, console)
+
+
+def _run(config: StudyConfig, out: Path, console: Console) -> Json:
+    """The study itself, or what it would take."""
     started = time.monotonic()
     before = _seconds_before(out)
-    write_run_info(out, config)
     if names := self_judged(config):
         console.say(f"warning: {self_judged_warning(names)}")
-    arms = build_graph(config)
     stages = Stages(out / "stages", cache_folder() / "stages")
+    config = within_budget(config, stages, out, console)
+    arms = build_graph(config)
+    if config.dry_run:
+        expected = expect(config, arms, stages, out, console)
+        return forecast(config, arms, stages, expected)
     every = [stage for arm in arms for stage in arm.all()]
     every.sort(key=lambda stage: not stage.cached)  # base models take longest: first
     try:
@@ -46,7 +59,10 @@ def run(config: StudyConfig, out: Path, console: Console) -> Json:
 
 
 def show(result: Json, out: Path) -> None:
-    """Prints the table of arms, the claims, and where the report is."""
+    """Prints the table of arms, the claims, and where the report is; or the dry run."""
+    if "dry_run" in result:
+        show_forecast(result)
+        return
     Terminal().print(results_table(read_results(out / "results.json")))
     for name, verdict in result["claims"].items():
         print(f"claim ({name}): {verdict}")

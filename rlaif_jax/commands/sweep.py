@@ -12,7 +12,7 @@ from rlaif_jax.commands.console import Console
 from rlaif_jax.config_training import TrainingConfig
 from rlaif_jax.config_validation import rate_name
 from rlaif_jax.errors import DivergedError
-from rlaif_jax.files import write_json
+from rlaif_jax.files import read_json, write_json
 from rlaif_jax.provenance import write_run_info
 from rlaif_jax.runtime import distributed
 from rlaif_jax.typing import Json
@@ -41,7 +41,7 @@ def run_sweep(
 
     Returns:
       The best run's result, and the table of all as `sweep`; a run whose loss was not
-      finite is in it without a score.
+      finite is in it without a score. `device_seconds` are of all runs.
 
     Raises:
       DivergedError: If no run came to its end.
@@ -66,7 +66,16 @@ def run_sweep(
     if distributed.is_main():
         write_run_info(out, config)
         write_json(out / SWEEP, sweep)
-    return results[sweep["best"]["folder"]] | {"sweep": sweep}
+    spent = {"device_seconds": sum(one["device_seconds"] for one in results.values())}
+    return results[sweep["best"]["folder"]] | spent | {"sweep": sweep}
+
+
+def best_run(folder: Path) -> Path:
+    """The folder of a sweep's best run; a folder without a sweep is that itself."""
+    path = folder / SWEEP
+    if not path.is_file():
+        return folder
+    return folder / read_json(path, "result of a sweep")["best"]["folder"]
 
 
 def show_sweep(result: Json, out: Path) -> None:

@@ -47,6 +47,7 @@ def assign_splits(
     *,
     seed: int,
     limit: int | None = None,
+    at_most: Mapping[str, int] | None = None,
 ) -> tuple[Prompt, ...]:
     """The prompts with their splits drawn, in their given order.
 
@@ -60,6 +61,8 @@ def assign_splits(
       fractions: Split to its share; the shares sum to 1.
       seed: Of the draw.
       limit: Most prompts drawn, held-out ones not counted; the others are left out.
+      at_most: Split to most prompts of it, after the draw: its best ranks, so that
+        fewer are part of more.
 
     Returns:
       Held-out and drawn prompts. Each split has its share rounded down, or one more:
@@ -74,6 +77,9 @@ def assign_splits(
         for _ in range(count)
     ]
     drawn = dict(zip((one.prompt_id for one in ranked), names, strict=True))
+    for name, most in (at_most or {}).items():
+        for prompt_id in [key for key, split in drawn.items() if split == name][most:]:
+            del drawn[prompt_id]
     return tuple(
         prompt
         if prompt.split in HELD_OUT

@@ -12,6 +12,9 @@ TEACHER_STRONG = "lab-teacher-strong"
 CRITIC_STRONG = "lab-critic-strong"
 CRITIC_WEAK = "lab-critic-weak"
 EVALUATOR = "lab-evaluator"
+TEACHER_OTHER = "lab-teacher-other"  # another strong family, a little worse
+CRITIC_OTHER = "lab-critic-other"
+EVALUATOR_OTHER = "lab-evaluator-other"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,8 +25,11 @@ class Variant:
     weak_style: float = 0.40
     strong_skill: float = 0.95
     strong_style: float = 0.95
+    other_skill: float = 0.75
+    other_style: float = 0.70
     strong_critic_accuracy: float = 0.95
     weak_critic_accuracy: float = 0.70
+    other_critic_accuracy: float = 0.90
     evaluator_accuracy: float = 0.95
     position_bias: float = 0.0  # of critics and evaluator
     style_weight: float = STYLE_WEIGHT  # reward of a full sentence
@@ -60,7 +66,10 @@ def teachers(variant: Variant) -> dict[str, Teacher]:
     strong = Teacher(
         name=TEACHER_STRONG, skill=variant.strong_skill, style=variant.strong_style
     )
-    return {teacher.name: teacher for teacher in (weak, strong)}
+    other = Teacher(
+        name=TEACHER_OTHER, skill=variant.other_skill, style=variant.other_style
+    )
+    return {teacher.name: teacher for teacher in (weak, strong, other)}
 
 
 def critics(variant: Variant) -> dict[str, Critic]:
@@ -73,4 +82,6 @@ def critics(variant: Variant) -> dict[str, Critic]:
     )
     weak = replace(strong, name=CRITIC_WEAK, accuracy=variant.weak_critic_accuracy)
     judge = replace(strong, name=EVALUATOR, accuracy=variant.evaluator_accuracy)
-    return {critic.name: critic for critic in (strong, weak, judge)}
+    other = replace(strong, name=CRITIC_OTHER, accuracy=variant.other_critic_accuracy)
+    judges = (judge, replace(judge, name=EVALUATOR_OTHER))
+    return {critic.name: critic for critic in (strong, weak, other, *judges)}

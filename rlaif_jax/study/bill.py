@@ -41,6 +41,8 @@ class Stage(Record):
     folder: str = ""  # where it is, as the study's user would type it
     spend: dict[Role, Spend] = Field(default_factory=dict)
     device_s: dict[DeviceUse, float] = Field(default_factory=dict)  # times devices
+    shares: dict[str, Spend] = Field(default_factory=dict)  # arm -> it needs no more
+    flops: float = Field(default=0.0, ge=0)  # of training
 
     @property
     def command(self) -> str:
@@ -55,6 +57,7 @@ class Bill(Record):
 
     spend: dict[Role, Spend]
     device_s: dict[DeviceUse, float]
+    flops: float = 0.0  # of training
 
     @property
     def all_roles(self) -> Spend:
@@ -74,17 +77,30 @@ class Bill(Record):
 
 
 def arm_bill(stages: Iterable[Stage], arm: str) -> Bill:
-    """What one arm would have cost alone: every stage it uses, shared or not."""
-    return total_bill(stage for stage in stages if arm in stage.arms)
+    """What one arm would have cost alone: every stage it uses, shared or not.
+
+    Of a teacher that wrote for others too, what it needs.
+    """
+    used = (stage for stage in stages if arm in stage.arms)
+    return total_bill(
+        stage.model_copy(
+            update={"spend": dict.fromkeys(stage.spend, stage.shares[arm])}
+        )
+        if arm in stage.shares
+        else stage
+        for stage in used
+    )
 
 
 def total_bill(stages: Iterable[Stage]) -> Bill:
     """What was paid: every stage once, however many arms share it."""
     spend: dict[Role, Spend] = {}
     device_s: dict[DeviceUse, float] = {}
+    flops = 0.0
     for stage in stages:
+        flops += stage.flops
         for role, amount in stage.spend.items():
             spend[role] = spend.get(role, Spend()) + amount
         for use, seconds in stage.device_s.items():
             device_s[use] = device_s.get(use, 0.0) + seconds
-    return Bill(spend=spend, device_s=device_s)
+    return Bill(spend=spend, device_s=device_s, flops=flops)

@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -13,6 +13,8 @@ from rlaif_jax.evaluation.holm import holm
 from rlaif_jax.evaluation.paired import Estimate, SeedOutcomes, pooled_contrast
 from rlaif_jax.evaluation.random_effects import SIDE, Spread
 from rlaif_jax.records import Record
+
+Facet = Literal["base", "prompts"]  # in which arms may differ besides their training
 
 _MINUS = "\N{MINUS SIGN}"
 
@@ -31,6 +33,7 @@ class ClaimConfig(Config):
     minus_lesser: str | None = None
     relation: Literal[">", ">="] = ">"
     margin: float = Field(default=0.0, ge=0)  # points that >= may fall short of zero
+    across: tuple[Facet, ...] = ()  # in which its arms differ, and are meant to
 
     @model_validator(mode="after")
     def _consistent(self) -> "ClaimConfig":
@@ -70,6 +73,7 @@ class Headline(Config):
 
     writes: str  # the strong model writes completions for this one
     judges: str  # and judges comparisons for this one
+    across: tuple[Facet, ...] = ()  # in which the two differ, and are meant to
 
 
 class ClaimVerdict(StrEnum):
@@ -87,6 +91,41 @@ class ClaimResult(Record):
     contrast: Estimate  # positive where the claim is right
     p_value: float  # one-sided, of what the claim asserts; small where it is right
     adjusted_p_value: float  # the same, corrected for all claims of the study
+
+
+def differing(
+    one: Mapping[Facet, str], other: Mapping[Facet, str]
+) -> tuple[Facet, ...]:
+    """In what two arms differ besides their training."""
+    return tuple(f for f in get_args(Facet) if one.get(f) != other.get(f))
+
+
+def require_said(
+    what: str, arms: Mapping[str, Mapping[Facet, str]], across: Collection[Facet]
+) -> None:
+    """Refuses to compare arms that differ in more than their training without a word.
+
+    Args:
+      what: Compares them.
+      arms: What has to be the same in all of them, unless it is said.
+      across: What is said to differ.
+
+    Raises:
+      ValueError: If more differs, or less.
+    """
+    for facet in get_args(Facet):
+        values = {name: facets[facet] for name, facets in arms.items()}
+        differs = len({*values.values()}) > 1
+        told = ", ".join(f"{name!r} has {value}" for name, value in values.items())
+        if differs and facet not in across:
+            raise ValueError(
+                f"{what} compares arms that differ in {facet}: {told}; if that is what"
+                f" it is about, say so with across: [{facet}]"
+            )
+        if facet in across and not differs:
+            raise ValueError(
+                f"{what} is across {facet}, in which its arms do not differ: {told}"
+            )
 
 
 def require_arms(claims: Mapping[str, ClaimConfig], arms: Collection[str]) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -21,32 +22,82 @@ from rlaif_jax.config_parts import (
 from rlaif_jax.config_validation import (
     PairValidationConfig,
     SftValidationConfig,
+    SweepConfig,
+    require_choice,
     require_disjoint,
+    with_swept_rate,
 )
-from rlaif_jax.study.claims import ClaimConfig, Headline
+from rlaif_jax.study.claims import ClaimConfig, Facet, Headline, require_said
 from rlaif_jax.study.published import published
+
+PairSource = Literal["teacher_student", "student_student"]
 
 
 class ArmConfig(Config):
-    """One way of training: SFT on a teacher, then AI feedback if there is a critic."""
+    """One way of training: SFT on a teacher, then AI feedback if there is a critic.
 
-    teacher: str  # a name of teachers
-    sft_splits: tuple[str, ...]  # of the prompts that the teacher demonstrates
+    Without splits to train on, the base model itself is the arm.
+    """
+
+    base: str | None = None  # a name of bases; may be left out if there is one
+    teacher: str | None = None  # a name of teachers
+    sft_splits: tuple[str, ...] = ()  # of the prompts that the teacher demonstrates
     sft_epochs: int | None = Field(default=None, ge=1)  # instead of sft.epochs
     critic: str | None = None  # a name of critics; none: SFT alone
     aif_splits: tuple[str, ...] = ()  # of the prompts whose completions are judged
+    pairs: PairSource = "teacher_student"  # what the critic compares
+    pairs_of: str | None = None  # another arm, on whose labels this one is trained
+    loss: LossConfig | None = None  # instead of dpo.loss
+    at_most: dict[str, int] = Field(default_factory=dict)  # split to prompts of it used
+    max_steps: int | None = Field(default=None, ge=1)  # of its last training, no epochs
 
     @property
-    def splits(self) -> tuple[str, ...]:
-        """Every split of the training prompts that the arm touches."""
+    def is_trained_on_pairs(self) -> bool:
+        """Whether DPO follows SFT."""
+        return self.critic is not None or self.pairs_of is not None
+
+    @property
+    def written_splits(self) -> tuple[str, ...]:
+        """Splits whose prompts the teacher completes."""
+        if self.pairs == "student_student":
+            return self.sft_splits
         return self.sft_splits + self.aif_splits
 
     @model_validator(mode="after")
     def _consistent(self) -> "ArmConfig":
         if (self.critic is None) != (not self.aif_splits):
             raise ValueError("critic and aif_splits go together")
+        if (self.teacher is None) != (not self.sft_splits):
+            raise ValueError("teacher and sft_splits go together")
         if set(self.sft_splits) & set(self.aif_splits):
             raise ValueError("a split is either demonstrated or judged, not both")
+        if self.critic is not None and self.pairs_of is not None:
+            raise ValueError("give either critic or pairs_of: labels are another arm's")
+        if self.critic is None and self.pairs != "teacher_student":
+            raise ValueError(f"pairs={self.pairs} goes with a critic")
+        if self.loss is not None and not self.is_trained_on_pairs:
+            raise ValueError("loss goes with a critic or with pairs_of")
+        if self.max_steps is not None and not self.sft_splits:
+            raise ValueError("max_steps goes with training: give sft_splits")
+        if not self.sft_splits and (self.is_trained_on_pairs or self.sft_epochs):
+            raise ValueError("an arm without sft_splits is the base model, untrained")
+        return self
+
+
+class BudgetConfig(Config):
+    """What the arms use the same amount of; all amounts are reported."""
+
+    match: Literal["prompts", "usd", "device_flops"] = "prompts"
+    usd: float | None = Field(default=None, gt=0)  # for teacher and critic of an arm
+    flops: float | None = Field(default=None, gt=0)  # of an arm's training
+
+    @model_validator(mode="after")
+    def _one_amount(self) -> "BudgetConfig":
+        amounts = {"usd": self.usd, "device_flops": self.flops}
+        for match, amount in amounts.items():
+            if (amount is None) == (self.match == match):
+                name = "flops" if match == "device_flops" else match
+                raise ValueError(f"budget.{name} goes with budget.match={match}")
         return self
 
 
@@ -67,7 +118,7 @@ class PretrainConfig(Config):
 
 
 class BaseConfig(Config):
-    """The model that every arm starts from."""
+    """The model that arms start from."""
 
     model: ModelConfig | None = None
     pretrain: PretrainConfig | None = None
@@ -89,6 +140,14 @@ class SftRecipe(Config):
     epochs: int = Field(default=1, ge=1)
     checkpoint: CheckpointConfig = CheckpointConfig()
     validation: SftValidationConfig | None = None  # of every arm alike
+    sweep: SweepConfig | None = None  # each arm's own best rate, by validation
+
+    _swept = model_validator(mode="before")(with_swept_rate)
+
+    @model_validator(mode="after")
+    def _honest_choice(self) -> "SftRecipe":
+        require_choice(self.sweep, self.validation and self.validation.select)
+        return self
 
 
 class DpoRecipe(Config):
@@ -101,6 +160,14 @@ class DpoRecipe(Config):
     epochs: int = Field(default=1, ge=1)
     checkpoint: CheckpointConfig = CheckpointConfig()
     validation: PairValidationConfig | None = None  # of every arm alike
+    sweep: SweepConfig | None = None  # each arm's own best rate, by validation
+
+    _swept = model_validator(mode="before")(with_swept_rate)
+
+    @model_validator(mode="after")
+    def _honest_choice(self) -> "DpoRecipe":
+        require_choice(self.sweep, self.validation and self.validation.select)
+        return self
 
 
 class SamplingRecipe(Config):
@@ -125,6 +192,28 @@ class EvaluationConfig(Config):
     scorer_url: str | None = None  # POST of completions -> a mapping of figures each
 
 
+class EmbeddedLabConfig(Config):
+    """The embedded lab, which the study serves itself while it runs."""
+
+    variant: LabVariant = "default"
+    world: Path = Path("runs/lab")  # its files; written if they are not there
+
+
+class ForecastConfig(Config):
+    """What is assumed of what nobody knows before; done stages tell better."""
+
+    pilot: int = Field(default=0, ge=0)  # prompts each model is asked about first, paid
+    completion_tokens: dict[str, float] = Field(  # of teachers.NAME, critics.NAME or
+        default_factory=dict  # evaluator; half of max_tokens, if neither tells
+    )
+    imitation: float = Field(
+        default=0.7, ge=0, le=1
+    )  # texts a student has off by heart
+    flops_per_s: float | None = Field(
+        default=None, gt=0
+    )  # of all devices; null: unknown
+
+
 class StudyConfig(Config):
     """`study`: arms x seeds, and everything they share."""
 
@@ -132,12 +221,14 @@ class StudyConfig(Config):
     title: str = "Is it better to let the strong model write, or judge?"
     notes: tuple[str, ...] = ()  # caveats for the report
     published: str | None = None  # a figure of the paper for the report: figure_3, ...
+    lab: EmbeddedLabConfig | None = None  # null: the models are served elsewhere
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     prompts: PromptsConfig  # its seed is the study's
     teachers: dict[str, ChatConfig]
     critics: dict[str, JudgeConfig] = Field(default_factory=dict)
     baseline: str  # the teacher whose completions policies are compared with
-    base: BaseConfig
+    base: BaseConfig | None = None  # of every arm
+    bases: dict[str, BaseConfig] = Field(default_factory=dict)  # instead: an arm's own
     tokens: TokensConfig = TokensConfig()
     sft: SftRecipe
     dpo: DpoRecipe | None = None
@@ -145,28 +236,75 @@ class StudyConfig(Config):
     label_orders: Orders = "both"
     evaluation: EvaluationConfig
     arms: dict[str, ArmConfig] = Field(min_length=1)
+    budget: BudgetConfig = BudgetConfig()
     claims: dict[str, ClaimConfig] = Field(default_factory=dict)
     headline: Headline | None = None
     workers: int = Field(default=1, ge=1)  # processes that run stages side by side
+    forecast: ForecastConfig = ForecastConfig()
+    dry_run: bool = False  # say what it would ask, cost and compute, and end
+
+    def base_of(self, name: str) -> BaseConfig:
+        """The model that an arm starts from."""
+        if self.base is not None:
+            return self.base
+        arm = self.arms[name]
+        return self.bases[arm.base or next(iter(self.bases))]
+
+    def base_name(self, name: str) -> str:
+        """The name of that model; empty where all arms start from one."""
+        return self.arms[name].base or next(iter(self.bases), "")
+
+    def label_arm(self, name: str) -> str | None:
+        """The arm on whose labels an arm is trained: often itself; None: on none."""
+        arm = self.arms[name]
+        return arm.pairs_of or (name if arm.critic is not None else None)
+
+    def splits_of(self, name: str) -> tuple[str, ...]:
+        """Every split of the training prompts that an arm learns from."""
+        source = self.label_arm(name)
+        judged = self.arms[source].aif_splits if source is not None else ()
+        return self.arms[name].sft_splits + judged
+
+    def facets_of(self, name: str) -> dict[Facet, str]:
+        """What of an arm has to be the same in one that it is compared with.
+
+        Prompts are not that where arms may spend the same on as many as it buys.
+        """
+        if self.budget.match == "usd":
+            return {
+                "base": self.base_name(name),
+                "prompts": "as many as the budget buys",
+            }
+        most = self.arms[name].at_most
+        told = (
+            f"{most[split]} of {split}" if split in most else split
+            for split in sorted(self.splits_of(name))
+        )
+        return {"base": self.base_name(name), "prompts": " + ".join(told) or "none"}
 
     @model_validator(mode="after")
     def _names(self) -> "StudyConfig":
-        wanted: list[tuple[str, str, Collection[str]]] = [
+        if (self.base is None) == (not self.bases):
+            raise ValueError("give either base or bases")
+        wanted: list[tuple[str, str | None, Collection[str]]] = [
             ("teacher", self.baseline, self.teachers)
         ]
         for arm in self.arms.values():
+            wanted.append(("base", arm.base, self.bases))
             wanted.append(("teacher", arm.teacher, self.teachers))
-            if arm.critic is not None:
-                wanted.append(("critic", arm.critic, self.critics))
-                if self.dpo is None:
-                    raise ValueError("an arm with a critic needs the dpo recipe")
+            wanted.append(("critic", arm.critic, self.critics))
+            wanted.append(("arm", arm.pairs_of, self.arms))
+        roles = {f"teachers.{one}" for one in self.teachers} | {"evaluator"}
+        roles |= {f"critics.{one}" for one in self.critics}
+        told = self.forecast.completion_tokens
+        wanted += [("role in forecast.completion_tokens", one, roles) for one in told]
         named = [name for c in self.claims.values() for name, _ in c.weights]
         if self.headline is not None:
             named += [self.headline.writes, self.headline.judges]
         named += [name for pair in self.evaluation.direct for name in pair]
         wanted += [("arm", name, self.arms) for name in named]
         for kind, name, table in wanted:
-            if name not in table:
+            if name is not None and name not in table:
                 raise ValueError(f"unknown {kind} {name!r}: one of {sorted(table)}")
         return self
 
@@ -182,9 +320,46 @@ class StudyConfig(Config):
         return self
 
     @model_validator(mode="after")
+    def _arms_are_whole(self) -> "StudyConfig":
+        for name, arm in self.arms.items():
+            if arm.base is None and len(self.bases) > 1:
+                raise ValueError(
+                    f"arm {name!r} names no base: one of {sorted(self.bases)}"
+                )
+            if arm.is_trained_on_pairs and self.dpo is None:
+                raise ValueError("an arm with a critic needs the dpo recipe")
+            if arm.pairs_of is None:
+                continue
+            source = self.arms[arm.pairs_of]
+            if source.critic is None:
+                raise ValueError(
+                    f"pairs_of={arm.pairs_of!r} of arm {name!r} has no critic, so no"
+                    " labels of its own"
+                )
+            if both := set(arm.sft_splits) & set(source.aif_splits):
+                raise ValueError(
+                    f"arm {name!r} is demonstrated split {min(both)!r}, which is judged"
+                    f" for its pairs_of={arm.pairs_of!r}"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _says_what_differs(self) -> "StudyConfig":
+        compared = {
+            f"claim {key!r}": (c.arms, c.across) for key, c in self.claims.items()
+        }
+        if self.headline is not None:
+            arms = (self.headline.writes, self.headline.judges)
+            compared["the headline"] = (arms, self.headline.across)
+        for what, (arms, across) in compared.items():
+            require_said(what, {name: self.facets_of(name) for name in arms}, across)
+        return self
+
+    @model_validator(mode="after")
     def _honest_choice(self) -> "StudyConfig":
         for arm in self.arms.values():
-            require_disjoint(arm.sft_splits, self.sft.validation)
+            if arm.sft_splits:
+                require_disjoint(arm.sft_splits, self.sft.validation)
         held_out = self.sft.validation.splits if self.sft.validation else ()
         if (split := self.evaluation.split) in held_out:
             raise ValueError(

@@ -4,6 +4,7 @@ A stage is named by the hash of its config and its inputs, so stages that arms h
 common are one stage, and what is done is done. Pure: nothing runs here.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from rlaif_jax.typing import Json
 # been paid for, keeps its name.
 _ASKING: Json = {"reasoning_effort": None}
 _SITTING: Json = _ASKING | {"constrain": "none"}  # of a seat of a jury
+_SEEDS = 2**31  # of sampling
 _JUDGING: Json = _SITTING | {"template": "verdict", "verdicts": "hard", "votes": 1}
 _LATER: dict[str, Json] = {
     "critic": _JUDGING,
@@ -38,9 +40,9 @@ _LATER: dict[str, Json] = {
     "tokens": {"compat": "clean", "kept": "end"},
 }
 _LATER_OF_VERBS: dict[str, Json] = {  # options beside the sections
-    "prompts": {"also": [], "skip": 0},
-    "sft": {"order": "shuffled"},
-    "dpo": {"order": "shuffled"},
+    "prompts": {"also": [], "skip": 0, "at_most": {}},
+    "sft": {"order": "shuffled", "sweep": None},
+    "dpo": {"order": "shuffled", "sweep": None},
 }
 
 
@@ -82,30 +84,33 @@ class ArmStages:
     seed: int
     base: Stage | None
     prompts: Stage
-    teacher: Stage
+    teacher: Stage | None
     baseline: Stage
-    sft: Stage
+    sft: Stage | None
     student: Stage | None
     label: Stage | None
     dpo: Stage | None
     sample: Stage
     evaluate: Stage
+    rival: Stage | None = None  # the student's other samples, where it is both sides
+    borrowed: tuple[Stage, ...] = ()  # of the arm whose labels it uses, up to these
+    other_prompts: tuple[Stage, ...] = ()  # which its stages read besides its own
     direct: tuple[Stage, ...] = ()  # its completions against those of other arms
 
     def all(self) -> list[Stage]:
         """Every stage, upstream first."""
-        stages = [self.base, self.prompts, self.baseline, self.teacher, self.sft]
-        stages += [self.student, self.label, self.dpo, self.sample, self.evaluate]
-        stages += self.direct
-        return [stage for stage in stages if stage is not None]
+        stages = [self.base, self.prompts, *self.other_prompts, self.baseline]
+        stages += [self.teacher, self.sft]
+        stages += [self.student, self.rival, *self.borrowed, self.label, self.dpo]
+        stages += [self.sample, self.evaluate, *self.direct]
+        found = {stage.digest: stage for stage in stages if stage is not None}
+        return list(found.values())
 
 
 def build_graph(config: StudyConfig) -> list[ArmStages]:
     """The stages of every arm under every seed; equal stages appear repeatedly."""
     arms = [
-        _arm_stages(config, name, arm, seed)
-        for seed in config.seeds
-        for name, arm in config.arms.items()
+        _arm_stages(config, name, seed) for seed in config.seeds for name in config.arms
     ]
     return [_with_direct(config, arm, arms) for arm in arms]
 
@@ -181,32 +186,59 @@ def _plain(config: Config) -> Json:
     return config.model_dump(mode="json")
 
 
-def _arm_stages(config: StudyConfig, name: str, arm: ArmConfig, seed: int) -> ArmStages:
-    prompts = _prompts(config, seed)
-    base = _base(config, seed)
+@dataclass(frozen=True)
+class _Start:
+    """What an arm is trained from: the stages up to its SFT."""
+
+    base: Stage | None
+    prompts: Stage
+    teacher: Stage | None
+    sft: Stage | None
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """Labels, and the samples of the student that they are about."""
+
+    student: Stage
+    rival: Stage | None
+    label: Stage
+
+
+def _arm_stages(config: StudyConfig, name: str, seed: int) -> ArmStages:
+    start, judged, dpo = _start(config, name, seed), None, None
+    borrowed: tuple[Stage, ...] = ()
+    if (source := config.label_arm(name)) is not None:
+        origin = start if source == name else _start(config, source, seed)
+        judged = _judged(config, source, seed, origin)
+        assert start.sft is not None  # the config's validator saw to it
+        dpo = _dpo(config, name, seed, sft=start.sft, label=judged.label)
+        if source != name:
+            upstream = (origin.base, origin.prompts, origin.teacher, origin.sft)
+            upstream += (judged.student, judged.rival)
+            borrowed = tuple(stage for stage in upstream if stage is not None)
+    own = judged if source == name else None
+    prompts = _prompts(config, seed)  # what it is evaluated on is everyone's
     baseline = _complete(config, config.baseline, _prompts(config, config.seeds[0]))
-    teacher = _complete(config, arm.teacher, prompts, seed=seed)
-    sft = _sft(config, arm, seed, base=base, prompts=prompts, teacher=teacher)
-    student = label = dpo = None
-    if arm.critic is not None:
-        student = _sample(config, sft, prompts, seed=seed, splits=arm.aif_splits)
-        label = _label(config, arm, prompts, teacher=teacher, student=student)
-        dpo = _dpo(config, seed, sft=sft, label=label)
-    policy = dpo or sft
-    sample = _sample(config, policy, prompts, seed=seed, splits=None)
+    written = _sample(
+        config, name, dpo or start.sft or start.base, prompts, seed=seed, splits=None
+    )
     return ArmStages(
         arm=name,
         seed=seed,
-        base=base,
-        prompts=prompts,
-        teacher=teacher,
+        base=start.base,
+        prompts=start.prompts,
+        teacher=start.teacher,
         baseline=baseline,
-        sft=sft,
-        student=student,
-        label=label,
+        sft=start.sft,
+        student=own.student if own else None,
+        label=judged.label if judged else None,
         dpo=dpo,
-        sample=sample,
-        evaluate=_evaluate(config, prompts, sample=sample, baseline=baseline),
+        sample=written,
+        evaluate=_evaluate(config, prompts, sample=written, baseline=baseline),
+        rival=own.rival if own else None,
+        borrowed=borrowed,
+        other_prompts=_others(config, name, seed),
     )
 
 
@@ -215,17 +247,59 @@ def _with_direct(
 ) -> ArmStages:
     """The arm with its comparisons to others of its seed, in the config's order."""
     others = {one.arm: one for one in arms if one.seed == arm.seed}
+    prompts = _prompts(config, arm.seed)
     direct = tuple(
-        _evaluate(config, arm.prompts, sample=arm.sample, baseline=others[other].sample)
+        _evaluate(config, prompts, sample=arm.sample, baseline=others[other].sample)
         for name, other in config.evaluation.direct
         if name == arm.arm
     )
     return replace(arm, direct=direct)
 
 
-def _base(config: StudyConfig, seed: int) -> Stage | None:
+def _others(config: StudyConfig, name: str, seed: int) -> tuple[Stage, ...]:
+    """Prompts that an arm's stages read besides its own: all, and a teacher's."""
+    drawn = [_prompts(config, seed)]
+    for one in {name, config.label_arm(name) or name}:
+        teacher = config.arms[one].teacher
+        if teacher is not None:
+            drawn.append(_prompts(config, seed, _asked_of(config, teacher)))
+    return tuple(drawn)
+
+
+def _start(config: StudyConfig, name: str, seed: int) -> _Start:
+    """The stages of an arm up to its SFT."""
+    arm = config.arms[name]
+    prompts = _prompts(config, seed, arm.at_most)
+    base = _base(config, name, seed)
+    if arm.teacher is None:
+        return _Start(base, prompts, teacher=None, sft=None)
+    asked = _prompts(config, seed, _asked_of(config, arm.teacher))
+    teacher = _complete(config, arm.teacher, asked, seed=seed)
+    sft = _sft(config, name, seed, base=base, prompts=prompts, teacher=teacher)
+    return _Start(base, prompts, teacher, sft)
+
+
+def _judged(config: StudyConfig, name: str, seed: int, start: _Start) -> _Judged:
+    """The labels of an arm with a critic."""
+    arm = config.arms[name]
+    student = _sample(
+        config, name, start.sft, start.prompts, seed=seed, splits=arm.aif_splits
+    )
+    rival = None
+    if arm.pairs == "student_student":
+        other = int(content_hash("rival", seed), 16) % _SEEDS
+        rival = _sample(
+            config, name, start.sft, start.prompts, seed=other, splits=arm.aif_splits
+        )
+    first = rival or start.teacher
+    assert first is not None  # the config's validator saw to it
+    label = _label(config, arm, start.prompts, first=first, second=student)
+    return _Judged(student, rival, label)
+
+
+def _base(config: StudyConfig, name: str, seed: int) -> Stage | None:
     """The base model that this seed trains from scratch, if the study says so."""
-    recipe = config.base.pretrain
+    recipe = config.base_of(name).pretrain
     if recipe is None:
         return None
     document = _plain(recipe)
@@ -235,12 +309,40 @@ def _base(config: StudyConfig, seed: int) -> Stage | None:
         "init_seed": seed,
     }
     document |= {"model": model, "seed": seed}
-    return _stage("sft", f"base model, seed {seed}", document, [], cached=True)
+    title = " ".join(filter(None, ("base model", config.base_name(name))))
+    return _stage("sft", f"{title}, seed {seed}", document, [], cached=True)
 
 
-def _prompts(config: StudyConfig, seed: int) -> Stage:
+def _start_model(config: StudyConfig, name: str, base: Stage | None) -> Json:
+    """The base model, given or trained from scratch, as a stage's model section."""
+    given = config.base_of(name).model
+    return _plain(given) if given else {"path": base.output() if base else ""}
+
+
+def _prompts(
+    config: StudyConfig, seed: int, at_most: Mapping[str, int] | None = None
+) -> Stage:
     document = _plain(config.prompts) | {"seed": seed}
-    return _stage("prompts", f"prompts, seed {seed}", document, [])
+    title = f"prompts, seed {seed}"
+    if at_most:
+        document["at_most"] = dict(sorted(at_most.items()))
+        title += ", at most " + " and ".join(f"{n} of {s}" for s, n in at_most.items())
+    return _stage("prompts", title, document, [])
+
+
+def _asked_of(config: StudyConfig, teacher: str) -> dict[str, int]:
+    """Split to the most prompts of it that any arm needs of a teacher."""
+    arms = [arm for arm in config.arms.values() if arm.teacher == teacher]
+    wanted: dict[str, list[int | None]] = {}
+    for arm in arms:
+        for split in arm.written_splits:
+            wanted.setdefault(split, []).append(arm.at_most.get(split))
+    known = {
+        split: [most for most in mosts if most is not None]
+        for split, mosts in wanted.items()
+        if None not in mosts
+    }
+    return {split: max(mosts) for split, mosts in known.items()}
 
 
 def _complete(
@@ -249,10 +351,10 @@ def _complete(
     """A teacher's completions: of the evaluation split, if no seed is given."""
     arms = [arm for arm in config.arms.values() if arm.teacher == teacher]
     held_out = config.sft.validation.splits if config.sft.validation else ()
-    splits = sorted({split for arm in arms for split in arm.splits} | {*held_out})
+    splits = {split for arm in arms for split in arm.written_splits} | {*held_out}
     document = {
         "prompts": prompts.output("prompts.jsonl"),
-        "splits": [config.evaluation.split] if seed is None else splits,
+        "splits": [config.evaluation.split] if seed is None else sorted(splits),
         "teacher": _plain(config.teachers[teacher]),
         "generator": teacher,
         "seed": seed or 0,
@@ -263,17 +365,16 @@ def _complete(
 
 def _sft(
     config: StudyConfig,
-    arm: ArmConfig,
+    name: str,
     seed: int,
     *,
     base: Stage | None,
     prompts: Stage,
     teacher: Stage,
 ) -> Stage:
-    given = config.base.model
-    start = _plain(given) if given else {"path": base.output() if base else ""}
+    arm = config.arms[name]
     document = _plain(config.sft) | {
-        "model": start,
+        "model": _start_model(config, name, base),
         "prompts": prompts.output("prompts.jsonl"),
         "completions": teacher.output("completions.jsonl"),
         "splits": list(arm.sft_splits),
@@ -282,31 +383,43 @@ def _sft(
     }
     if arm.sft_epochs is not None:
         document["epochs"] = arm.sft_epochs
+    if not arm.is_trained_on_pairs:
+        document |= _steps(arm, config.sft.batch_size)
     part = "+".join(arm.sft_splits)
-    title = f"SFT on {arm.teacher} ({part}), seed {seed}"
+    of = f" of {arm.base}" if arm.base else ""
+    title = f"SFT{of} on {arm.teacher} ({part}), seed {seed}"
     return _stage("sft", title, document, [base, prompts, teacher])
 
 
 def _sample(
     config: StudyConfig,
-    policy: Stage,
+    name: str,
+    policy: Stage | None,
     prompts: Stage,
     *,
     seed: int,
     splits: tuple[str, ...] | None,
 ) -> Stage:
-    """Completions of a policy; of the evaluation split, if none is given."""
+    """Completions of a policy; of the evaluation split, if none is given.
+
+    Without a stage that makes it, the policy is the base model that is given.
+    """
     recipe = config.evaluation.sampling if splits is None else config.student_sampling
+    model, generator = _start_model(config, name, None), "base"
+    title = "the base model"
+    if policy is not None:
+        model = {"path": policy.output()}
+        generator = f"{policy.verb}-{policy.digest[:12]}"
+        title = policy.title
     document = _plain(recipe) | {
-        "model": {"path": policy.output()},
+        "model": model,
         "prompts": prompts.output("prompts.jsonl"),
         "splits": [config.evaluation.split] if splits is None else list(splits),
         "tokens": _plain(config.tokens),
-        "generator": f"{policy.verb}-{policy.digest[:12]}",
+        "generator": generator,
         "seed": seed,
     }
-    title = f"sample from {policy.title}"
-    return _stage("sample", title, document, [policy, prompts])
+    return _stage("sample", f"sample from {title}", document, [policy, prompts])
 
 
 def _label(
@@ -314,31 +427,47 @@ def _label(
     arm: ArmConfig,
     prompts: Stage,
     *,
-    teacher: Stage,
-    student: Stage,
+    first: Stage,
+    second: Stage,
 ) -> Stage:
     assert arm.critic is not None
     document = {
         "prompts": prompts.output("prompts.jsonl"),
-        "first": teacher.output("completions.jsonl"),
-        "second": student.output("completions.jsonl"),
+        "first": first.output("completions.jsonl"),
+        "second": second.output("completions.jsonl"),
         "splits": list(arm.aif_splits),
         "critic": _plain(config.critics[arm.critic]),
         "orders": config.label_orders,
     }
-    title = f"{arm.critic} judges {arm.teacher} against {student.title}"
-    return _stage("label", title, document, [prompts, teacher, student])
+    other = arm.teacher if arm.pairs == "teacher_student" else "another sample"
+    title = f"{arm.critic} judges {other} against {second.title}"
+    return _stage("label", title, document, [prompts, first, second])
 
 
-def _dpo(config: StudyConfig, seed: int, *, sft: Stage, label: Stage) -> Stage:
+def _dpo(
+    config: StudyConfig, name: str, seed: int, *, sft: Stage, label: Stage
+) -> Stage:
     assert config.dpo is not None  # the config's validator saw to it
+    arm = config.arms[name]
     document = _plain(config.dpo) | {
         "model": {"path": sft.output()},
         "preferences": label.output(),
         "tokens": _plain(config.tokens),
         "seed": seed,
     }
-    return _stage("dpo", f"DPO from {sft.title}", document, [sft, label])
+    document |= _steps(arm, config.dpo.batch_size)
+    if arm.loss is not None:
+        document["loss"] = _plain(arm.loss)
+    borrowed = f" on the labels of {arm.pairs_of}" if arm.pairs_of else ""
+    return _stage("dpo", f"DPO{borrowed} from {sft.title}", document, [sft, label])
+
+
+def _steps(arm: ArmConfig, batch_size: int) -> Json:
+    """The length of an arm's last training, where it is not told in epochs."""
+    if arm.max_steps is None:
+        return {}
+    # enough epochs for these steps, however few examples an epoch has
+    return {"max_steps": arm.max_steps, "epochs": arm.max_steps * batch_size}
 
 
 def _evaluate(

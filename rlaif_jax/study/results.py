@@ -26,7 +26,9 @@ from rlaif_jax.study.bill import Bill, Stage, arm_bill, total_bill
 from rlaif_jax.study.claims import (
     ClaimConfig,
     ClaimResult,
+    Facet,
     Headline,
+    differing,
     judge,
 )
 from rlaif_jax.study.data_build import DataBuild, Overlap
@@ -57,6 +59,8 @@ class Arm(Record):
     """One way to train, over its seeds."""
 
     description: str = ""
+    prompts: int | None = None  # that it learned from, in the first seed
+    facets: dict[Facet, str] = Field(default_factory=dict)  # that comparisons share
     seeds: Annotated[tuple[SeedResult, ...], Field(min_length=1)]
 
     @property
@@ -148,6 +152,7 @@ class Difference(Record):
     b: str
     estimate: Estimate
     adjusted_p_value: float  # two-sided, corrected for all differences of the study
+    across: tuple[Facet, ...] = ()  # in which they differ besides their training
 
     @property
     def power(self) -> Power:
@@ -240,7 +245,13 @@ class StudyResults(Record):
         ]
         corrected = holm([estimate.p_different for estimate in estimates])
         return [
-            Difference(a=a, b=b, estimate=estimate, adjusted_p_value=p)
+            Difference(
+                a=a,
+                b=b,
+                estimate=estimate,
+                adjusted_p_value=p,
+                across=differing(self.arms[a].facets, self.arms[b].facets),
+            )
             for (a, b), estimate, p in zip(pairs, estimates, corrected, strict=True)
         ]
 

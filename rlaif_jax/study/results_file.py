@@ -28,6 +28,9 @@ def summarize(results: StudyResults, *, report: str) -> Json:
                 "standard_error": rate.standard_error,
                 "n": rate.n_prompts,
                 "cost_usd": bills[name].all_roles.cost_usd,
+                "prompts": results.arms[name].prompts,
+                "making_usd": bills[name].making_usd,
+                "training_flops": bills[name].flops,
                 "seeds": rate.n_seeds,
             }
             for name, rate in results.win_rates().items()
@@ -41,6 +44,7 @@ def summarize(results: StudyResults, *, report: str) -> Json:
                 "high": pair.estimate.high,
                 "adjusted_p_value": pair.adjusted_p_value,
                 "power": pair.power.model_dump(),
+                "across": list(pair.across),
             }
             for pair in results.differences()
         ],

@@ -57,8 +57,11 @@ def _figures(results: StudyResults, name: str) -> dict[str, str]:
             for measure, value in arm.measures.items()
             if measure in shared
         },
+        **({} if arm.prompts is None else {"Prompts": f"{arm.prompts:,}"}),
         "Tokens each": f"{arm.mean_completion_tokens:.1f}",
         "Calls": f"{bill.all_roles.calls:,}",
         "Price": usd(bill.all_roles.cost_usd),
+        "To make it": usd(bill.making_usd),
+        **({"Training FLOPs": f"{bill.flops:.2g}"} if bill.flops else {}),
         "Device": duration(bill.total_device_s),
     }

@@ -230,3 +230,33 @@ def test_the_quickstart_points_every_endpoint_at_the_running_lab(world):
     assert "8765" not in json.dumps(document)
     assert document["base"]["pretrain"]["max_steps"] == 800
     validate(StudyConfig, document)
+
+
+def test_a_dry_run_told_within_a_tenth_what_the_study_then_took(
+    document, finished, tmp_path
+):
+    # five steps of training imitate nobody; answers' lengths are of the pilot
+    forecast = {"pilot": 20, "imitation": 0.0}
+    config = validate(StudyConfig, document | {"forecast": forecast, "dry_run": True})
+    told = study.run(config, tmp_path, Console(quiet=True))["total"]
+    stages = json.loads((finished[1] / "results.json").read_text())["study"]["stages"]
+    for name, expected in told.items():
+        took = sum(one[name] for stage in stages for one in stage["spend"].values())
+        assert expected == pytest.approx(took, rel=0.1)
+
+
+def test_a_dry_run_of_what_is_done_tells_what_it_took(finished):
+    config, out, result = finished
+    dry = config.model_copy(update={"dry_run": True})
+    told = study.run(dry, out, Console(quiet=True))
+    assert told["total"]["cost_usd"] == pytest.approx(result["cost_usd"])
+    assert told["left"]["calls"] == told["flops_left"] == 0
+
+
+def test_every_arm_tells_its_prompts_its_price_and_its_flops(finished):
+    _, _, result = finished
+    arms = result["arms"].values()
+    assert [arm["prompts"] for arm in arms] == [40, 40]
+    assert all(0 < arm["making_usd"] < arm["cost_usd"] for arm in arms)
+    assert all(arm["training_flops"] > 0 for arm in arms)
+    assert result["differences"][0]["across"] == []

@@ -92,3 +92,15 @@ def test_only_the_users_turns_count():
     given = [Prompt.create(turns, source="s")]
     assert filter_prompts(given, max_words=3, max_characters=4).prompts == tuple(given)
     assert not filter_prompts(given, max_words=2, max_characters=4).prompts
+
+
+def test_fewer_prompts_of_a_split_are_part_of_more():
+    held, free = prompts(5, "test"), prompts(40)
+    drawn = [
+        splits(assign_splits(held + free, FRACTIONS, seed=0, at_most=at_most))
+        for at_most in (None, {"aif": 20}, {"aif": 10, "sft": 2})
+    ]
+    assert drawn[0].items() >= drawn[1].items() >= drawn[2].items()
+    counts = [Counter(one.values()) for one in drawn]
+    assert counts[1] == {"test": 5, "sft": 4, "aif": 20}
+    assert counts[2] == {"test": 5, "sft": 2, "aif": 10}

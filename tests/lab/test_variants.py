@@ -38,3 +38,16 @@ def test_the_config_knows_the_same_variants():
 def test_an_unknown_variant_is_refused_with_the_known_ones():
     with pytest.raises(UsageError, match=r"'hard'.*default.*no_style"):
         variant_named("hard")
+
+
+def test_the_other_family_stands_between_the_weak_and_the_strong():
+    who = teachers(VARIANTS["default"])
+    skills = [who[f"lab-teacher-{name}"].skill for name in ("weak", "other", "strong")]
+    assert skills == sorted(skills)
+    judges = critics(VARIANTS["default"])
+    accuracies = [
+        judges[f"lab-critic-{name}"].accuracy for name in ("weak", "other", "strong")
+    ]
+    assert accuracies == sorted(accuracies)
+    one, other = judges["lab-evaluator"], judges["lab-evaluator-other"]
+    assert one.accuracy == other.accuracy

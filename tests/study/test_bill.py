@@ -57,3 +57,20 @@ def test_a_folder_in_the_home_stays_one_in_the_shell():
     made = Stage(stage_id="sft-1", kind="sft", arms=(), folder="~/.cache/a b/sft-1")
     assert shlex.split(made.command)[2] == "~/.cache/a b/sft-1/config.json"
     assert " ~/'.cache/a b/" in made.command  # a quoted tilde is not expanded
+
+
+def test_an_arm_pays_for_what_it_needs_of_a_teacher_who_wrote_for_others_too():
+    tenth = Spend(calls=1, prompt_tokens=10, completion_tokens=1, cost_usd=0.2)
+    wrote = STAGES[0].model_copy(update={"shares": {"a": tenth}})
+    assert arm_bill([wrote], "a").making_usd == pytest.approx(0.2)
+    assert arm_bill([wrote], "b").making_usd == pytest.approx(2.0)
+    assert total_bill([wrote]).making_usd == pytest.approx(2.0)
+
+
+def test_flops_of_training_add_up():
+    trained = [
+        Stage(stage_id=name, kind="sft", arms=("a",), flops=flops)
+        for name, flops in (("one", 2e9), ("two", 3e9))
+    ]
+    assert arm_bill(trained, "a").flops == 5e9
+    assert arm_bill(trained, "b").flops == 0

@@ -16,6 +16,7 @@ from rlaif_jax.study import claims
 from rlaif_jax.study.claims import (
     ClaimConfig,
     ClaimVerdict,
+    differing,
     require_arms,
     verdicts,
 )
@@ -153,3 +154,9 @@ def _p_above(studies, lent, arms):
     n = len(arms)
     scaled = lent._replace(seeds=n * lent.seeds, rest=n * lent.rest)
     return contrast_interval(variance_parts(d), scaled).p_above()
+
+
+def test_arms_differ_in_what_is_told_of_them():
+    one = {"base": "a", "prompts": "sft"}
+    assert differing(one, one) == ()
+    assert differing(one, {"base": "b", "prompts": "aif"}) == ("base", "prompts")

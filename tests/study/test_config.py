@@ -40,11 +40,19 @@ def test_names_that_nothing_has_are_refused():
     [
         ({"critic": "strong"}, "go together"),
         ({"critic": "strong", "aif_splits": ["sft"]}, "not both"),
+        ({"sft_splits": []}, "teacher and sft_splits go together"),
+        ({"sft_splits": [], "teacher": None, "sft_epochs": 2}, "untrained"),
+        ({"pairs": "student_student"}, "goes with a critic"),
+        ({"loss": {"beta": 0.1}}, "loss goes with"),
+        ({"critic": "strong", "aif_splits": ["aif"], "pairs_of": "x"}, "either critic"),
+        ({"pairs_of": "one"}, "has no critic"),
+        ({"base": "small"}, "unknown base 'small'"),
     ],
 )
 def test_an_arm_must_make_sense(arm, message):
+    arms = {"one": {"teacher": "weak", "sft_splits": ["sft"]} | arm}
     with pytest.raises(UsageError, match=message):
-        changed(arms={"one": {"teacher": "weak", "sft_splits": ["sft"]} | arm})
+        changed(arms=arms, claims={}, headline=None)
 
 
 def test_a_critic_needs_the_dpo_recipe():
@@ -60,3 +68,78 @@ def test_a_jury_may_be_a_studys_critic():
     strong = {"api": "jury", "critics": seats}
     config = changed(critics={"strong": strong})
     assert [seat.model for seat in config.critics["strong"].critics] == ["one", "other"]
+
+
+def test_bases_are_named_where_there_are_several():
+    arm = {"teacher": "weak", "sft_splits": ["sft"]}
+    bases = {name: {"model": {"path": f"nowhere/{name}"}} for name in ("a", "b")}
+    rest = {"claims": {}, "headline": None}
+    with pytest.raises(UsageError, match="either base or bases"):
+        changed(arms={"one": arm}, bases=bases, **rest)
+    with pytest.raises(UsageError, match="'one' names no base"):
+        changed(arms={"one": arm}, base=None, bases=bases, **rest)
+    one = changed(arms={"one": arm}, base=None, bases={"a": bases["a"]}, **rest)
+    assert one.base_of("one").model.path == Path("nowhere/a")
+
+
+def test_a_split_is_not_demonstrated_and_judged_by_way_of_another_arm():
+    judged = {"critic": "strong", "aif_splits": ["aif"]}
+    arms = {
+        "one": {"teacher": "weak", "sft_splits": ["sft"]} | judged,
+        "other": {"teacher": "weak", "sft_splits": ["sft", "aif"], "pairs_of": "one"},
+    }
+    with pytest.raises(UsageError, match="'aif', which is judged"):
+        changed(arms=arms, claims={}, headline=None)
+
+
+WIDE = {
+    "few": {"teacher": "weak", "sft_splits": ["sft"]},
+    "many": {"teacher": "weak", "sft_splits": ["aif", "sft"]},
+    "judged": {
+        "teacher": "weak",
+        "sft_splits": ["sft"],
+        "critic": "strong",
+        "aif_splits": ["aif"],
+    },
+}
+
+
+def claimed(*pair, **more):
+    claim = {"text": "t", "greater": pair[0], "lesser": pair[1]} | more
+    return changed(arms=WIDE, claims={"x": claim}, headline=None)
+
+
+def test_a_claim_over_arms_with_other_prompts_says_so():
+    with pytest.raises(UsageError, match=r"claim 'x' .* in prompts: 'few' has sft, "):
+        claimed("few", "many")
+    assert claimed("few", "many", across=["prompts"]).claims["x"].across == ("prompts",)
+    claimed("many", "judged")  # the same prompts, put to another use
+    with pytest.raises(UsageError, match="in which its arms do not differ"):
+        claimed("many", "judged", across=["prompts"])
+
+
+def test_a_headline_over_other_prompts_says_so():
+    headline = {"writes": "few", "judges": "judged"}
+    with pytest.raises(UsageError, match=r"the headline compares .* in prompts"):
+        changed(arms=WIDE, claims={}, headline=headline)
+
+
+def test_a_claim_over_arms_with_other_bases_says_so():
+    bases = {name: {"model": {"path": f"nowhere/{name}"}} for name in ("a", "b")}
+    arms = {name: WIDE["many"] | {"base": name} for name in bases}
+    claim = {"text": "t", "greater": "a", "lesser": "b"}
+    fields = {"arms": arms, "base": None, "bases": bases, "headline": None}
+    with pytest.raises(UsageError, match=r"in base: 'a' has a, 'b' has b; .*\[base\]"):
+        changed(claims={"x": claim}, **fields)
+    changed(claims={"x": claim | {"across": ["base"]}}, **fields)
+
+
+def test_a_sweep_inside_a_study_chooses_by_validation():
+    swept = {"optimizer": {"name": "adamw"}, "sweep": {"learning_rates": [1e-3, 3e-3]}}
+    with pytest.raises(UsageError, match=r"set validation\.select too"):
+        changed(sft=swept)
+    held_out = {"splits": ["validation"], "select": "loss"}
+    config = changed(sft=swept | {"validation": held_out})
+    assert config.sft.optimizer.learning_rate == 1e-3
+    with pytest.raises(UsageError, match="has test, which only"):
+        changed(sft=swept | {"validation": held_out | {"splits": ["test"]}})

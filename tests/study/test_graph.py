@@ -109,6 +109,83 @@ def test_what_sft_is_validated_on_is_written_too_and_is_no_split_of_an_arm():
         graph(held_out, "evaluation.split=validation")
 
 
+STUDENT_PAIRS = (
+    "arms.x={teacher: weak, sft_splits: [sft], sft_epochs: 8, critic: strong,"
+    " aif_splits: [aif], pairs: student_student}"
+)
+
+
+def test_students_pairs_are_two_samples_that_differ_in_their_seed_alone():
+    arms = by_arm(graph(STUDENT_PAIRS, "seeds=[0]", "claims={}", "headline=null"))
+    arm, usual = arms["x"], arms["SFT weak 10% + AI feedback"]
+    assert arm.student == usual.student
+    assert arm.rival.document | {"seed": 0} == arm.student.document | {"seed": 0}
+    assert arm.rival.document["seed"] != arm.student.document["seed"]
+    assert arm.label.document["first"] == arm.rival.output("completions.jsonl")
+    assert arm.label.document["second"] == arm.student.output("completions.jsonl")
+    assert usual.rival is None
+
+
+def test_a_teacher_writes_nothing_that_only_students_are_asked_for():
+    arms = "arms={x: {teacher: weak, sft_splits: [sft], critic: strong,"
+    arms += " aif_splits: [aif], pairs: student_student}}"
+    (stages,) = graph(arms, "seeds=[0]", "claims={}", "headline=null")
+    assert stages.teacher.document["splits"] == ["sft"]
+
+
+def two_bases(*overrides):
+    given = "bases={a: {model: {path: nowhere/a}}, b: {model: {path: nowhere/b}}}"
+    rlaif = "teacher: weak, sft_splits: [sft], "
+    judged = rlaif + "critic: strong, aif_splits: [aif]"
+    arms = f"a: {{base: a, {judged}}}, b: {{base: b, {judged}}}"
+    arms += f", b on a: {{base: b, {rlaif}pairs_of: a}}, none: {{base: a}}"
+    return by_arm(
+        graph(
+            "base=null",
+            given,
+            f"arms={{{arms}}}",
+            "seeds=[0]",
+            "claims={}",
+            "headline=null",
+            *overrides,
+        )
+    )
+
+
+def test_an_arm_may_be_trained_on_the_pairs_of_another_with_another_base():
+    arms = two_bases()
+    assert arms["b on a"].sft == arms["b"].sft != arms["a"].sft
+    assert arms["b on a"].label == arms["a"].label != arms["b"].label
+    assert arms["b on a"].dpo.needs == {arms["b"].sft.digest, arms["a"].label.digest}
+    every = {stage.digest for stage in arms["b on a"].all()}
+    assert arms["a"].sft.digest in every  # it is paid for, too
+    assert arms["a"].student.digest in every
+    assert arms["b"].student.digest not in every
+
+
+def test_an_arm_without_sft_is_its_base_model():
+    stages = two_bases()["none"]
+    assert stages.sample.document["model"]["path"] == "nowhere/a"
+    assert [s.verb for s in stages.all()] == [
+        "prompts",
+        "complete",
+        "sample",
+        "evaluate",
+    ]
+    (trained,) = (s for s in graph("arms.base={}", "seeds=[0]") if s.arm == "base")
+    assert trained.sample.document["model"] == {"path": trained.base.output()}
+
+
+def test_an_arms_own_loss_is_in_its_dpo_alone():
+    arm = "arms.ipo={teacher: weak, sft_splits: [sft], sft_epochs: 8, critic: strong,"
+    arm += " aif_splits: [aif], loss: {name: ipo_sum, beta: 0.1}}"
+    arms = by_arm(graph(arm, "seeds=[0]"))
+    own, usual = arms["ipo"], arms["SFT weak 10% + AI feedback"]
+    assert own.label == usual.label
+    assert own.dpo.document["loss"]["name"] == "ipo_sum"
+    assert usual.dpo.document["loss"]["name"] == "dpo"
+
+
 def pinned(**critic):
     """An arm whose stages are in folders of earlier versions."""
     lab = {"api": "openai", "base_url": "http://127.0.0.1:8765/v1", "max_tokens": 16}
@@ -154,10 +231,16 @@ NAMED = {
     "baseline": "44e42c35d30058ac44929c11e7984518",
     "label": "a5b8fe2b721c3351d4bd191c06ffae4f",
     "evaluate": "b7ad2f34b3c497434fb474bf18a7ba84",
+    # by the code before arms had bases, pair sources and losses of their own
+    "prompts": "5e747b41715195adc1699eb5a517d8e2",
+    "sft": "b818ae25b22b4ed442bd8f0307d952d9",
+    "student": "dfbb91db51ae110c89d9407dc621e001",
+    "dpo": "2292a15177585b992b0f44a6d82581ba",
+    "sample": "5c04403d0b7e5c44fb08182b93f6f292",
 }
 
 
-def test_stages_that_call_apis_keep_the_names_that_they_had():
+def test_stages_keep_the_names_that_they_had():
     stages = pinned()
     assert {name: getattr(stages, name).digest for name in NAMED} == NAMED
 
@@ -215,6 +298,38 @@ def test_a_template_counts_by_its_content(tmp_path):
     assert pinned(template=str(file)).label.digest == first
     file.write_text("two")
     assert pinned(template=str(file)).label.digest != first
+
+
+def test_an_arm_with_fewer_prompts_shares_a_teacher_with_one_that_has_more():
+    few = (
+        "arms.few={teacher: weak, sft_splits: [sft], sft_epochs: 8, at_most: {sft: 9}}"
+    )
+    arms = by_arm(graph(few, "seeds=[0]"))
+    assert arms["few"].teacher == arms["SFT weak"].teacher
+    assert arms["few"].prompts.document["at_most"] == {"sft": 9}
+    assert arms["few"].sft.document["prompts"] == arms["few"].prompts.output(
+        "prompts.jsonl"
+    )
+    all_prompts = arms["SFT weak"].prompts
+    assert all_prompts.digest in arms["few"].evaluate.needs
+    assert all_prompts in arms["few"].all()
+    alone = graph(
+        "arms={few: {teacher: weak, sft_splits: [sft], at_most: {sft: 9}}}",
+        "seeds=[0]",
+        "claims={}",
+        "headline=null",
+    )[0]
+    assert alone.teacher.document["prompts"] == alone.prompts.output("prompts.jsonl")
+
+
+def test_steps_stand_for_epochs_of_the_last_training():
+    arm = "arms.x={teacher: weak, sft_splits: [sft], sft_epochs: 8, critic: strong,"
+    arms = by_arm(graph(f"{arm} aif_splits: [aif], max_steps: 7}}", "seeds=[0]"))
+    usual = arms["SFT weak 10% + AI feedback"]
+    assert arms["x"].sft == usual.sft
+    assert arms["x"].dpo.document["max_steps"] == 7
+    assert arms["x"].dpo.document["epochs"] >= 7
+    assert "max_steps" not in usual.dpo.document
 
 
 def test_arms_may_be_judged_against_each_other():

@@ -24,11 +24,15 @@ def test_the_summary_keeps_its_contract(make_study):
         "standard_error",
         "n",
         "cost_usd",
+        "prompts",
+        "making_usd",
+        "training_flops",
         "seeds",
     }
     assert summary["arms"]["sft_weak"]["n"] == 60
     assert summary["arms"]["sft_weak"]["seeds"] == 2
     keys = {"a", "b", "difference", "low", "high", "adjusted_p_value", "power"}
+    keys |= {"across"}
     assert set(summary["differences"][0]) == keys
     assert set(summary["differences"][0]["power"]) == {"difference", "power", "prompts"}
     assert len(summary["differences"]) == 6

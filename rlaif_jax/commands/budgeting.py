@@ -1,0 +1,145 @@
+"""How much of a study each arm may use, where arms use dollars or FLOPs alike."""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from rlaif_jax.commands.console import Console
+from rlaif_jax.commands.expecting import Expected
+from rlaif_jax.commands.forecasting import expect
+from rlaif_jax.commands.judging import LEDGER
+from rlaif_jax.commands.operations import Operations
+from rlaif_jax.commands.stages import Stages
+from rlaif_jax.errors import UsageError
+from rlaif_jax.files import read_json, write_json
+from rlaif_jax.records import content_hash
+from rlaif_jax.study.config import StudyConfig
+from rlaif_jax.study.graph import ArmStages, build_graph
+from rlaif_jax.study.wording import usd
+from rlaif_jax.typing import Json
+
+_DECIDED = "budget.json"  # once, so that a study that is taken up again is the same
+
+
+def within_budget(
+    config: StudyConfig, stages: Stages, out: Path, console: Console
+) -> StudyConfig:
+    """The study with every arm cut to what the budget buys.
+
+    It is decided before anything but a pilot is paid for, and then kept.
+
+    Raises:
+      UsageError: If the budget buys an arm nothing, or cannot be counted.
+      RefusedError: If a price is unknown.
+    """
+    if config.budget.match == "prompts":
+        return config
+    path = out / _DECIDED
+    arms = build_graph(config)
+    wanted = content_hash(
+        config.budget.model_dump(),
+        config.forecast.model_dump(),
+        sorted({stage.digest for arm in arms for stage in arm.all()}),
+    )
+    found = read_json(path, "budget") if path.is_file() else {}
+    if found.get("of") != wanted:
+        first = [arm for arm in arms if arm.seed == config.seeds[0]]
+        expected = expect(config, arms, stages, out, console)
+        sizes = _SIZES[config.budget.match](config, first, expected)
+        for name, size in sizes.items():
+            console.say(f"{name}: {size}")
+        found = {"of": wanted, "arms": sizes}
+        write_json(path, found)
+    cut = _cut(config, found["arms"])
+    _keep_pilot(arms, build_graph(cut), stages)
+    return cut
+
+
+def _cut(config: StudyConfig, sizes: Mapping[str, Json]) -> StudyConfig:
+    """The study with the sizes written into its arms."""
+    arms = {
+        name: arm.model_copy(update=sizes.get(name, {}))
+        for name, arm in config.arms.items()
+    }
+    return config.model_copy(update={"arms": arms})
+
+
+def _by_usd(
+    config: StudyConfig, arms: list[ArmStages], expected: Expected
+) -> dict[str, Json]:
+    """As many prompts of each split as teacher and critic can be paid for."""
+    budget = config.budget.usd
+    assert budget is not None  # the config's validator saw to it
+    sizes: dict[str, Json] = {}
+    for arm in arms:
+        if arm.teacher is None:
+            continue
+        price = making_usd(config, arm, expected)
+        if price <= budget:  # all prompts, for less
+            continue
+        share = budget / price
+        splits = config.splits_of(arm.arm)
+        prompts = [p.split for p in expected.prompts_in(arm.prompts, splits)]
+        sizes[arm.arm] = {"at_most": {s: int(prompts.count(s) * share) for s in splits}}
+        if not all(sizes[arm.arm]["at_most"].values()):
+            raise UsageError(
+                f"budget.usd={budget:g} buys no prompt of a split of {arm.arm!r}, all"
+                f" of whose {len(prompts)} prompts are about {usd(price)}: raise it"
+            )
+    return sizes
+
+
+def making_usd(config: StudyConfig, arm: ArmStages, expected: Expected) -> float:
+    """The expected price of an arm's teacher and critic, shared with nobody."""
+    total = expected.spend(arm.label).cost_usd if arm.label is not None else 0.0
+    written = config.arms[arm.arm].written_splits
+    source = config.label_arm(arm.arm)
+    if source is not None:
+        written += config.arms[source].written_splits
+    writers = (s for s in (arm.teacher, *arm.borrowed) if s and s.verb == "complete")
+    for stage in {stage.digest: stage for stage in writers}.values():
+        asked = [prompt.split in written for prompt in expected.prompts(stage)]
+        total += expected.spend(stage).cost_usd * sum(asked) / len(asked)
+    return total
+
+
+def _by_flops(
+    config: StudyConfig, arms: list[ArmStages], expected: Expected
+) -> dict[str, Json]:
+    """As many steps of the last training as are left after the first."""
+    budget = config.budget.flops
+    assert budget is not None  # the config's validator saw to it
+    operations = Operations(config, arms, expected)
+    sizes: dict[str, Json] = {}
+    for arm in arms:
+        last = arm.dpo or arm.sft
+        if last is None:
+            continue
+        one = operations.step_flops(last)
+        if one is None:
+            raise UsageError(
+                f"FLOPs of {arm.arm!r} cannot be counted: its base model is not here"
+            )
+        before = operations.fixed_flops(arm)
+        steps = int((budget - before) / (one * operations.num_rates(last)))
+        if steps < 1:
+            raise UsageError(
+                f"budget.flops={budget:.3g} leaves {arm.arm!r} no step: what comes"
+                f" before takes {before:.3g}, and a step {one:.3g}: raise it"
+            )
+        sizes[arm.arm] = {"max_steps": steps}
+    return sizes
+
+
+_SIZES = {"usd": _by_usd, "device_flops": _by_flops}
+
+
+def _keep_pilot(arms: list[ArmStages], cut: list[ArmStages], stages: Stages) -> None:
+    """Hands what a pilot paid for on to the stages that are run."""
+    for before, after in zip(arms, cut, strict=True):
+        if before.teacher is None or after.teacher is None:
+            continue
+        old, new = stages.folder(before.teacher), stages.folder(after.teacher)
+        if (old / LEDGER).is_file() and not (new / LEDGER).is_file():
+            new.mkdir(parents=True, exist_ok=True)
+            shutil.copy(old / LEDGER, new / LEDGER)
