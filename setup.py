@@ -9,7 +9,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["rlaif_jax", "rlaif_jax.*"]),
-    package_data={"rlaif_jax": ["**/*.yaml", "**/*.html", "**/*.txt"]},
+    package_data={"rlaif_jax": ["**/*.yaml", "**/*.html", "**/*.css", "**/*.txt"]},
     entry_points={"console_scripts": ["rlaif-jax = rlaif_jax.cli:main"]},
     install_requires=[
         "jax>=0.10.2",

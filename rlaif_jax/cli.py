@@ -28,6 +28,7 @@ class Verb(NamedTuple):
     is_watchable: bool = False  # has live statistics
     is_searchable: bool = False  # can try other configs
     has_dry_run: bool = False  # can tell what it would do
+    listed: str = ""  # the key of a list that words without an equals sign are of
 
 
 VERBS = {
@@ -39,6 +40,11 @@ VERBS = {
         "study.config:StudyConfig",
         "A YAML of arms x seeds: every stage, tables, figures, report.",
         has_dry_run=True,
+    ),
+    "report": Verb(
+        "study.config:ReportConfig",
+        "Draw what a study found, or several side by side: report A B C.",
+        listed="studies",
     ),
     "prompts": Verb("config:PromptsConfig", "Read, filter and split prompts."),
     "complete": Verb(
@@ -62,6 +68,14 @@ VERBS = {
     ),
     "evaluate": Verb(
         "config:EvaluateConfig", "Win rate of completions against a baseline."
+    ),
+    "followup": Verb(
+        "config_bench:FollowupConfig",
+        "MT-bench's second prompts, after a model's own first answers.",
+    ),
+    "mt-bench": Verb(
+        "config_bench:MtBenchConfig",
+        "MT-bench: grades of both turns, or verdicts against a baseline.",
     ),
     "bandit": Verb(
         "config_bandit:BanditConfig",
@@ -254,7 +268,7 @@ def _dispatch(
     """Loads the config, runs the verb, prints what it returns."""
     from rlaif_jax.commands.console import Console
 
-    config = load_config(config_of(verb), arguments)
+    config = load_config(config_of(verb), _assigned(VERBS[verb].listed, arguments))
     folder = out or Path("runs") / f"{verb}-{config_hash(config)[:8]}"
     require_writable(folder)
     command = importlib.import_module(f"rlaif_jax.commands.{verb.replace('-', '_')}")
@@ -264,6 +278,15 @@ def _dispatch(
         print(json.dumps(result, sort_keys=True, default=str))
     else:
         command.show(result, folder)
+
+
+def _assigned(key: str, arguments: list[str]) -> list[str]:
+    """The arguments with bare words as the list of a key, if the verb has one."""
+    words = [argument for argument in arguments if "=" not in argument]
+    if not key or not words:
+        return arguments
+    rest = [argument for argument in arguments if "=" in argument]
+    return [f"{key}={json.dumps(words)}", *rest]
 
 
 for _verb in VERBS:

@@ -20,6 +20,7 @@ from rlaif_jax.config_parts import (
     JudgeConfig,
     JuryConfig,
     LabVariant,
+    LengthControl,
     MeshConfig,
     ModelConfig,
     Orders,
@@ -46,6 +47,7 @@ class SourceConfig(Config):
         "sharegpt",
         "teacher",
         "alpaca_eval",
+        "mt_bench",
         "hh",
         "shp",
         "stack_exchange",
@@ -284,10 +286,12 @@ class EvaluateConfig(Config):
     recorded: Path | None = None  # an AlpacaEval annotation file: nothing is asked
     prompts: Path | None = None
     splits: tuple[str, ...] = ()
-    candidate: Path | None = None  # completion records
-    baseline: Path | None = None
+    candidate: Path | None = None  # completion records, or AlpacaEval's model_outputs
+    baseline: Path | None = None  # likewise; a name that ends in .json is the latter
     evaluator: JudgeConfig | None = None
+    evaluators: tuple[JudgeConfig, ...] = ()  # more of them, each with its own win rate
     orders: Orders = "both"
+    length_control: LengthControl = "minimal"  # docs/evaluation.md
     against: Path | None = None  # another's run folder or annotations: paired test
     max_unanswered: int = Field(default=0, ge=0)  # prompts left out at most
     budget_usd: float | None = Field(default=None, ge=0)
@@ -300,13 +304,23 @@ class EvaluateConfig(Config):
             raise ValueError(
                 "give recorded=FILE, or prompts, candidate, baseline and evaluator"
             )
-        if self.recorded is not None and any(part is not None for part in judged):
+        if self.recorded is not None and any((*judged, self.evaluators)):
             raise ValueError("recorded=FILE stands alone: it already holds verdicts")
         if self.recorded is not None and self.dry_run:
             raise ValueError("recorded=FILE asks nobody: dry_run=true tells nothing")
-        if self.evaluator is not None:
-            _require_orders(self.evaluator, self.orders)
+        for number, evaluator in enumerate(self.judges):
+            _require_orders(evaluator, self.orders)
+            if evaluator in self.judges[:number]:
+                raise ValueError(
+                    f"evaluators.{number - 1} is an evaluator already: to ask one"
+                    " several times, set its votes"
+                )
         return self
+
+    @property
+    def judges(self) -> tuple[CriticConfig | RecordedConfig | JuryConfig, ...]:
+        """Every evaluator; the first one's win rate is the run's."""
+        return () if self.evaluator is None else (self.evaluator, *self.evaluators)
 
 
 class ImportConfig(Config):

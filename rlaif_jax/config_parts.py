@@ -15,6 +15,7 @@ from rlaif_jax.config_validation import require_one_rhythm
 
 Orders = Literal["both", "hashed"]  # of a comparison; hashed: one, as in the paper
 Verdicts = Literal["hard", "soft"]  # soft: how probable each of the two verdicts was
+LengthControl = Literal["minimal", "alpaca_eval", "none"]  # alpaca_eval: the package
 Constrain = Literal["none", "structured_outputs", "json_schema"]  # of what is sampled
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 LabVariant = Literal[

@@ -7,6 +7,7 @@ display, and nothing to close.
 import io
 from pathlib import Path
 
+import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -19,7 +20,15 @@ GREEN = "#009E73"
 VERMILION = "#D55E00"
 PURPLE = "#CC79A7"
 SKY = "#56B4E9"
-PALETTE = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY)
+# Tol (2021), "muted" scheme, for more than six
+WINE = "#882255"
+INDIGO = "#332288"
+OLIVE = "#999933"
+GREY = "#777777"
+PALETTE = (
+    *(BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY),
+    *(WINE, INDIGO, OLIVE, GREY),
+)
 CHOSEN = BLUE  # of a preference, in every figure
 REJECTED = VERMILION
 INK = "#222222"  # text and reference lines
@@ -60,6 +69,35 @@ def style(axes: Axes) -> None:
 def save_figure(figure: Figure, path: Path) -> None:
     """Writes a PNG, atomically, with the same bytes for the same figure."""
     write_atomic(path, png_bytes(figure))
+
+
+def save_drawing(figure: Figure, path: Path) -> None:
+    """Writes a figure twice, as PNG and as SVG, each atomically.
+
+    Args:
+      figure: What to write.
+      path: Without an ending.
+    """
+    save_figure(figure, path.with_name(f"{path.name}.png"))
+    write_atomic(path.with_name(f"{path.name}.svg"), svg_bytes(figure))
+
+
+def svg_bytes(figure: Figure, *, is_transparent: bool = False) -> bytes:
+    """The figure as SVG, without the time or the version that drew it.
+
+    Args:
+      figure: What to write; letters become shapes, so that no font is needed.
+      is_transparent: Whether what is behind shows through.
+    """
+    buffer = io.BytesIO()
+    with matplotlib.rc_context({"svg.hashsalt": "rlaif_jax"}):
+        figure.savefig(
+            buffer,
+            format="svg",
+            transparent=is_transparent,
+            metadata={"Date": None, "Creator": None},
+        )
+    return buffer.getvalue()
 
 
 def png_bytes(figure: Figure) -> bytes:

@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -70,6 +70,11 @@ def write_atomic(path: Path, content: bytes | str) -> None:
 def write_json(path: Path, document: Json) -> None:
     """Writes one JSON document, atomically and with sorted keys."""
     write_atomic(path, json.dumps(document, indent=1, sort_keys=True) + "\n")
+
+
+def write_json_list(path: Path, items: Sequence[Json]) -> None:
+    """Writes a JSON list of objects, indented, atomically."""
+    write_atomic(path, json.dumps(list(items), indent=1) + "\n")
 
 
 def read_json(path: Path, what: str) -> Json:

@@ -3,6 +3,7 @@
 Holds neither the command line nor the environment: both may carry secrets.
 """
 
+import json
 import platform
 import subprocess
 from importlib import metadata
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from rlaif_jax import __version__
 from rlaif_jax.config import Config, config_hash
-from rlaif_jax.files import write_json
+from rlaif_jax.files import write_atomic, write_json
 from rlaif_jax.typing import Json
 
 PACKAGES = (  # that results depend on
@@ -38,7 +39,9 @@ def write_run_info(path: Path, config: Config, facts: Json | None = None) -> Non
       config: The run's, resolved.
       facts: More of `run.json`.
     """
-    write_json(path / "config.json", config.model_dump(mode="json"))
+    # in the config's own order: that of arms, and of the splits of prompts, matters
+    document = json.dumps(config.model_dump(mode="json"), indent=1)
+    write_atomic(path / "config.json", document + "\n")
     known = {
         "kind": type(config).__name__,
         "config_hash": config_hash(config),

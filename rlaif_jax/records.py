@@ -146,6 +146,24 @@ class JudgedCompletion(Record):
     label: Label
 
 
+class Grade(Record):
+    """What an evaluator said of one turn of a question of MT-bench."""
+
+    question_id: int | str
+    category: str
+    turn: int  # 1 or 2
+    order: Literal["", "ab", "ba"]  # of the two shown; ab: the baseline first
+    value: float | None  # rating from 1 to 10, or 1, 0.5, 0 for what the candidate won
+    state: str  # graded, unparsable, refused, too_long or failed
+    grader: str
+    grader_returned_model: str
+    template_hash: str
+    reply: str
+    usage: Usage = Usage()
+    cost_usd: float = 0.0
+    calls: int = 0
+
+
 class Preference(Record):
     """A row of a preference shard: what the trainer sees of a decided comparison."""
 

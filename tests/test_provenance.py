@@ -5,8 +5,9 @@ import subprocess
 
 import jax
 
-from rlaif_jax.config import config_hash
+from rlaif_jax.config import PromptsConfig, config_hash
 from rlaif_jax.config_bandit import BanditConfig
+from rlaif_jax.config_file import load_config
 from rlaif_jax.provenance import (
     installed_version,
     package_versions,
@@ -27,6 +28,16 @@ def test_a_run_folder_tells_its_config_and_versions(tmp_path, monkeypatch):
     assert facts["packages"]["jax"] == jax.__version__
     assert facts["python"].startswith("3.")
     assert "canary" not in text
+
+
+def test_a_config_that_is_read_again_is_in_its_own_order(tmp_path):
+    # the first split of `fractions` has the best ranks
+    source = {"format": "jsonl", "path": "p.jsonl"}
+    fractions = {"sft": 0.1, "aif": 0.9}
+    drawn = PromptsConfig.model_validate({"source": source, "fractions": fractions})
+    write_run_info(tmp_path, drawn)
+    again = load_config(PromptsConfig, [str(tmp_path / "config.json")])
+    assert list(again.fractions) == ["sft", "aif"]
 
 
 def test_a_package_that_is_not_installed_has_no_version():

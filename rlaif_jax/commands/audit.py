@@ -48,7 +48,7 @@ _JURY_NOTES = (
 )
 
 
-class _Labels(NamedTuple):
+class Labels(NamedTuple):
     """What is audited, and how to read it."""
 
     judged: list[Judged]
@@ -79,7 +79,7 @@ def run(config: AuditConfig, out: Path, console: Console) -> Json:
     return result | {"page": str(out / "audit.html")}
 
 
-def _read(path: Path) -> _Labels:
+def _read(path: Path) -> Labels:
     """The labels of a run of `label`, of an annotation file, or of a folder of these.
 
     Raises:
@@ -89,7 +89,8 @@ def _read(path: Path) -> _Labels:
     if path.is_file():
         return _of_files([path])
     if (path / "config.json").is_file():
-        return _of_run(path)
+        document = read_json(path / "config.json", "config of a run")
+        return run_labels(path, validate(LabelConfig, document))
     files = sorted(file for pattern in _ANNOTATIONS for file in path.glob(pattern))
     if not files:
         raise UsageError(
@@ -99,15 +100,22 @@ def _read(path: Path) -> _Labels:
     return _of_files(files)
 
 
-def _of_files(files: list[Path]) -> _Labels:
+def _of_files(files: list[Path]) -> Labels:
     judged = judged_files(files)
-    return _Labels(judged, len(judged), _FILE_NOTES)
+    return Labels(judged, len(judged), _FILE_NOTES)
 
 
-def _of_run(folder: Path) -> _Labels:
-    """The sealed labels of a run, finished or not, beside what was compared."""
+def run_labels(folder: Path, config: LabelConfig) -> Labels:
+    """The sealed labels of a run, finished or not, beside what was compared.
+
+    Args:
+      folder: The run's.
+      config: The run's, with its inputs where they are now.
+
+    Raises:
+      CommandError: If inputs or labels are missing or damaged.
+    """
     manifest = read_manifest(folder)
-    config = validate(LabelConfig, read_json(folder / "config.json", "config of a run"))
     prompts = read_prompts(config.prompts, config.splits)
     comparisons = [
         one
@@ -132,7 +140,7 @@ def _of_run(folder: Path) -> _Labels:
     notes = (() if is_asked else _RECORDED_NOTES) + (_JURY_NOTES if is_jury else ())
     planted = folder / CANARIES
     canaries = list(read_records(planted, Canary)) if planted.is_file() else []
-    return _Labels(judged, len(comparisons), notes, canaries)
+    return Labels(judged, len(comparisons), notes, canaries)
 
 
 def show(result: Json, out: Path) -> None:

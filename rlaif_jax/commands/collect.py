@@ -1,13 +1,21 @@
 """Gathers what the stages of a study left behind into one result."""
 
 import json
+import os
 import shlex
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from rlaif_jax.commands.builds import (
+    arm_steps,
+    data_builds,
+    read_metrics,
+    split_overlaps,
+)
+from rlaif_jax.commands.critics import label_audits
 from rlaif_jax.commands.evaluator import evaluator_audit
 from rlaif_jax.commands.operations import trained_flops
 from rlaif_jax.commands.piloting import pilot_bill
@@ -15,19 +23,26 @@ from rlaif_jax.commands.stages import Stages
 from rlaif_jax.commands.sweep import best_run
 from rlaif_jax.config_parts import CriticConfig, JuryConfig, RecordedConfig
 from rlaif_jax.errors import CorruptDataError
-from rlaif_jax.files import read_records, read_text
+from rlaif_jax.evaluation.paired import pooled_win_rate
+from rlaif_jax.files import read_records
 from rlaif_jax.provenance import package_versions
-from rlaif_jax.records import Completion, JudgedCompletion, Prompt
+from rlaif_jax.records import Completion, JudgedCompletion, Prompt, content_hash
+from rlaif_jax.run_folder import essence
 from rlaif_jax.study import bill
 from rlaif_jax.study.config import StudyConfig
 from rlaif_jax.study.graph import ArmStages, Stage
+from rlaif_jax.study.judges import self_judged
+from rlaif_jax.study.published import published
 from rlaif_jax.study.results import (
     Arm,
     Curve,
+    Direct,
+    Judging,
     Sample,
     SeedResult,
     StudyResults,
 )
+from rlaif_jax.study.settings import differing_settings
 from rlaif_jax.typing import Json
 
 _NUM_SAMPLES = 12  # evaluation prompts shown side by side
@@ -43,7 +58,13 @@ _USES: dict[str, bill.DeviceUse] = {  # what a verb needs devices for
     "dpo": "training",
     "sample": "sampling",
 }
-_CURVES = ("loss", "rewards/margins", "rewards/accuracies")
+_CURVES = (
+    "loss",
+    "rewards/margins",
+    "rewards/accuracies",
+    "rewards/chosen",
+    "rewards/rejected",
+)
 
 
 def collect_results(
@@ -72,13 +93,29 @@ def collect_results(
         headline=config.headline,
         claims=config.claims,
         stages=tuple(_bill_stages(config, arms, stages)),
-        curves=tuple(curve for arm in arms for curve in _curves(stages, arm)),
+        curves=tuple(
+            curve
+            for arm in arms
+            for stage in (arm.sft, arm.dpo)
+            if stage is not None
+            for curve in _curves(stages, stage, arm)
+        ),
         samples=tuple(_samples(config, stages, arms)),
         evaluator_audit=evaluator_audit(arms, stages),
+        audits=label_audits(arms, stages),
+        builds=data_builds(arms, stages),
+        overlaps=split_overlaps(arms, stages),
+        settings=differing_settings(_documents(arms)),
+        published=(
+            None if config.published is None else published().figures[config.published]
+        ),
+        judging=_judging(config, stages, arms[0]),
         seconds=seconds,
         command=shlex.join(["rlaif-jax", *sys.argv[1:]]),
         versions=package_versions(),
         notes=config.notes,
+        self_judged=self_judged(config),
+        direct=tuple(_direct(config, arms, stages)),
     )
 
 
@@ -102,7 +139,8 @@ def study_index(arms: Sequence[ArmStages], stages: Stages, out: Path) -> Json:
             if stage is arm.dpo and arm.sft is not None and arm.label is not None:
                 row["reference"] = place(arm.sft)
                 row["preferences"] = place(arm.label)
-            index.setdefault(stage.verb, []).append(row)
+            kind = "direct" if stage in arm.direct else stage.verb
+            index.setdefault(kind, []).append(row)
     return {"stages": index}
 
 
@@ -156,8 +194,6 @@ def _prompts(stages: Stages, arm: ArmStages) -> dict[str, Prompt]:
 
 def _seed_result(config: StudyConfig, stages: Stages, arm: ArmStages) -> SeedResult:
     written = _completions(stages, arm.sample)
-    path = stages.folder(arm.evaluate) / "verdicts.jsonl"
-    outcomes = {o.prompt_id: o.won for o in read_records(path, JudgedCompletion)}
     tokens = [c.usage.completion_tokens for c in written.values()]
     cut = [c.finish_reason == "length" for c in written.values()]
     scores: list[Json] = []
@@ -165,12 +201,46 @@ def _seed_result(config: StudyConfig, stages: Stages, arm: ArmStages) -> SeedRes
         scores = _score(config.evaluation.scorer_url, _prompts(stages, arm), written)
     return SeedResult(
         seed=arm.seed,
-        outcomes=outcomes,
+        outcomes=_outcomes(stages, arm.evaluate),
         mean_completion_tokens=sum(tokens) / len(tokens),
         length_rate=sum(cut) / len(cut),
-        measures=_means(scores),
+        measures=_means(scores) | _judged(stages.result(arm.evaluate) or {}),
         family_accuracy=_family_accuracy(scores),
     )
+
+
+def _outcomes(stages: Stages, stage: Stage) -> dict[str, float | None]:
+    """What an evaluation's candidate won on every prompt."""
+    path = stages.folder(stage) / "verdicts.jsonl"
+    return {one.prompt_id: one.won for one in read_records(path, JudgedCompletion)}
+
+
+def _direct(
+    config: StudyConfig, arms: Sequence[ArmStages], stages: Stages
+) -> Iterator[Direct]:
+    """Every pair of arms that were judged against each other, over all seeds."""
+    places: dict[str, int] = {}
+    for a, b in config.evaluation.direct:
+        place = places.setdefault(a, 0)
+        places[a] += 1
+        won = {
+            arm.seed: _outcomes(stages, arm.direct[place])
+            for arm in arms
+            if arm.arm == a
+        }
+        yield Direct(a=a, b=b, win_rate=pooled_win_rate(won))
+
+
+def _judged(result: Json) -> dict[str, float]:
+    """What an evaluation tells besides its verdicts, as shares."""
+    shares: dict[str, float] = {}
+    if controlled := result.get("length_controlled"):  # none of older stages
+        shares["length_controlled_rate"] = controlled["win_rate"] / 100.0
+    for told in result.get("evaluators", [])[1:]:
+        shares[f"by_{told['evaluator']}_rate"] = told["win_rate"] / 100.0
+    if agreed := result.get("agreement", {}).get("share"):
+        shares["evaluators_agree_rate"] = agreed["value"]
+    return shares
 
 
 def _score(
@@ -284,19 +354,50 @@ def _bill_stage(stage: Stage, arms: list[str], stages: Stages) -> bill.Stage:
         stage_id=stage.folder,
         kind=stage.verb,
         arms=tuple(arms),
+        title=stage.title,
+        folder=_typed(stages.folder(stage)),
         spend=spend,
         device_s=device,
         flops=trained_flops(stage, stages) if stage.verb in ("sft", "dpo") else 0.0,
     )
 
 
-def _curves(stages: Stages, arm: ArmStages) -> list[Curve]:
-    """The training curves of the arm's last stage."""
-    stage = arm.dpo or arm.sft
-    if stage is None:
-        return []
-    lines = read_text(best_run(stages.folder(stage)) / "metrics.jsonl").splitlines()
-    rows = [json.loads(line) for line in lines]
+def _typed(folder: Path) -> str:
+    """A folder as it is typed, from where the study was started."""
+    home = Path.home()
+    if folder.is_relative_to(home) and not folder.is_relative_to(Path.cwd()):
+        return f"~/{folder.relative_to(home)}"
+    return os.path.relpath(folder) if folder.is_relative_to(Path.cwd()) else str(folder)
+
+
+def _documents(arms: Sequence[ArmStages]) -> dict[str, dict[str, Json]]:
+    """The configs of every arm's stages, by step; seeds differ in nothing else."""
+    first = [arm for arm in arms if arm.seed == arms[0].seed]
+    return {
+        arm.arm: {
+            # a policy's name is the hash of what made it, which is compared itself
+            step: {k: v for k, v in stage.document.items() if k != "generator"}
+            for step, stage in arm_steps(arm).items()
+        }
+        for arm in first
+    }
+
+
+def _judging(config: StudyConfig, stages: Stages, arm: ArmStages) -> Judging:
+    """What the arms are compared with, and by whom."""
+    written = _completions(stages, arm.baseline)
+    evaluator = config.evaluation.evaluator.model_dump(
+        mode="json", exclude_defaults=True
+    )
+    return Judging(
+        baseline=content_hash(sorted((key, c.text) for key, c in written.items())),
+        evaluator=content_hash(essence(evaluator), config.evaluation.orders),
+    )
+
+
+def _curves(stages: Stages, stage: Stage, arm: ArmStages) -> list[Curve]:
+    """The training curves of one of the arm's stages."""
+    rows = read_metrics(best_run(stages.folder(stage)))
     rows = rows[:: max(1, len(rows) // _MAX_POINTS)]
     return [
         Curve(
@@ -324,6 +425,7 @@ def _samples(
     return [
         Sample(
             prompt="\n".join(m.content for m in prompts[prompt_id].messages),
+            prompt_id=prompt_id,
             completions={
                 f"{config.baseline} (baseline)": baseline[prompt_id].text,
                 **{arm: texts[prompt_id].text for arm, texts in written.items()},

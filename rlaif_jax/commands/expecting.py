@@ -68,7 +68,7 @@ def roles_of(config: StudyConfig, arms: Sequence[ArmStages]) -> dict[str, str]:
     found: dict[str, str] = {}
     for arm in arms:
         found[arm.baseline.digest] = teacher_role(config.baseline)
-        found[arm.evaluate.digest] = EVALUATOR
+        found |= {one.digest: EVALUATOR for one in (arm.evaluate, *arm.direct)}
         if arm.teacher is not None:
             found[arm.teacher.digest] = teacher_role(config.arms[arm.arm].teacher or "")
         if arm.label is not None:
@@ -85,7 +85,8 @@ def endpoints_of(config: StudyConfig, role: str) -> list[EndpointConfig]:
         return [teacher] if isinstance(teacher, EndpointConfig) else []
     if part == "critics":
         return list(asked_critics(config.critics[name]))
-    return list(asked_critics(config.evaluation.evaluator))
+    judges = (config.evaluation.evaluator, *config.evaluation.evaluators)
+    return [critic for judge in judges for critic in asked_critics(judge)]
 
 
 class Expected:

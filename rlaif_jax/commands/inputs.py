@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rlaif_jax.errors import UsageError
+from rlaif_jax.evaluation.model_outputs import is_model_outputs, read_model_outputs
 from rlaif_jax.files import read_records
 from rlaif_jax.records import Comparison, Completion, Prompt
 
@@ -80,6 +81,18 @@ def nth_completions(
     missing = [p.prompt_id for p in prompts if len(found.get(p.prompt_id, ())) <= nth]
     require_completions(path, missing, total=len(prompts), nth=nth)
     return [found[prompt.prompt_id][nth] for prompt in prompts]
+
+
+def evaluated_completions(prompts: Sequence[Prompt], path: Path) -> list[Completion]:
+    """Of every prompt its first completion, of records or of AlpacaEval's outputs.
+
+    Raises:
+      UsageError: If the file lacks a prompt.
+      CorruptDataError: If it is neither, or has several outputs of one instruction.
+    """
+    if is_model_outputs(path):
+        return read_model_outputs(path, prompts)
+    return nth_completions(prompts, path)
 
 
 def require_completions(

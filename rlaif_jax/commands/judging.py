@@ -2,7 +2,11 @@
 
 import os
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+)
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -176,7 +180,7 @@ class _Bench:
             critics[seat] = _critic(seat, asker, template, self._orders)
         return Judge(
             _one([critics[seat] for seat in self._seats]),
-            sum(map(_workers, self.asked)) or _RECORDED_WORKERS,
+            sum(map(workers_for, self.asked)) or _RECORDED_WORKERS,
             askers[0].stop if askers else Stop(),
             askers[0].budget if askers else Budget(limit_usd=None),
             tuple(askers),
@@ -262,15 +266,22 @@ async def open_writer(
         )
         yield Writer(teacher, _RECORDED_WORKERS, Stop(), Budget(limit_usd=None))
         return
-    async with open_asker(
-        config, api_key=_key(config), ledger=out / LEDGER, budget_usd=budget_usd
-    ) as asker:
+    async with open_endpoint(config, out=out, budget_usd=budget_usd) as asker:
         chat = ChatTeacher(asker=asker, generator=generator, seed=seed)
-        workers = _workers(config)
+        workers = workers_for(config)
         yield Writer(chat, workers, asker.stop, asker.budget, (asker,), asker.ledger)
 
 
-def _workers(config: EndpointConfig) -> int:
+def open_endpoint(
+    config: EndpointConfig, *, out: Path, budget_usd: float | None
+) -> AbstractAsyncContextManager[Asker]:
+    """An asker of a model, with its key; the ledger is in the run folder."""
+    return open_asker(
+        config, api_key=_key(config), ledger=out / LEDGER, budget_usd=budget_usd
+    )
+
+
+def workers_for(config: EndpointConfig) -> int:
     """Items under way at a time: more than calls."""
     return _WORKERS_PER_CALL * config.max_in_flight
 

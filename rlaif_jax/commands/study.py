@@ -16,6 +16,7 @@ from rlaif_jax.files import read_json, write_json
 from rlaif_jax.provenance import write_run_info
 from rlaif_jax.study.config import StudyConfig
 from rlaif_jax.study.graph import build_graph
+from rlaif_jax.study.judges import self_judged, self_judged_warning
 from rlaif_jax.study.report import write_report
 from rlaif_jax.study.results_file import read_results, summarize
 from rlaif_jax.study.table import results_table
@@ -35,6 +36,8 @@ def _run(config: StudyConfig, out: Path, console: Console) -> Json:
     """The study itself, or what it would take."""
     started = time.monotonic()
     before = _seconds_before(out)
+    if names := self_judged(config):
+        console.say(f"warning: {self_judged_warning(names)}")
     stages = Stages(out / "stages", cache_folder() / "stages")
     config = within_budget(config, stages, out, console)
     arms = build_graph(config)

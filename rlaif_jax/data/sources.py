@@ -20,6 +20,7 @@ from rlaif_jax.data.ultrachat import read_ultrachat
 from rlaif_jax.data.ultrafeedback import read_ultrafeedback
 from rlaif_jax.errors import CorruptDataError
 from rlaif_jax.files import read_records
+from rlaif_jax.mt_bench import read_questions
 from rlaif_jax.records import Completion, Prompt
 
 
@@ -98,10 +99,18 @@ def _read_jsonl(source: SourceConfig) -> Iterator[Exchange]:
         )
 
 
+def _read_mt_bench(source: SourceConfig) -> Iterator[Exchange]:
+    """The first turn of each question, for evaluation alone."""
+    for question in read_questions(Path(source.path)):
+        prompt = question.first_prompt(f"mt_bench:{question.question_id}")
+        yield Exchange(prompt.messages, split=prompt.split, source=prompt.source)
+
+
 _READERS: dict[str, Callable[[SourceConfig], Iterable[Exchange]]] = {
     "sharegpt": read_sharegpt,
     "teacher": read_teacher,
     "alpaca_eval": read_alpaca_eval,
+    "mt_bench": _read_mt_bench,
     "hh": read_hh,
     "shp": read_shp,
     "stack_exchange": read_stack_exchange,

@@ -55,6 +55,22 @@ def read_outcomes(path: Path) -> dict[str, float | None]:
     return outcomes
 
 
+def read_rows(path: Path) -> list[Json]:
+    """The rows with preferences from 1 to 2 or None, as our own exports have them.
+
+    Raises:
+      UsageError: If there is no such file.
+      CorruptDataError: If it is not an annotation file, or an output is no text.
+    """
+    rows = read_json_list(path, _WHAT)
+    for number, row in enumerate(rows):
+        row["preference"] = recorded_preference(path, number, row)
+        for name in ("output_1", "output_2"):
+            if not isinstance(row.get(name, ""), str):
+                raise CorruptDataError(f"{path} row {number}: {name} is not text")
+    return rows
+
+
 def _prompt_id(path: Path, number: int, row: Json) -> str:
     """The id of one row's instruction as a prompt."""
     try:

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from rlaif_jax.labeling.audit import audit
+from rlaif_jax.labeling.audit import Line, audit
 from rlaif_jax.labeling.intervals import Measure
 from rlaif_jax.labeling.judged import Judged
+from rlaif_jax.labeling.meanings import MEANINGS, written
 from rlaif_jax.records import Record
 
 NAMES = (  # of `labeling.meanings.MEANINGS`, in the order in which they are shown
@@ -40,3 +41,21 @@ def audit_evaluator(judged: Sequence[Judged]) -> EvaluatorAudit:
         measures={n: found.measures[n] for n in NAMES if n in found.measures},
         absent={n: found.absent[n] for n in NAMES if n in found.absent},
     )
+
+
+def evaluator_lines(found: EvaluatorAudit) -> list[tuple[Line, str, str]]:
+    """Every figure in its order, with value and interval as people read them."""
+    lines = [
+        Line(MEANINGS[n].title, MEANINGS[n].unit, MEANINGS[n].text, found.measures[n])
+        for n in NAMES
+        if n in found.measures
+    ]
+    return [
+        (
+            line,
+            written(line.unit, line.measure.value),
+            f"{written(line.unit, line.measure.low)} to"
+            f" {written(line.unit, line.measure.high)}",
+        )
+        for line in lines
+    ]

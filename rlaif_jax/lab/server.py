@@ -15,6 +15,7 @@ from rlaif_jax.lab.comparisons import judge, judge_odds
 from rlaif_jax.lab.critics import Critic
 from rlaif_jax.lab.decisions import decide_body
 from rlaif_jax.lab.faults import Fault, fault_at
+from rlaif_jax.lab.grading import grade
 from rlaif_jax.lab.probabilities import spell
 from rlaif_jax.lab.responses import RESPONSES
 from rlaif_jax.lab.scorer import score_body
@@ -62,7 +63,7 @@ class Cast:
             text = teacher.complete(request.text, seed=request.seed)
             return make_reply(request, _as_allowed(request, text))
         critic = self._critic(request.model)
-        verdict = judge(critic, request.text)
+        verdict = judge(critic, request.text) or grade(critic, request.text)
         if verdict is None and request.allowed is None:
             raise _no_comparison(request.model)
         text = _as_allowed(request, verdict or "")

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from rlaif_jax.errors import InternalError, PreemptedError
 from rlaif_jax.labeling.outcome import Outcome
-from rlaif_jax.records import Completion, Label, Usage
+from rlaif_jax.records import Completion, Grade, Label, Usage
 from rlaif_jax.typing import Json
 
 
@@ -64,6 +64,13 @@ class Accounts:
         self.states[completion.finish_reason] += 1
         self._add_tokens(completion.usage)
         self.items_usd += completion.cost_usd
+
+    def add_grade(self, grade: Grade) -> None:
+        """Counts a grade."""
+        self.states[grade.state] += 1
+        self.calls += grade.calls
+        self._add_tokens(grade.usage)
+        self.items_usd += grade.cost_usd
 
     def add_probe(self, outcome: Outcome) -> None:
         """Counts what was paid for a question that is about no item."""

@@ -96,7 +96,7 @@ def audit(
         **_length_measures(judged, prompts),
         "self_preference": self_preference(judged, prompts, other=theirs, own=own),
         **canary_measures(judged, prompts),
-        **panel_measures(judged, prompts),
+        **panel_measures([one.label for one in judged], prompts),
         **planted_measures(canaries),
         **_effort_measures(judged, prompts),
         **_fault_measures(judged, prompts),

@@ -10,7 +10,6 @@ import numpy as np
 from jaxtyping import Int
 
 from rlaif_jax.labeling.intervals import Measure, linearized, share
-from rlaif_jax.labeling.judged import Judged
 from rlaif_jax.labeling.jury import majority
 from rlaif_jax.records import Label, Verdict
 
@@ -21,7 +20,7 @@ Ballot = dict[tuple[str, str], list[Label]]  # critic and template -> usable vot
 
 
 def panel_measures(
-    judged: Sequence[Judged], prompts: Int[np.ndarray, " N"]
+    labels: Sequence[Label], prompts: Int[np.ndarray, " N"]
 ) -> dict[str, Measure | None]:
     """How votes repeat themselves and jurors agree; None where there are none.
 
@@ -29,10 +28,10 @@ def panel_measures(
     template, whatever else sets them apart.
 
     Args:
-      judged: The comparisons.
+      labels: Of the comparisons.
       prompts: A number for each one's prompt.
     """
-    ballots = [_ballot(one.label) for one in judged]
+    ballots = [_ballot(label) for label in labels]
     flips = [_share_that_differs(ballot) for ballot in ballots]
     verdicts = _verdicts(ballots)
     agreed = [_share_of_equal_pairs(row[row != _NONE]) for row in verdicts]

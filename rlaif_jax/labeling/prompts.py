@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rlaif_jax.labeling.control_tokens import without_control_tokens
@@ -46,18 +46,8 @@ class Template:
             are no question.
         """
         turns = tuple(turns)
-        if not turns or turns[-1].role != "user":
-            raise ValueError("the last turn must be the user's")
-        if any(turn.role == "system" for turn in turns[1:]):
-            raise ValueError("only the first turn may be the system's")
-        holes = {hole for turn in turns for hole in _HOLE.findall(turn.content)}
-        if unknown := holes - {*_TEXTS, "nonce"}:
-            raise ValueError(
-                f"unknown placeholder {{{min(unknown)}}}: the known ones are"
-                f" {', '.join(f'{{{name}}}' for name in (*_TEXTS, 'nonce'))}"
-            )
-        if missing := [text for text in _TEXTS if text not in holes]:
-            raise ValueError(f"no placeholder {{{missing[0]}}}")
+        require_turns(turns)
+        require_holes(turns, _TEXTS, _TEXTS)
         words = [(turn.role, turn.content) for turn in turns]
         digest = content_hash("template", _VERSION, words, repr(grammar))
         return cls(name=name, turns=turns, grammar=grammar, hash=digest)
@@ -74,23 +64,67 @@ class Template:
         texts = [
             self.clean(text) for text in (instruction_text(comparison.messages), *shown)
         ]
-        filling = dict(zip(_TEXTS, texts, strict=True), nonce=self._nonce(texts))
-        return tuple(
-            Message(
-                role=turn.role,
-                content=_HOLE.sub(lambda hole: filling[hole[1]], turn.content),
-            )
-            for turn in self.turns
-        )
+        return filled(self.turns, dict(zip(_TEXTS, texts, strict=True)), salt=self.hash)
 
-    def _nonce(self, texts: Sequence[str]) -> str:
-        """A hash of all texts: changing one to contain it changes it."""
-        digest = hashlib.sha256(self.hash.encode())
-        for text in texts:
-            encoded = text.encode("utf-8", "surrogatepass")
-            digest.update(len(encoded).to_bytes(8, "big"))
-            digest.update(encoded)
-        return digest.hexdigest()[:16]
+
+def require_turns(turns: Sequence[Message]) -> None:
+    """Makes sure that turns are a question.
+
+    Raises:
+      ValueError: If they are not.
+    """
+    if not turns or turns[-1].role != "user":
+        raise ValueError("the last turn must be the user's")
+    if any(turn.role == "system" for turn in turns[1:]):
+        raise ValueError("only the first turn may be the system's")
+
+
+def require_holes(
+    turns: Sequence[Message], texts: Sequence[str], needed: Sequence[str]
+) -> None:
+    """Makes sure that turns have the holes they need, and only those that are filled.
+
+    Raises:
+      ValueError: If a hole has no text, or a text that is needed has no hole.
+    """
+    holes = {hole for turn in turns for hole in _HOLE.findall(turn.content)}
+    if unknown := holes - {*texts, "nonce"}:
+        raise ValueError(
+            f"unknown placeholder {{{min(unknown)}}}: the known ones are"
+            f" {', '.join(f'{{{name}}}' for name in (*texts, 'nonce'))}"
+        )
+    if missing := [text for text in needed if text not in holes]:
+        raise ValueError(f"no placeholder {{{missing[0]}}}")
+
+
+def filled(
+    turns: Sequence[Message], texts: Mapping[str, str], *, salt: str
+) -> tuple[Message, ...]:
+    """The turns with every hole filled, `{nonce}` by a hash that no text can hold.
+
+    Args:
+      turns: With holes.
+      texts: What goes into each.
+      salt: Part of the hash.
+    """
+    filling = dict(texts, nonce=_nonce(salt, list(texts.values())))
+    return tuple(
+        Message(
+            role=turn.role,
+            content=_HOLE.sub(lambda hole: filling[hole[1]], turn.content),
+        )
+        for turn in turns
+    )
+
+
+def _nonce(salt: str, texts: Sequence[str]) -> str:
+    """A hash of all texts: changing one to contain it changes it."""
+    digest = hashlib.sha256(salt.encode())
+    for text in texts:
+        encoded = text.encode("utf-8", "surrogatepass")
+        digest.update(len(encoded).to_bytes(8, "big"))
+        digest.update(encoded)
+    return digest.hexdigest()[:16]
 
 
 def instruction_text(messages: Sequence[Message]) -> str:

@@ -1,5 +1,6 @@
 """What the stages of a study cost, for each arm and in all."""
 
+import shlex
 from collections.abc import Iterable
 from typing import Literal
 
@@ -36,10 +37,19 @@ class Stage(Record):
     stage_id: str  # its folder's name: the hash of its config and inputs
     kind: str  # the verb that ran: complete, sft, sample, label, ...
     arms: tuple[str, ...]
+    title: str = ""  # for people
+    folder: str = ""  # where it is, as the study's user would type it
     spend: dict[Role, Spend] = Field(default_factory=dict)
     device_s: dict[DeviceUse, float] = Field(default_factory=dict)  # times devices
     shares: dict[str, Spend] = Field(default_factory=dict)  # arm -> it needs no more
     flops: float = Field(default=0.0, ge=0)  # of training
+
+    @property
+    def command(self) -> str:
+        """What to type to run this stage alone, from the config that it left."""
+        home = "~/" if self.folder.startswith("~/") else ""  # quoted, it stays a tilde
+        config = shlex.quote(f"{self.folder.removeprefix(home)}/config.json")
+        return f"rlaif-jax {self.kind} {home}{config} --out again/{self.stage_id}"
 
 
 class Bill(Record):

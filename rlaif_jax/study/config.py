@@ -28,6 +28,7 @@ from rlaif_jax.config_validation import (
     with_swept_rate,
 )
 from rlaif_jax.study.claims import ClaimConfig, Facet, Headline, require_said
+from rlaif_jax.study.published import published
 
 PairSource = Literal["teacher_student", "student_student"]
 
@@ -183,6 +184,8 @@ class EvaluationConfig(Config):
     """How every arm is judged."""
 
     evaluator: JudgeConfig
+    evaluators: tuple[JudgeConfig, ...] = ()  # more, each with a win rate of its own
+    direct: tuple[tuple[str, str], ...] = ()  # arms whose completions are compared
     split: str = "test"  # of the prompts
     sampling: SamplingRecipe = SamplingRecipe()
     orders: Orders = "both"
@@ -218,6 +221,7 @@ class StudyConfig(Config):
     title: str = "Is it better to let the strong model write, or judge?"
     notes: tuple[str, ...] = ()  # caveats for the report
     lab: EmbeddedLabConfig | None = None  # null: the models are served elsewhere
+    published: str | None = None  # a figure of the paper for the report: figure_3, ...
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     prompts: PromptsConfig  # its seed is the study's
     teachers: dict[str, ChatConfig]
@@ -297,10 +301,22 @@ class StudyConfig(Config):
         named = [name for c in self.claims.values() for name, _ in c.weights]
         if self.headline is not None:
             named += [self.headline.writes, self.headline.judges]
+        named += [name for pair in self.evaluation.direct for name in pair]
         wanted += [("arm", name, self.arms) for name in named]
         for kind, name, table in wanted:
             if name is not None and name not in table:
                 raise ValueError(f"unknown {kind} {name!r}: one of {sorted(table)}")
+        return self
+
+    @model_validator(mode="after")
+    def _is_published(self) -> "StudyConfig":
+        if self.published is not None and (
+            self.published not in (known := published().figures)
+        ):
+            raise ValueError(
+                f"published={self.published!r} is no figure of the paper: one of"
+                f" {sorted(known)}"
+            )
         return self
 
     @model_validator(mode="after")
@@ -359,3 +375,9 @@ class QuickstartConfig(Config):
     variant: LabVariant = "default"
     seeds: tuple[int, ...] = Field(default=(0, 1), min_length=1)
     workers: int = Field(default=2, ge=1)  # processes; two cores are enough
+
+
+class ReportConfig(Config):
+    """`report`: draws what studies found, one or several side by side."""
+
+    studies: tuple[Path, ...] = Field(min_length=1)  # run folders, or results.json

@@ -1,79 +1,120 @@
-"""The figures of a study: win rates, differences, prices, training curves."""
+"""The figures of a study's answer: win rates, and their differences."""
 
-import textwrap
-from collections.abc import Sequence
-
-from matplotlib.colors import to_rgb
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
 
-from rlaif_jax.figures import INK, PALETTE, new_figure
-from rlaif_jax.study.results import Curve, StudyResults
+from rlaif_jax.evaluation.paired import Estimate
+from rlaif_jax.figures import INK, new_figure
+from rlaif_jax.study.drawing import (
+    CHARACTERS_PER_INCH,
+    WIDE,
+    arm_colors,
+    fits,
+    label,
+    pale,
+)
+from rlaif_jax.study.results import StudyResults
 from rlaif_jax.study.wording import points
 from rlaif_jax.typing import Number
-from rlaif_jax.visible import visible
 
-WIDE = 7.6  # inches: a page of text
-NARROW = 3.9  # inches: a phone
-
-_CHARACTERS_PER_INCH = 11.5  # of a tick label
-_LEGEND_CHARACTERS = 20
-_CUT = "\N{HORIZONTAL ELLIPSIS}"
-
-
-def arm_colors(results: StudyResults) -> dict[str, str]:
-    """One colour an arm, the same in every figure and table."""
-    return {
-        name: PALETTE[index % len(PALETTE)] for index, name in enumerate(results.arms)
-    }
+_MOST_UPRIGHT = 6  # arms side by side
+_UPRIGHT_LINES = 3  # of an arm's name below its bar
+_DOT = {"s": 18, "color": "white", "edgecolor": INK, "linewidth": 0.9, "zorder": 3}
+_HALO = withStroke(linewidth=3, foreground="white")  # keeps lines off letters
+_VALUE = {"fontsize": 9.5, "fontweight": "bold", "color": INK}
 
 
 def win_rate_figure(results: StudyResults, *, width: float = WIDE) -> Figure:
     """Bars of the arms' win rates with 95 % intervals, and a dot a seed.
 
     Drawn as Figure 1 of the paper (arXiv:2402.12366), with the spread that it omits.
+    Arms that are too many, or whose names are too long, to stand side by side lie
+    below each other.
     """
+    names = list(results.arms)
+    room = 0.92 * width / len(names) * CHARACTERS_PER_INCH
+    is_upright = len(names) <= _MOST_UPRIGHT and all(
+        fits(name, room, lines=_UPRIGHT_LINES) for name in names
+    )
+    return _upright(results, width) if is_upright else _lying(results, width)
+
+
+def _upright(results: StudyResults, width: float) -> Figure:
+    """Bars side by side, with the names below."""
     figure = new_figure(width, 3.5)
     axes = figure.axes[0]
     colors = arm_colors(results)
     for place, (name, rate) in enumerate(results.win_rates().items()):
-        axes.bar(place, rate.value, width=0.62, color=_pale(colors[name]))
-        axes.vlines(place, rate.low, rate.high, color=colors[name], linewidth=2.2)
-        axes.hlines(
-            rate.value, place - 0.31, place + 0.31, color=colors[name], linewidth=2.2
-        )
+        color = colors[name]
+        axes.bar(place, rate.value, width=0.62, color=pale(color))
+        axes.vlines(place, rate.low, rate.high, color=color, linewidth=2.2)
+        axes.hlines(rate.value, place - 0.31, place + 0.31, color=color, linewidth=2.2)
         seeds = _seed_win_rates(results, name)
-        axes.scatter(
-            _spread(place + 0.17, len(seeds)),
-            seeds,
-            s=18,
-            color="white",
-            edgecolor=INK,
-            linewidth=0.9,
-            zorder=3,
-        )
-        top = max(rate.high, *seeds)
-        axes.annotate(
-            points(rate.value),
-            (place, top),
-            (0, 4),
-            textcoords="offset points",
-            ha="center",
-            va="bottom",
-            fontsize=9.5,
-            fontweight="bold",
-            color=INK,
-        )
+        axes.scatter(_spread(place + 0.17, len(seeds)), seeds, **_DOT)
+        _write(axes, rate, (place, max(rate.high, *seeds)), (0, 4))
     axes.axhline(50, color=INK, linewidth=0.8, linestyle=(0, (4, 3)))
-    room = width / len(results.arms) * _CHARACTERS_PER_INCH
-    labels = [_label(name, room, lines=3) for name in results.arms]
+    room = width / len(results.arms) * CHARACTERS_PER_INCH
+    labels = [label(name, room, lines=_UPRIGHT_LINES) for name in results.arms]
     axes.set_xticks(range(len(labels)), labels, fontsize=9)
     axes.tick_params(axis="x", length=0)
     axes.grid(visible=False, axis="x")
     axes.set_ylim(0, 100)
-    axes.set_xlim(-0.6, len(labels) - 0.4)
+    air = 0.6 + max(0.0, 3 - len(labels)) / 2  # around few bars
+    axes.set_xlim(-air, len(labels) - 1 + air)
     axes.set_ylabel("Win rate (%)", color=INK, fontsize=9)
     return figure
+
+
+def _lying(results: StudyResults, width: float) -> Figure:
+    """Bars below each other, each under its name."""
+    figure = new_figure(width, 0.55 + 0.52 * len(results.arms))
+    axes = figure.axes[0]
+    colors = arm_colors(results)
+    for place, (name, rate) in enumerate(results.win_rates().items()):
+        color = colors[name]
+        axes.barh(place, rate.value, height=0.4, color=pale(color))
+        axes.hlines(place, rate.low, rate.high, color=color, linewidth=2.2)
+        axes.vlines(rate.value, place - 0.2, place + 0.2, color=color, linewidth=2.2)
+        seeds = _seed_win_rates(results, name)
+        axes.scatter(seeds, _spread(place + 0.11, len(seeds), most=0.16), **_DOT)
+        _write(axes, rate, (max(rate.high, *seeds), place), (5, 0))
+        axes.annotate(
+            label(name, 12.5 * width),
+            (0, place - 0.3),
+            (1, 0),
+            textcoords="offset points",
+            ha="left",
+            va="bottom",
+            fontsize=8.5,
+            color=INK,
+            path_effects=[_HALO],
+        )
+    axes.axvline(50, color=INK, linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)
+    axes.set_yticks([])
+    axes.grid(visible=False, axis="y")
+    axes.spines["left"].set_visible(False)
+    axes.set_ylim(len(results.arms) - 0.7, -0.75)
+    axes.set_xlim(0, 108)
+    axes.set_xticks(range(0, 101, 20))
+    axes.set_xlabel("Win rate (%)", color=INK, fontsize=9)
+    return figure
+
+
+def _write(
+    axes: Axes, rate: Estimate, place: tuple[Number, Number], offset: tuple[int, int]
+) -> None:
+    """Writes a win rate beside the end of its bar."""
+    axes.annotate(
+        points(rate.value),
+        place,
+        offset,
+        textcoords="offset points",
+        ha="left" if offset[0] else "center",
+        va="bottom" if offset[1] else "center",
+        path_effects=[_HALO],
+        **_VALUE,
+    )
 
 
 def differences_figure(results: StudyResults, *, width: float = WIDE) -> Figure:
@@ -88,7 +129,7 @@ def differences_figure(results: StudyResults, *, width: float = WIDE) -> Figure:
         axes.plot(estimate.value, place, "o", color=color, markersize=5.5)
     axes.axvline(0, color=INK, linewidth=0.8)
     room = 6 * width
-    labels = [_label(f"{pair.a} over {pair.b}", room, lines=2) for pair in differences]
+    labels = [label(f"{pair.a} over {pair.b}", room, lines=2) for pair in differences]
     axes.set_yticks(range(len(labels)), labels, fontsize=8.5)
     axes.set_ylim(len(labels) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
@@ -96,54 +137,6 @@ def differences_figure(results: StudyResults, *, width: float = WIDE) -> Figure:
     axes.spines["left"].set_visible(False)
     axes.set_xlabel("Difference in win rate (points)", color=INK, fontsize=9)
     return figure
-
-
-def price_figure(results: StudyResults, *, width: float = WIDE) -> Figure:
-    """Win rate against what teacher and critic cost."""
-    figure = new_figure(width, 3.3)
-    axes = figure.axes[0]
-    bills, colors = results.bills(), arm_colors(results)
-    for name, rate in results.win_rates().items():
-        price = bills[name].making_usd
-        axes.vlines(price, rate.low, rate.high, color=colors[name], linewidth=2.2)
-        axes.plot(price, rate.value, "o", color=colors[name], markersize=7)
-    axes.set_xlim(0, 1.08 * max(bill.making_usd for bill in bills.values()))
-    axes.margins(y=0.15)
-    axes.set_xlabel("Teacher and critic (US dollars, all seeds)", color=INK, fontsize=9)
-    axes.set_ylabel("Win rate (%)", color=INK, fontsize=9)
-    _legend_above(figure, colors)
-    return figure
-
-
-def curves_figure(results: StudyResults, *, width: float = WIDE) -> Figure:
-    """Training curves: one panel a stage and measure, one line an arm and seed."""
-    panels = list(dict.fromkeys((c.stage, c.measure) for c in results.curves))
-    columns = min(len(panels), max(1, int(width / 3.4)))
-    rows = -(-len(panels) // columns)
-    figure = new_figure(width, 0.5 + 2.3 * rows, rows=rows, columns=columns)
-    colors = arm_colors(results)
-    for axes, (stage, measure) in zip(figure.axes, panels, strict=False):
-        for curve in _of_panel(results.curves, stage, measure):
-            values = [float("nan") if v is None else v for v in curve.values]
-            axes.plot(
-                curve.steps,
-                values,
-                color=colors.get(curve.arm, INK),
-                linewidth=1.4,
-                alpha=0.85,
-            )
-        title = _label(f"{stage}: {measure.replace('_', ' ')}", _LEGEND_CHARACTERS * 2)
-        axes.set_title(title, fontsize=9.5, color=INK, loc="left")
-        axes.set_xlabel("Step", color=INK, fontsize=9)
-    for axes in figure.axes[len(panels) :]:
-        axes.set_visible(False)
-    drawn = {curve.arm for curve in results.curves}
-    _legend_above(figure, {arm: c for arm, c in colors.items() if arm in drawn})
-    return figure
-
-
-def _of_panel(curves: Sequence[Curve], stage: str, measure: str) -> list[Curve]:
-    return [c for c in curves if (c.stage, c.measure) == (stage, measure)]
 
 
 def _seed_win_rates(results: StudyResults, name: str) -> list[float]:
@@ -155,45 +148,7 @@ def _seed_win_rates(results: StudyResults, name: str) -> list[float]:
     ]
 
 
-def _pale(color: str) -> tuple[float, ...]:
-    """A colour mixed with white, so that the grid does not shine through."""
-    return tuple(1 - 0.32 * (1 - part) for part in to_rgb(color))
-
-
-def _spread(place: float, count: int) -> list[float]:
+def _spread(place: Number, count: int, *, most: float = 0.24) -> list[float]:
     """Places side by side, so that no dot hides another."""
-    step = min(0.07, 0.24 / max(count, 1))
+    step = min(0.07, most / max(count, 1))
     return [place + step * (i - (count - 1) / 2) for i in range(count)]
-
-
-def _label(name: str, room: Number, *, lines: int = 1) -> str:
-    """A name as matplotlib shows it: cut to size, and never read as a formula.
-
-    Underscores may break like spaces.
-    """
-    found = textwrap.wrap(
-        visible(name).replace("_", "_ "),
-        max(5, int(room)),
-        max_lines=lines,
-        placeholder=_CUT,
-    )
-    text = "\n".join(line.replace("_ ", "_") for line in found)
-    return text.replace("$", r"\$")
-
-
-def _legend_above(figure: Figure, colors: dict[str, str]) -> None:
-    """One legend for all panels, above them."""
-    handles = [Line2D([], [], color=color, linewidth=3) for color in colors.values()]
-    # matplotlib drops labels that begin with an underscore, so none does
-    labels = [f" {_label(name, _LEGEND_CHARACTERS)}" for name in colors]
-    figure.legend(
-        handles,
-        labels,
-        loc="outside upper left",
-        ncols=max(1, min(len(labels), int(figure.get_figwidth() / 1.5))),
-        frameon=False,
-        fontsize=8.5,
-        labelcolor=INK,
-        handlelength=1.2,
-        handletextpad=0.3,
-    )

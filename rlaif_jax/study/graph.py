@@ -5,7 +5,7 @@ common are one stage, and what is done is done. Pure: nothing runs here.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +94,7 @@ class ArmStages:
     evaluate: Stage
     rival: Stage | None = None  # the student's other samples, where it is both sides
     borrowed: tuple[Stage, ...] = ()  # of the arm whose labels it uses, up to these
+    direct: tuple[Stage, ...] = ()  # its completions against those of other arms
     other_prompts: tuple[Stage, ...] = ()  # which its stages read besides its own
 
     def all(self) -> list[Stage]:
@@ -101,16 +102,17 @@ class ArmStages:
         stages = [self.base, self.prompts, *self.other_prompts, self.baseline]
         stages += [self.teacher, self.sft]
         stages += [self.student, self.rival, *self.borrowed, self.label, self.dpo]
-        stages += [self.sample, self.evaluate]
+        stages += [self.sample, self.evaluate, *self.direct]
         found = {stage.digest: stage for stage in stages if stage is not None}
         return list(found.values())
 
 
 def build_graph(config: StudyConfig) -> list[ArmStages]:
     """The stages of every arm under every seed; equal stages appear repeatedly."""
-    return [
+    arms = [
         _arm_stages(config, name, seed) for seed in config.seeds for name in config.arms
     ]
+    return [_with_direct(config, arm, arms) for arm in arms]
 
 
 def resolve(document: Any, folders: dict[str, Path]) -> Any:
@@ -238,6 +240,19 @@ def _arm_stages(config: StudyConfig, name: str, seed: int) -> ArmStages:
         borrowed=borrowed,
         other_prompts=_others(config, name, seed),
     )
+
+
+def _with_direct(
+    config: StudyConfig, arm: ArmStages, arms: list[ArmStages]
+) -> ArmStages:
+    """The arm with its comparisons to others of its seed, in the config's order."""
+    others = {one.arm: one for one in arms if one.seed == arm.seed}
+    direct = tuple(
+        _evaluate(config, arm.prompts, sample=arm.sample, baseline=others[other].sample)
+        for name, other in config.evaluation.direct
+        if name == arm.arm
+    )
+    return replace(arm, direct=direct)
 
 
 def _others(config: StudyConfig, name: str, seed: int) -> tuple[Stage, ...]:
@@ -465,5 +480,7 @@ def _evaluate(
         "evaluator": _plain(config.evaluation.evaluator),
         "orders": config.evaluation.orders,
     }
+    if config.evaluation.evaluators:
+        document["evaluators"] = [_plain(one) for one in config.evaluation.evaluators]
     title = f"evaluate {sample.title}"
     return _stage("evaluate", title, document, [prompts, sample, baseline])

@@ -1,39 +1,25 @@
 """What the report's template shows of one study, worked out beforehand."""
 
-import base64
-import io
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib
-from matplotlib.figure import Figure
-
+from rlaif_jax.evaluation.evaluator_audit import Line, evaluator_lines
 from rlaif_jax.evaluation.paired import Estimate
-from rlaif_jax.figures import save_figure
 from rlaif_jax.study.bill import Bill, Role
 from rlaif_jax.study.claims import ClaimResult
-from rlaif_jax.study.figures import (
-    NARROW,
-    WIDE,
-    arm_colors,
-    curves_figure,
-    differences_figure,
-    price_figure,
-    win_rate_figure,
-)
-from rlaif_jax.study.results import Difference, StudyResults
+from rlaif_jax.study.data_build import DataBuild
+from rlaif_jax.study.drawing import arm_colors
+from rlaif_jax.study.figures import win_rate_figure
+from rlaif_jax.study.frontier import CostPoint, cost_points, frontier
+from rlaif_jax.study.joint import JointGroup
+from rlaif_jax.study.pictures import Picture, draw_picture, draw_pictures
+from rlaif_jax.study.results import Difference, Sample, StudyResults
+from rlaif_jax.study.rewards import REWARDS, final_rewards
 from rlaif_jax.study.summary import caveats, findings
 
+_VERDICTS = {1.0: "won", 0.0: "lost", 0.5: "draw"}
 ROLES: tuple[Role, ...] = ("teacher", "critic", "evaluator")
-
-
-@dataclass(frozen=True)
-class Picture:
-    """One figure as data URIs: for a page, and for a phone."""
-
-    wide: str
-    narrow: str
 
 
 @dataclass(frozen=True)
@@ -49,6 +35,19 @@ class Scale:
 
 
 @dataclass(frozen=True)
+class JointPage:
+    """Studies that can be compared, ready for the template.
+
+    Attributes:
+      scale: Of the strips of how far arms are behind the best.
+    """
+
+    group: JointGroup
+    scale: Scale
+    pictures: dict[str, Picture]
+
+
+@dataclass(frozen=True)
 class StudyPage:
     """One study, ready for the template.
 
@@ -57,6 +56,8 @@ class StudyPage:
       measures: Names of the measures that every arm has.
       families: Names of the task families that every arm met.
       scale: Of the differences' strips; `claim_scale` is of the claims'.
+      worth: The arms that are not dominated: by `usd`, by `device_s`, by `both`.
+      rewards: Arm to measure to its value at the end of training on preferences.
     """
 
     name: str
@@ -74,6 +75,8 @@ class StudyPage:
     writers: list[str]
     scale: Scale
     claim_scale: Scale
+    worth: dict[str, tuple[str, ...]]
+    rewards: dict[str, dict[str, float]]
     pictures: dict[str, Picture]
 
     @property
@@ -85,6 +88,52 @@ class StudyPage:
         arms = {headline.writes, headline.judges}
         return next(pair for pair in self.differences if {pair.a, pair.b} == arms)
 
+    @property
+    def best(self) -> str:
+        """The arm with the highest win rate."""
+        return max(self.rates, key=lambda name: self.rates[name].value)
+
+    @property
+    def of_best(self) -> list[Difference]:
+        """The best arm over every other."""
+        return [pair for pair in self.differences if pair.a == self.best]
+
+    @property
+    def reward_measures(self) -> list[str]:
+        """The rewards that any arm has at its end."""
+        found = {name for ends in self.rewards.values() for name in ends}
+        return [name for name in REWARDS if name in found]
+
+    @property
+    def has_agreement(self) -> bool:
+        """Whether two critics judged the same comparisons."""
+        return any(audit.agreement for audit in self.results.audits)
+
+    @property
+    def evaluator_lines(self) -> list[tuple[Line, str, str]]:
+        """What is known of the evaluator, if it was audited."""
+        found = self.results.evaluator_audit
+        return [] if found is None else evaluator_lines(found)
+
+    @property
+    def builds(self) -> list[tuple[DataBuild, list[str]]]:
+        """What went in: one of those of equal counts, and the arms of all of them."""
+        found: dict[str, tuple[DataBuild, list[str]]] = {}
+        for build in self.results.builds:
+            counts = build.model_dump_json(exclude={"arms"})
+            found.setdefault(counts, (build, []))[1].extend(build.arms)
+        return list(found.values())
+
+    def verdict(self, sample: Sample, writer: str) -> str:
+        """What the evaluator said of a completion; empty if that is not known."""
+        if writer not in self.results.arms:
+            return ""
+        outcomes = self.results.arms[writer].seeds[0].outcomes
+        if sample.prompt_id not in outcomes:
+            return ""
+        won = outcomes[sample.prompt_id]
+        return "no verdict" if won is None else _VERDICTS.get(won, f"won {won:.2f}")
+
 
 def study_page(results: StudyResults, *, name: str, figures: Path) -> StudyPage:
     """Works out everything that the template shows, and writes the figures.
@@ -92,7 +141,7 @@ def study_page(results: StudyResults, *, name: str, figures: Path) -> StudyPage:
     Args:
       results: The study.
       name: What tells it from the other studies of the page; empty if alone.
-      figures: The folder for its figures as PNG.
+      figures: The folder for its figures.
     """
     differences = [pair.positive() for pair in results.differences()]
     claims = results.claim_results()
@@ -112,34 +161,33 @@ def study_page(results: StudyResults, *, name: str, figures: Path) -> StudyPage:
         writers=_writers(results),
         scale=_scale([pair.estimate for pair in differences]),
         claim_scale=_scale([result.contrast for result in claims.values()]),
-        pictures=_pictures(results, figures),
+        worth=_worth(cost_points(results)),
+        rewards=final_rewards(results),
+        pictures=draw_pictures(results, figures),
     )
 
 
-def _pictures(results: StudyResults, folder: Path) -> dict[str, Picture]:
-    """Draws every figure that the study has data for, as PNG and for the page."""
-    drawings: dict[str, Callable[..., Figure]] = {"win_rates": win_rate_figure}
-    if any(bill.making_usd for bill in results.bills().values()):
-        drawings["price"] = price_figure
-    if results.curves:
-        drawings["training"] = curves_figure
-    pictures = {}
-    for name, draw in drawings.items():
-        figure = draw(results, width=WIDE)
-        save_figure(figure, folder / f"{name}.png")
-        narrow = draw(results, width=NARROW)
-        pictures[name] = Picture(wide=_svg_uri(figure), narrow=_svg_uri(narrow))
-    if len(results.arms) > 1:  # the page has its own strips for these
-        save_figure(differences_figure(results), folder / "differences.png")
-    return pictures
+def joint_page(group: JointGroup, figure: Path) -> JointPage:
+    """Works out what the template shows of several studies, and writes the figure.
+
+    Args:
+      group: Two or more studies.
+      figure: The path of the figure, without an ending.
+    """
+    behind = [one.behind for one in group.arms if one.behind is not None]
+    picture = draw_picture(win_rate_figure, group.merged, figure)
+    return JointPage(group, _scale(behind), {"win_rates": picture})
 
 
-def _svg_uri(figure: Figure) -> str:
-    """The figure as a data URI: as an image, nothing in it can run."""
-    buffer = io.BytesIO()
-    with matplotlib.rc_context({"svg.hashsalt": "rlaif_jax"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode()
+def _worth(points: dict[str, CostPoint]) -> dict[str, tuple[str, ...]]:
+    """The arms that are not dominated, by every kind of cost and by all at once."""
+    return {
+        "usd": frontier({name: (p.usd, p.win_rate) for name, p in points.items()}),
+        "device_s": frontier(
+            {name: (p.device_s, p.win_rate) for name, p in points.items()}
+        ),
+        "both": frontier(points),
+    }
 
 
 def _shared(names: Iterable[list[str]]) -> list[str]:

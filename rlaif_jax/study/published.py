@@ -24,6 +24,17 @@ Part = Literal[  # that an arm plays in the paper; 10: on a tenth of the prompts
     "rlaif_strong",
 ]
 
+_PARTS: dict[Part, str] = {
+    "base": "the base model itself",
+    "sft_weak": "SFT on the weak teacher",
+    "sft_weak_10": "SFT on the weak teacher, a tenth of the prompts",
+    "rlaif_weak": "AI feedback after the weak teacher",
+    "sft_strong": "SFT on the strong teacher",
+    "sft_strong_10": "SFT on the strong teacher, a tenth of the prompts",
+    "rlaif_strong": "AI feedback after the strong teacher",
+}
+_NORMAL_95 = 1.96  # quantile of the normal distribution: 95 % lie within
+
 
 class PublishedBar(Record):
     """One published win rate, in percent."""
@@ -36,6 +47,26 @@ class PublishedBar(Record):
     sft_percent: float | None = None  # of the prompts
     pairs_from: str | None = None  # the base model whose samples were compared
     evaluator: str | None = None  # where it differs within a figure
+
+    @property
+    def described(self) -> str:
+        """The arm in words, with what else tells the bar from others."""
+        told = [_PARTS[self.arm]]
+        if self.sft_percent is not None:
+            told.append(f"{self.sft_percent:g}\N{NO-BREAK SPACE}% of the prompts")
+        if self.pairs_from is not None:
+            told.append(f"pairs from {self.pairs_from}")
+        if self.evaluator is not None:
+            told.append(f"judged by {self.evaluator}")
+        return "; ".join(told)
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The normal 95 % interval, over prompts alone; None without an error."""
+        if self.standard_error is None:
+            return None
+        half = _NORMAL_95 * self.standard_error
+        return (self.win_rate - half, self.win_rate + half)
 
 
 class PublishedFigure(Record):

@@ -8,9 +8,14 @@ import jinja2
 from rlaif_jax.files import write_atomic
 from rlaif_jax.pages import page_environment
 from rlaif_jax.study import wording
-from rlaif_jax.study.page import ROLES, StudyPage, study_page
+from rlaif_jax.study.joint import joint_groups, obstacles
+from rlaif_jax.study.page import ROLES, StudyPage, joint_page, study_page
 from rlaif_jax.study.results import StudyResults
 from rlaif_jax.study.results_file import write_results
+from rlaif_jax.study.rewards import REWARDS
+
+_MANY_ARMS = 6  # columns that a table has room for bars in
+_MANY_PAIRS = 15  # differences that are worth reading one by one
 
 
 def write_report(results: StudyResults, folder: Path) -> Path:
@@ -25,7 +30,10 @@ def write_report(results: StudyResults, folder: Path) -> Path:
 
 
 def write_side_by_side(studies: Mapping[str, StudyResults], folder: Path) -> Path:
-    """Writes one report.html of several studies, and figures/NAME/ of each.
+    """Writes one report.html of several studies, and figures/NUMBER/ of each.
+
+    Studies with the same prompts, baseline and evaluator are compared in one table;
+    of others the page says what sets them apart.
 
     Args:
       studies: Each under a name that tells it from the others.
@@ -38,14 +46,27 @@ def write_side_by_side(studies: Mapping[str, StudyResults], folder: Path) -> Pat
         study_page(results, name=name, figures=folder / "figures" / str(number))
         for number, (name, results) in enumerate(studies.items(), start=1)
     ]
-    return _write_html(pages, f"{len(pages)} studies side by side", folder)
+    joined = [group for group in joint_groups(studies) if len(group.studies) > 1]
+    groups = [
+        joint_page(group, folder / "figures" / f"joint_{number}")
+        for number, group in enumerate(joined, start=1)
+    ]
+    first = next(iter(studies.values()))
+    apart = {
+        name: reasons
+        for name, results in studies.items()
+        if (reasons := obstacles(first, results))
+    }
+    title = f"{len(pages)} studies side by side"
+    return _write_html(pages, title, folder, groups=groups, apart=apart)
 
 
-def _write_html(pages: list[StudyPage], title: str, folder: Path) -> Path:
+def _write_html(
+    pages: list[StudyPage], title: str, folder: Path, **joint: object
+) -> Path:
     template = _environment().get_template("report.html")
-    arms = list(dict.fromkeys(arm for page in pages for arm in page.rates))
     path = folder / "report.html"
-    write_atomic(path, template.render(title=title, pages=pages, arms=arms))
+    write_atomic(path, template.render(title=title, pages=pages, **joint))
     return path
 
 
@@ -57,8 +78,13 @@ def _environment() -> jinja2.Environment:
         "usd": wording.usd,
         "duration": wording.duration,
         "measure_name": wording.measure_name,
+        "number": wording.number,
+        "p_value": wording.p_value,
     }
     environment.globals |= {
+        "many_arms": _MANY_ARMS,
+        "many_pairs": _MANY_PAIRS,
+        "reward_names": REWARDS,
         "interval": wording.interval,
         "measure_value": wording.measure_value,
         "roles": ROLES,

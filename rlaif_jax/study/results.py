@@ -19,6 +19,7 @@ from rlaif_jax.evaluation.paired import (
     pooled_win_rate,
     seed_spread,
 )
+from rlaif_jax.evaluation.power import Power, power
 from rlaif_jax.evaluation.random_effects import Spread
 from rlaif_jax.records import Record
 from rlaif_jax.study.bill import Bill, Stage, arm_bill, total_bill
@@ -30,6 +31,10 @@ from rlaif_jax.study.claims import (
     differing,
     judge,
 )
+from rlaif_jax.study.data_build import DataBuild, Overlap
+from rlaif_jax.study.label_audit import LabelAudit
+from rlaif_jax.study.published import PublishedFigure
+from rlaif_jax.study.settings import Setting
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -122,6 +127,22 @@ class Sample(Record):
 
     prompt: str
     completions: dict[str, str]  # arm, or any other writer -> text
+    prompt_id: str = ""  # of the outcomes of the first seed, whose texts these are
+
+
+class Judging(Record):
+    """What win rates must share to be compared, beside the prompts: as hashes."""
+
+    baseline: str  # of the baseline's texts, prompt by prompt
+    evaluator: str  # of its config and protocol
+
+
+class Direct(Record):
+    """Arm `a` judged against arm `b` itself, not against the baseline."""
+
+    a: str
+    b: str
+    win_rate: Estimate  # of a, in percent
 
 
 class Difference(Record):
@@ -132,6 +153,11 @@ class Difference(Record):
     estimate: Estimate
     adjusted_p_value: float  # two-sided, corrected for all differences of the study
     across: tuple[Facet, ...] = ()  # in which they differ besides their training
+
+    @property
+    def power(self) -> Power:
+        """What such a study can see of a true difference of 3 points."""
+        return power(self.estimate)
 
     def positive(self) -> "Difference":
         """The same difference the way round in which it is not negative."""
@@ -163,15 +189,23 @@ class StudyResults(Record):
     curves: tuple[Curve, ...] = ()
     samples: tuple[Sample, ...] = ()
     evaluator_audit: EvaluatorAudit | None = None  # None of results without verdicts
+    audits: tuple[LabelAudit, ...] = ()
+    builds: tuple[DataBuild, ...] = ()
+    overlaps: tuple[Overlap, ...] = ()
+    settings: tuple[Setting, ...] = ()  # those in which the arms differ
+    published: PublishedFigure | None = None  # of the paper, to be set beside
+    judging: Judging | None = None  # None of studies before it was recorded
     seconds: Annotated[float, Field(ge=0)]  # wall time of the whole study
     command: str  # what to type to get these results again
     versions: dict[str, str] = Field(default_factory=dict)
     notes: tuple[str, ...] = ()  # further caveats, for the report
+    self_judged: tuple[str, ...] = ()  # models that were critic and evaluator
+    direct: tuple[Direct, ...] = ()
 
     @model_validator(mode="after")
     def _consistent(self) -> "StudyResults":
         named = [(self.headline.writes, self.headline.judges)] if self.headline else []
-        named += [stage.arms for stage in self.stages]
+        named += [one.arms for one in (*self.stages, *self.audits, *self.builds)]
         unknown = {arm for arms in named for arm in arms} - set(self.arms)
         if unknown:
             raise ValueError(f"no arm is called {sorted(unknown)[0]!r}")
@@ -204,7 +238,11 @@ class StudyResults(Record):
         Each interval holds for itself; the p-values are corrected for all pairs.
         """
         pairs = list(itertools.combinations(self.arms, 2))
-        estimates = [self.difference(a, b) for a, b in pairs]
+        spread = self.spread()
+        outcomes = {name: arm.outcomes for name, arm in self.arms.items()}
+        estimates = [
+            pooled_difference(outcomes[a], outcomes[b], spread=spread) for a, b in pairs
+        ]
         corrected = holm([estimate.p_different for estimate in estimates])
         return [
             Difference(

@@ -44,6 +44,7 @@ def summarize(results: StudyResults, *, report: str) -> Json:
                 "high": pair.estimate.high,
                 "adjusted_p_value": pair.adjusted_p_value,
                 "across": list(pair.across),
+                "power": pair.power.model_dump(),
             }
             for pair in results.differences()
         ],

@@ -4,8 +4,16 @@ from rlaif_jax.evaluation.paired import Estimate
 from rlaif_jax.evaluation.power import power
 from rlaif_jax.evaluation.random_effects import ENOUGH_SEEDS
 from rlaif_jax.study.claims import Headline
-from rlaif_jax.study.results import StudyResults
-from rlaif_jax.study.wording import duration, interval, percent, points, usd
+from rlaif_jax.study.judges import self_judged_warning
+from rlaif_jax.study.results import Direct, StudyResults
+from rlaif_jax.study.wording import (
+    duration,
+    interval,
+    percent,
+    plural,
+    points,
+    usd,
+)
 
 _MANY_CUT = 0.05  # share of completions cut at the limit that deserves a word
 
@@ -19,12 +27,13 @@ def findings(results: StudyResults) -> list[str]:
         else _ranking(results, rates)
     )
     first = next(iter(rates.values()))
-    seeds = _plural(first.n_seeds, "seed")
-    prompts = _plural(first.n_prompts, "prompt")
+    seeds = plural(first.n_seeds, "seed")
+    prompts = plural(first.n_prompts, "prompt")
     return [
         *sentences,
         f"Every arm was trained with {seeds} and judged on the same {prompts} by "
         f"{results.evaluator}.",
+        *map(_directly, results.direct),
         *_power(results, rates),
     ]
 
@@ -40,9 +49,11 @@ def caveats(results: StudyResults) -> list[str]:
         "prompts or another base model are outside every interval.",
     ]
     found += _evaluator_caveat(results)
+    if results.self_judged:
+        found.insert(0, self_judged_warning(results.self_judged))
     dropped = {name: rate.n_dropped for name, rate in rates.items() if rate.n_dropped}
     found += [
-        f"{name}: {_plural(count, 'prompt')} without a usable verdict left out."
+        f"{name}: {plural(count, 'prompt')} without a usable verdict left out."
         for name, count in dropped.items()
     ]
     found += [
@@ -69,6 +80,16 @@ def _evaluator_caveat(results: StudyResults) -> list[str]:
         if name in found.measures
     ]
     return [f"{results.evaluator} {' and '.join(parts)}."] if parts else []
+
+
+def _directly(direct: Direct) -> str:
+    """What one arm won of another itself."""
+    rate = direct.win_rate
+    return (
+        f"Judged against each other, {direct.a} won {percent(rate.value)} of its "
+        f"comparisons with {direct.b} (95\N{NO-BREAK SPACE}% interval "
+        f"{interval(rate.low, rate.high)})."
+    )
 
 
 def _answer(
@@ -202,7 +223,3 @@ def _correction_caveat(results: StudyResults) -> list[str]:
             "the chance that any of them is false is at most 5\N{NO-BREAK SPACE}%."
         )
     return found
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -20,6 +20,18 @@ def percent(value: Number) -> str:
     return f"{points(value)}{_SPACE}%"
 
 
+def number(value: Number) -> str:
+    """A number with two decimals and a real minus sign."""
+    return f"{round(value, 2) + 0.0:.2f}".replace("-", MINUS)
+
+
+def p_value(value: Number) -> str:
+    """A probability with two significant digits, and none where it is tiny."""
+    if value < 0.001:
+        return "< 0.001"
+    return f"{value:.3f}" if value < 0.01 else f"{value:.2f}"
+
+
 def interval(low: Number, high: Number) -> str:
     """Two ends in percentage points, such as `9.0 to 16.2`."""
     return f"{points(low)} to {points(high)}"
@@ -57,3 +69,8 @@ def measure_value(name: str, value: Number) -> str:
     if name.endswith(_FRACTIONS):
         return percent(100 * value)
     return f"{value:,.3g}".replace("-", MINUS)
+
+
+def plural(count: int, noun: str) -> str:
+    """A count with its noun: `1 seed`, `2,000 prompts`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -1,9 +1,14 @@
 """Tests of `study` and `quickstart`: two small arms from prompts to the report."""
 
 import json
+import math
+import shlex
+import statistics
+from pathlib import Path
 
 import pytest
 
+from rlaif_jax import cli
 from rlaif_jax.commands import study
 from rlaif_jax.commands.collect import study_index
 from rlaif_jax.commands.console import Console
@@ -15,6 +20,7 @@ from rlaif_jax.inspection.runs import find_dpo_run
 from rlaif_jax.study.config import QuickstartConfig, StudyConfig
 from rlaif_jax.study.graph import build_graph
 from rlaif_jax.study.results_file import read_results
+from rlaif_jax.study.wording import points
 
 ARMS = ("SFT weak", "SFT weak 10% + AI feedback")
 
@@ -33,6 +39,8 @@ def document(world, lab):
     document["arms"] = {name: document["arms"][name] for name in ARMS}
     del document["headline"]
     document["claims"] = {"a": document["claims"]["a"]}
+    critic = document["critics"]["strong"]  # judges a second time
+    document["evaluation"] |= {"evaluators": [critic], "direct": [list(ARMS)]}
     return document
 
 
@@ -77,6 +85,91 @@ def test_the_evaluator_is_audited_over_the_verdicts_on_all_arms(finished):
     assert found.comparisons == 40  # 20 prompts of 2 arms
     assert 0 <= found.measures["order_consistency"].value <= 1
     assert found.measures["p_first_shown"].n_prompts <= 20
+
+
+def verdicts(out, arm):
+    """What an arm won, prompt by prompt, from the file that its evaluation left."""
+    index = json.loads((out / "study.json").read_text())["stages"]["evaluate"]
+    (folder,) = [out / row["folder"] for row in index if row["arm"] == arm]
+    lines = (folder / "verdicts.jsonl").read_text().splitlines()
+    return {row["prompt_id"]: row["won"] for row in map(json.loads, lines)}
+
+
+def test_the_claims_follow_from_the_raw_verdicts(finished):
+    _, out, result = finished
+    greater, lesser = verdicts(out, ARMS[1]), verdicts(out, ARMS[0])
+    assert greater.keys() == lesser.keys()
+    gains = [100 * (greater[key] - lesser[key]) for key in greater]
+    mean = sum(gains) / len(gains)
+    error = statistics.stdev(gains) / math.sqrt(len(gains))
+    # t of 19 degrees; no shorter than 3 of 20 prompts, the rule of three
+    half = max(2.0930 * error, 100 * 3 / 20)
+    low, high = mean - half, mean + half
+    told = "supported" if low > 0 else "not supported" if high <= 0 else "undecided"
+    assert result["claims"] == {"a": told}
+    contrast = read_results(out / "results.json").claim_results()["a"].contrast
+    found = (contrast.value, contrast.low, contrast.high)
+    assert found == pytest.approx((mean, low, high), rel=1e-4)
+    assert f"{points(mean, signed=True)} points" in (out / "report.html").read_text()
+
+
+def test_the_labels_are_audited_from_what_their_stage_left(finished):
+    _, out, _ = finished
+    (audit,) = read_results(out / "results.json").audits
+    (done,) = (out / "stages").glob("label-*/done.json")
+    told = json.loads(done.read_text())
+    assert audit.arms == ARMS[1:]
+    assert audit.comparisons == told["comparisons"]
+    assert audit.verdicts == told["labels"]
+    assert audit.identical == told["states"].get("skipped_identical", 0)
+    assert audit.rates["order_consistency"].n == audit.comparisons - audit.identical
+
+
+def test_every_step_tells_what_it_read_and_left_out(finished):
+    _, out, _ = finished
+    results = read_results(out / "results.json")
+    builds = {(b.step, b.arms): b for b in results.builds}
+    drawn = builds["prompts", ARMS]
+    assert drawn.splits == {"aif": 24, "sft": 16, "test": 20, "validation": 10}
+    assert drawn.read == drawn.kept + sum(drawn.dropped.values())
+    assert builds["sft", ARMS[1:]].read == 16
+    labeled = builds["label", ARMS[1:]]
+    assert labeled.read == 24 == labeled.kept + sum(labeled.dropped.values())
+    assert builds["dpo", ARMS[1:]].read == 2 * labeled.kept // 8 * 8  # epochs, batches
+    assert [one.prompts for one in results.overlaps] == [0] * 6
+    differing = {setting.key for setting in results.settings}
+    assert {"sft.splits", "sft.epochs", "label", "dpo"} <= differing
+    assert not any("generator" in key or "model" in key for key in differing)
+
+
+def test_a_stage_alone_does_again_what_it_did(finished, tmp_path, monkeypatch):
+    _, out, _ = finished
+    monkeypatch.chdir(tmp_path)
+    stages = read_results(out / "results.json").stages
+    for verb, file in (("prompts", "prompts.jsonl"), ("sample", "completions.jsonl")):
+        stage = next(one for one in stages if one.kind == verb)
+        executable, *words = shlex.split(stage.command)
+        assert executable == "rlaif-jax"
+        assert cli.run(words) == 0
+        again = tmp_path / "again" / stage.stage_id / file
+        assert again.read_bytes() == (Path(stage.folder) / file).read_bytes()
+
+
+def test_arms_are_judged_by_every_evaluator_and_by_each_other(finished):
+    _, out, _ = finished
+    found = json.loads((out / "results.json").read_text())["study"]
+    for name in ARMS:
+        measures = found["arms"][name]["seeds"][0]["measures"]
+        assert 0 <= measures["by_lab-critic-strong_rate"] <= 1
+        assert 0 < measures["evaluators_agree_rate"] <= 1
+        assert 0 <= measures["length_controlled_rate"] <= 1
+    (direct,) = found["direct"]
+    assert [direct["a"], direct["b"]] == list(ARMS)
+    assert direct["win_rate"]["n_prompts"] == 20
+    assert found["self_judged"] == ["lab-critic-strong"]
+    page = (out / "report.html").read_text()
+    assert "lab-critic-strong judged twice" in page
+    assert "Judged against each other" in page
 
 
 def test_the_bill_counts_a_shared_stage_once(finished):

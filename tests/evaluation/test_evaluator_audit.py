@@ -3,7 +3,11 @@
 import pytest
 
 from rlaif_jax.errors import UsageError
-from rlaif_jax.evaluation.evaluator_audit import NAMES, audit_evaluator
+from rlaif_jax.evaluation.evaluator_audit import (
+    NAMES,
+    audit_evaluator,
+    evaluator_lines,
+)
 from rlaif_jax.labeling.judged import Call, Judged
 from rlaif_jax.labeling.meanings import MEANINGS
 from rlaif_jax.records import Comparison, Completion, Label, Message, Prompt, Verdict
@@ -61,3 +65,13 @@ def test_every_figure_is_there_or_its_absence_explained():
 def test_nothing_judged_is_refused():
     with pytest.raises(UsageError, match="no labels"):
         audit_evaluator([])
+
+
+def test_figures_are_written_in_their_order_with_their_units():
+    found = audit_evaluator([judged(0, FIRST, SECOND), judged(1, FIRST, FIRST)])
+    lines = evaluator_lines(found)
+    assert [line.title for line, _, _ in lines] == [
+        MEANINGS[name].title for name in NAMES if name in found.measures
+    ]
+    assert lines[0][1] == "50.0\N{NO-BREAK SPACE}%"
+    assert " to " in lines[0][2]

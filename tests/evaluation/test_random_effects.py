@@ -1,5 +1,6 @@
 """Tests of `rlaif_jax.evaluation.random_effects`."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,25 @@ from rlaif_jax.evaluation.random_effects import (
 
 WINS = (0.48, 0.66, 0.79, 0.72)  # as in the embedded lab
 DOCUMENT = Path(__file__).parents[2] / "docs" / "statistics.md"
+
+
+DESIGNS = {  # as docs/statistics.md names them
+    "usual": {},
+    "prompts unlike": {"shared": 0.0, "own": 0.0},
+    "prompts dominate": {"shared": 0.6, "own": 0.35},
+    "seeds alike": {"alike": 0.5},
+    "two arms": {"wins": WINS[:2]},
+    "one restless arm": {"restless": (0.3, 1.0, 0.3, 0.3)},
+    "near the edge": {"wins": (0.94, 0.97), "draws": 0.02},
+}
+
+
+def design(name, spread):
+    """Wins and model of a row of the document's table."""
+    model = dict(DESIGNS[name])
+    wins = model.pop("wins", WINS)
+    restless = model.pop("restless", (1.0,) * len(wins))
+    return wins, {"spread": [spread * much for much in restless]} | model
 
 
 def holds(studies, wins):
@@ -91,3 +111,16 @@ def test_they_do_so_near_the_edge(simulated_studies, seeds, prompts):
 def test_with_one_seed_other_runs_are_outside_as_documented(simulated_studies):
     studies = simulated_studies(WINS, seeds=1, prompts=400, spread=0.033)
     assert max(holds(studies, WINS)) < 0.80
+
+
+@pytest.mark.slow
+def test_the_documented_coverage_is_what_simulation_gives(simulated_studies):
+    row = r"^\| ([\w ]+) \| (\d+) \| (\d+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|$"
+    rows = re.findall(row, DOCUMENT.read_text(), re.MULTILINE)
+    assert len(rows) > 15
+    for name, seeds, prompts, spread, rate, gap in rows:
+        wins, model = design(name, float(spread) / 100)
+        sizes = {"seeds": int(seeds), "prompts": int(prompts)}
+        found = holds(simulated_studies(wins, **sizes, **model), wins)
+        documented = [float(rate) / 100, float(gap) / 100]
+        assert found == pytest.approx(documented, abs=0.0051), name

@@ -35,17 +35,9 @@ def panel(judged):
     def build(*comparisons):
         built = []
         for number, seats in enumerate(comparisons):
-            one = judged(number)
+            label = judged(number).label
             jurors = tuple(one_seat(name, said) for name, said in seats.items())
-            label = one.label.model_copy(update={"jurors": jurors})
-            built.append(
-                type(one)(
-                    **{
-                        **{slot: getattr(one, slot) for slot in one.__slots__},
-                        "label": label,
-                    }
-                )
-            )
+            built.append(label.model_copy(update={"jurors": jurors}))
         return built
 
     return build
@@ -122,4 +114,4 @@ def test_jurors_agree_by_the_majority_of_their_votes(panel):
 
 
 def test_labels_of_one_critic_have_no_panel(judged):
-    assert set(measured([judged(0), judged(1)]).values()) == {None}
+    assert set(measured([judged(0).label, judged(1).label]).values()) == {None}

@@ -1,17 +1,24 @@
 """A study made up of random verdicts, with every part that a report can show."""
 
+import importlib.util
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from rlaif_jax.study.bill import Spend, Stage
 from rlaif_jax.study.claims import ClaimConfig, Headline
+from rlaif_jax.study.data_build import DataBuild, Overlap
+from rlaif_jax.study.label_audit import LabelAudit, Rate
 from rlaif_jax.study.results import (
     Arm,
     Curve,
+    Judging,
     Sample,
     SeedResult,
     StudyResults,
 )
+from rlaif_jax.study.settings import ABSENT, Setting
 
 ARMS = {  # win rate, accuracy, style, tokens
     "sft_weak": (0.477, 0.587, 0.32, 4.9),
@@ -69,6 +76,8 @@ def stages(arms: list[str]) -> tuple[Stage, ...]:
                 Stage(
                     stage_id=f"complete-{arm}",
                     kind="complete",
+                    title=f"{arm[4:]} writes",
+                    folder=f"runs/quickstart/stages/complete-{arm}",
                     arms=shared,
                     spend={"teacher": spend},
                 )
@@ -106,7 +115,21 @@ def stages(arms: list[str]) -> tuple[Stage, ...]:
 
 def curves(arms: list[str], seeds: range) -> tuple[Curve, ...]:
     steps = tuple(range(0, 201, 10))
-    return tuple(
+    rewards = tuple(
+        Curve(
+            arm=arm,
+            seed=seed,
+            stage="dpo",
+            measure=f"rewards/{measure}",
+            steps=steps,
+            values=tuple(height * (1 - np.exp(-s / 60)) for s in steps),
+        )
+        for arm in arms
+        for seed in seeds
+        for measure, height in (("margins", 1.5), ("chosen", -0.5))
+        if arm.startswith("rlaif")
+    )
+    return rewards + tuple(
         Curve(
             arm=arm,
             seed=seed,
@@ -118,6 +141,80 @@ def curves(arms: list[str], seeds: range) -> tuple[Curve, ...]:
         for arm in arms
         for seed in seeds
     )
+
+
+AUDITS = tuple(
+    LabelAudit(
+        arms=(arm,),
+        critics=("lab-critic-strong",),
+        comparisons=5400,
+        verdicts={"first": 2800, "second": 1800, "tie": 790, "failed": 10},
+        identical=731,
+        rates={
+            "order_consistency": Rate(value=0.913, low=0.902, high=0.923, n=4659),
+            "p_longer": Rate(value=0.688, low=0.672, high=0.704, n=3396),
+        },
+        agreement={other: Rate(value=0.861, low=0.85, high=0.87, n=2700)},
+    )
+    for arm, other in (
+        ("rlaif_weak", "rlaif_strong"),
+        ("rlaif_strong", "rlaif_weak"),
+    )
+)
+BUILDS = (
+    DataBuild(
+        step="prompts",
+        arms=tuple(ARMS),
+        stages=2,
+        read=13_600,
+        kept=7600,
+        dropped={"duplicate": 17, "over_the_limit": 5983},
+        splits={"aif": 5400, "sft": 600, "test": 1000, "validation": 600},
+    ),
+    *(
+        DataBuild(
+            step="sft", arms=(arm,), stages=2, read=600, kept=599, cut={"prompts": 4}
+        )
+        for arm in ("rlaif_weak", "rlaif_strong")
+    ),
+)
+SETTINGS = (
+    Setting(
+        key="sft.splits",
+        values={arm: "sft" if arm.startswith("rlaif") else "sft, aif" for arm in ARMS},
+    ),
+    Setting(
+        key="dpo",
+        values={arm: "yes" if arm.startswith("rlaif") else ABSENT for arm in ARMS},
+    ),
+)
+
+
+def _labeling(name):
+    """A module that the tests of labeling have."""
+    path = Path(__file__).parents[1] / "labeling" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"labeling_{name}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def anyio_backend():
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def hostile():
+    return _labeling("hostile")
+
+
+@pytest.fixture(scope="session")
+def browser():
+    module = _labeling("browser")
+    if module.CHROMIUM is None:
+        pytest.skip("there is no chromium on PATH")
+    return module
 
 
 @pytest.fixture(scope="session")
@@ -171,6 +268,7 @@ def made_up_study(*, seeds: int = 2, prompts: int = 60, **fields) -> StudyResult
             "samples": (
                 Sample(
                     prompt="Write the word banana backwards.",
+                    prompt_id="prompt-000",
                     completions={
                         "sft_weak": "ananab",
                         "rlaif_weak": "The answer is ananab.",
@@ -190,6 +288,14 @@ def made_up_study(*, seeds: int = 2, prompts: int = 60, **fields) -> StudyResult
                     },
                 ),
             ),
+            "audits": AUDITS,
+            "builds": BUILDS,
+            "overlaps": (
+                Overlap(first="aif", second="sft", prompts=0, of=600),
+                Overlap(first="aif", second="test", prompts=3, of=1000),
+            ),
+            "settings": SETTINGS,
+            "judging": Judging(baseline="b0", evaluator="e0"),
             "seconds": 372.4,
             "command": "rlaif-jax quickstart --out runs/quickstart",
             "versions": {"rlaif_jax": "0.1.0", "jax": "0.10.2", "python": "3.11.7"},

@@ -1,5 +1,7 @@
 """Tests of `rlaif_jax.study.bill`."""
 
+import shlex
+
 import pytest
 
 from rlaif_jax.study.bill import Spend, Stage, arm_bill, total_bill
@@ -59,3 +61,16 @@ def test_flops_of_training_add_up():
     ]
     assert arm_bill(trained, "a").flops == 5e9
     assert arm_bill(trained, "b").flops == 0
+
+
+def test_a_stage_tells_how_to_run_it_alone():
+    made = Stage(stage_id="sft-1", kind="sft", arms=(), folder="runs/my study/sft-1")
+    assert made.command == (
+        "rlaif-jax sft 'runs/my study/sft-1/config.json' --out again/sft-1"
+    )
+
+
+def test_a_folder_in_the_home_stays_one_in_the_shell():
+    made = Stage(stage_id="sft-1", kind="sft", arms=(), folder="~/.cache/a b/sft-1")
+    assert shlex.split(made.command)[2] == "~/.cache/a b/sft-1/config.json"
+    assert " ~/'.cache/a b/" in made.command  # a quoted tilde is not expanded

@@ -26,6 +26,8 @@ def test_names_that_nothing_has_are_refused():
     with pytest.raises(UsageError, match="unknown teacher 'gpt'"):
         changed(baseline="gpt")
     arm = {"teacher": "weak", "sft_splits": ["sft"], "critic": "x", "aif_splits": ["a"]}
+    with pytest.raises(UsageError, match="'figure_9' is no figure of the paper"):
+        changed(published="figure_9")
     with pytest.raises(UsageError, match="unknown critic 'x'"):
         changed(arms={"one": arm}, claims={})
     claim = {"text": "t", "greater": "SFT weak", "lesser": "nobody"}

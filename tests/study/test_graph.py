@@ -330,3 +330,28 @@ def test_steps_stand_for_epochs_of_the_last_training():
     assert arms["x"].dpo.document["max_steps"] == 7
     assert arms["x"].dpo.document["epochs"] >= 7
     assert "max_steps" not in usual.dpo.document
+
+
+def test_arms_may_be_judged_against_each_other():
+    weak, strong = "SFT weak", "SFT strong"
+    alone = digests(graph())
+    arms = by_arm(graph(f"evaluation.direct=[[{strong}, {weak}]]"))
+    (direct,) = arms[strong].direct
+    assert arms[weak].direct == ()
+    assert direct.document["candidate"] == arms[strong].sample.output(
+        "completions.jsonl"
+    )
+    assert direct.document["baseline"] == arms[weak].sample.output("completions.jsonl")
+    assert direct in arms[strong].all()
+    assert digests(arms.values()) - alone == {direct.digest}
+    with pytest.raises(UsageError, match="unknown arm 'nobody'"):
+        graph(f"evaluation.direct=[[{strong}, nobody]]")
+
+
+def test_more_evaluators_are_another_evaluation():
+    seat = "{api: openai, base_url: http://127.0.0.1:1/v1, model: another}"
+    one, two = by_arm(graph()), by_arm(graph(f"evaluation.evaluators=[{seat}]"))
+    for name, stages in one.items():
+        assert stages.sample == two[name].sample
+        assert stages.evaluate.digest != two[name].evaluate.digest
+        assert "evaluators" not in stages.evaluate.document

@@ -1,7 +1,5 @@
 """Tests of `rlaif_jax.study.page`."""
 
-import base64
-
 from rlaif_jax.study.page import Scale, study_page
 
 
@@ -20,29 +18,6 @@ def test_the_headline_is_the_larger_arm_over_the_other(make_study, tmp_path):
     assert pair is not None
     assert {pair.a, pair.b} == {"sft_strong", "rlaif_weak"}
     assert pair.estimate.value >= 0
-
-
-def test_only_figures_with_something_to_show_are_drawn(make_study, tmp_path):
-    free = make_study(stages=(), curves=(), headline=None)
-    page = study_page(free, name="", figures=tmp_path)
-    assert set(page.pictures) == {"win_rates"}
-    assert {path.name for path in tmp_path.iterdir()} == {
-        "win_rates.png",
-        "differences.png",
-    }
-
-
-def test_pictures_are_svg_images_with_the_same_bytes_every_time(make_study, tmp_path):
-    study = make_study(curves=(), stages=())
-    first, second = (
-        study_page(study, name="", figures=tmp_path).pictures["win_rates"]
-        for _ in range(2)
-    )
-    assert first == second
-    for uri in (first.wide, first.narrow):
-        head, _, body = uri.partition(",")
-        assert head == "data:image/svg+xml;base64"
-        assert b"<svg" in base64.b64decode(body)
 
 
 def test_measures_that_an_arm_lacks_are_left_out(make_study, tmp_path):

@@ -90,3 +90,13 @@ def test_what_is_no_claim_about_win_rates_names_its_verb():
 def test_a_bar_must_be_the_only_one():
     with pytest.raises(ValueError, match="12 bars"):
         PAPER.bar({"figure": "figure_2", "base": "LLaMA 7B"})
+
+
+def test_every_bar_says_what_it_is_and_how_sure():
+    bar = PAPER.bar({"figure": "figure_3", "base": "Mistral 7B", "arm": "sft_strong"})
+    assert bar.described == "SFT on the strong teacher"
+    assert bar.interval == pytest.approx((75.3125 - 1.96 * 1.53, 75.3125 + 1.96 * 1.53))
+    assert bar.model_copy(update={"standard_error": None}).interval is None
+    for figure in PAPER.figures.values():
+        told = [(bar.base, bar.described) for bar in figure.bars]
+        assert len(set(told)) == len(told)

@@ -5,26 +5,28 @@ from html.parser import HTMLParser
 import pytest
 
 from rlaif_jax.study.claims import ClaimConfig, Headline
+from rlaif_jax.study.data_build import DataBuild, Overlap
+from rlaif_jax.study.published import published
 from rlaif_jax.study.report import write_report, write_side_by_side
 from rlaif_jax.study.results import Sample
 from rlaif_jax.study.results_file import read_results
+from rlaif_jax.study.settings import Setting
 
+# a page at its most dangerous, in one: the corpus has the rest
 PAYLOADS = (
     "</script><script>alert(1)</script>",
     "<img src=x onerror=alert(1)>",
-    '"><svg onload=alert(1)>',
     "' onmouseover='alert(1)",
-    "<a href='javascript:alert(1)'>x</a>",
     "{{ 7 * 7 }}{% for x in y %}",
     "</style><style>body{display:none}</style>",
     "--><!--",
-    "[link](javascript:alert(1))",
 )
 TAGS_OF_THE_TEMPLATE = {
     *("html", "head", "meta", "title", "style", "body", "main", "header", "p", "h1"),
     *("h2", "article", "dl", "dt", "dd", "div", "small", "figure", "figcaption", "img"),
     *("picture", "source", "table", "thead", "tbody", "tfoot", "tr", "th", "td", "ul"),
-    *("span", "svg", "rect", "line", "circle", "section", "li", "pre"),
+    *("span", "svg", "rect", "line", "circle", "section", "li", "pre", "code"),
+    *("details", "summary"),
 }
 
 
@@ -71,6 +73,23 @@ def poisoned(make_study, payload):
             "command": payload,
             "versions": {payload: payload},
             "notes": (payload,),
+            "audits": tuple(
+                audit.model_copy(update={"arms": (first,), "critics": (payload,)})
+                for audit in study.audits[:1]
+            ),
+            "builds": (
+                DataBuild(
+                    step=payload,
+                    arms=(second,),
+                    stages=1,
+                    read=1,
+                    kept=0,
+                    dropped={payload: 1},
+                    cut={payload: 1},
+                ),
+            ),
+            "overlaps": (Overlap(first=payload, second="test", prompts=1, of=2),),
+            "settings": (Setting(key=payload, values={first: payload, second: "x"}),),
         }
     )
 
@@ -86,10 +105,9 @@ def folder(make_study, tmp_path_factory):
 def test_the_folder_holds_page_results_and_figures(make_study, folder):
     assert read_results(folder / "results.json") == make_study()
     assert {path.name for path in (folder / "figures").iterdir()} == {
-        "win_rates.png",
-        "differences.png",
-        "price.png",
-        "training.png",
+        f"{name}.{ending}"
+        for name in ("win_rates", "differences", "cost", "training", "rewards")
+        for ending in ("png", "svg")
     }
 
 
@@ -97,7 +115,7 @@ def test_the_page_needs_nothing_else_and_runs_nothing(folder):
     page = parse(folder / "report.html")
     assert set(page.tags) <= TAGS_OF_THE_TEMPLATE
     links = [value for _, name, value in page.attributes if name in ("src", "srcset")]
-    assert len(links) == 6
+    assert len(links) == 8
     assert all(link.startswith("data:image/svg+xml;base64,") for link in links)
     assert not [name for _, name, _ in page.attributes if name.startswith("on")]
     (policy,) = [value for _, name, value in page.attributes if "default-src" in value]
@@ -130,24 +148,146 @@ def test_figures_of_the_study_stand_in_the_text(make_study, folder):
         assert f"{rate.value:.1f}" in text
     for expected in ("Supported", "$1.39", "1,285,000", "reverse", "Add 12 and 5."):
         assert expected in text
+    for expected in ("13,600", "17 duplicate", "91.3", "2,700", "sft.splits", "1.44"):
+        assert expected in text  # data, audit, agreement, settings, margin
+    for stage in study.stages:
+        assert (stage.command in text) == bool(stage.folder)
+    won = study.arms["sft_weak"].seeds[0].outcomes["prompt-000"]
+    assert {1.0: "won", 0.0: "lost", 0.5: "draw"}[won] in text
     assert study.command in text
     assert "jax\N{NO-BREAK SPACE}0.10.2" in text
 
 
+def test_the_papers_numbers_stand_beside_where_they_are_asked_for(make_study, tmp_path):
+    figure = published().figures["figure_3"]
+    bare = dict.fromkeys(("stages", "curves", "samples", "audits", "builds"), ())
+    path = write_report(make_study(**bare, published=figure), tmp_path)
+    text = " ".join(parse(path).texts)
+    assert "What the paper published" in text
+    assert all(f"{bar.win_rate:.1f}" in text for bar in figure.bars)
+
+
 def test_a_bare_study_leaves_out_what_it_has_not(make_study, tmp_path):
+    nothing = dict.fromkeys(("stages", "curves", "samples", "audits", "builds"), ())
     bare = make_study(
-        headline=None, claims={}, stages=(), curves=(), samples=(), versions={}, seeds=1
+        **nothing, headline=None, claims={}, settings=(), versions={}, seeds=1
     )
     text = write_report(bare, tmp_path).read_text("utf-8")
-    for heading in ("Claims", "Training", "What the arms write"):
+    for heading in (
+        *("Claims", "Learning curves", "Reward margins", "Label audit"),
+        *("What the arms write", "What went in", "In what the arms differ"),
+    ):
         assert f"<h2>{heading}</h2>" not in text
     assert "There is one seed" in text
 
 
 def test_studies_stand_side_by_side(make_study, tmp_path):
     plain = make_study(seeds=1, curves=(), stages=())
-    studies = {"first": plain, "<b>second</b>": plain}
+    fewer = make_study(seeds=1, prompts=50, curves=(), stages=())
+    studies = {"first": plain, "<b>second</b>": plain, "third": fewer}
     page = parse(write_side_by_side(studies, tmp_path))
-    assert page.tags.count("article") == 2
+    assert page.tags.count("article") == 3
     assert "<b>second</b>" in page.texts
-    assert {path.name for path in (tmp_path / "figures").iterdir()} == {"1", "2"}
+    assert "other prompts (50 of 50 prompts in common)" in page.texts
+    folders = {path.name for path in (tmp_path / "figures").iterdir()}
+    assert folders == {"1", "2", "3", "joint_1.png", "joint_1.svg"}
+
+
+def crowded(make_study, names):
+    """A study of as many arms as there are names, each with every part."""
+    study = make_study(claims={}, headline=None)
+    arms = dict(zip(names, list(study.arms) * len(names), strict=False))
+    copies = {old: tuple(n for n, o in arms.items() if o == old) for old in study.arms}
+
+    def renamed(one):
+        owners = tuple(name for arm in one.arms for name in copies[arm])
+        return one.model_copy(update={"arms": owners})
+
+    return study.model_copy(
+        update={
+            "arms": {name: study.arms[old] for name, old in arms.items()},
+            "stages": tuple(map(renamed, study.stages)),
+            "audits": tuple(map(renamed, study.audits)),
+            "builds": tuple(map(renamed, study.builds)),
+            "curves": tuple(
+                curve.model_copy(update={"arm": name})
+                for curve in study.curves
+                for name in copies[curve.arm][:1]
+            ),
+            "settings": (
+                Setting(key="sft.epochs", values={name: name for name in arms}),
+            ),
+        }
+    )
+
+
+# how far anything reaches beyond the window, but what scrolls by itself
+REACH = """
+Math.max(document.documentElement.scrollWidth, ...[...document.querySelectorAll(
+  "main *")].filter((one) => !one.closest(".scroll")).map(
+  (one) => one.getBoundingClientRect().right)) - window.innerWidth
+"""
+A4 = {"width": 673, "height": 980, "deviceScaleFactor": 1, "mobile": False}
+SEEN = "document.querySelector('details table').checkVisibility()"
+GROUND = "getComputedStyle(document.body).backgroundColor"
+
+
+@pytest.mark.anyio
+async def test_it_fits_a_phone_and_a_desktop_and_unfolds_in_print(
+    make_study, browser, tmp_path
+):
+    names = [f"an arm with a long name, teacher_of_{i}B_parameters" for i in range(10)]
+    path = write_report(crowded(make_study, names), tmp_path)
+    async with browser.opened(path, tmp_path / "profile", width=390) as page:
+        for width in (320, 390, 1280):
+            await page.send(
+                "Emulation.setDeviceMetricsOverride",
+                width=width,
+                height=900,
+                deviceScaleFactor=1,
+                mobile=False,
+            )
+            assert await page.evaluate(REACH) <= 0
+        assert not await page.evaluate(SEEN)
+        light = await page.evaluate(GROUND)
+        dark = {"name": "prefers-color-scheme", "value": "dark"}
+        await page.send("Emulation.setEmulatedMedia", features=[dark])
+        assert await page.evaluate(GROUND) != light
+        await page.send("Emulation.setEmulatedMedia", media="print", features=[dark])
+        assert await page.evaluate(GROUND) == light
+        assert await page.evaluate(SEEN)
+        await page.send("Emulation.setDeviceMetricsOverride", **A4)
+        assert await page.evaluate(REACH) <= 0
+
+
+@pytest.mark.anyio
+async def test_the_payload_corpus_stays_inert_in_a_browser(
+    make_study, browser, hostile, tmp_path
+):
+    texts = [*hostile.MARKUP, *hostile.TEXTS]
+    study = crowded(make_study, hostile.MARKUP)
+    samples = tuple(
+        Sample(prompt=text, completions={hostile.MARKUP[0]: text, text: text})
+        for text in texts
+    )
+    path = write_report(study.model_copy(update={"samples": samples}), tmp_path)
+    async with browser.opened(path, tmp_path / "profile") as page:
+        shown = await page.evaluate("document.body.textContent")
+        for text in texts:
+            if text.isprintable():
+                assert text in shown
+        acting = "document.querySelectorAll('script, iframe, a, base, link, object,"
+        assert await page.evaluate(acting + " embed, form, input').length") == 0
+        assert await page.evaluate("document.title") == study.title
+        assert await page.evaluate("getComputedStyle(document.body).display") == "block"
+        await page.evaluate("new Promise((done) => setTimeout(done, 300))")
+        requested = [
+            event["params"]["request"]["url"]
+            for event in page.named("Network.requestWillBeSent")
+        ]
+        assert [url for url in requested if not url.startswith("data:")] == [
+            path.as_uri()
+        ]
+        assert not page.named("Runtime.exceptionThrown")
+        assert not page.named("Page.javascriptDialogOpening")
+        assert not page.named("Log.entryAdded")

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from rlaif_jax.errors import CorruptDataError, UsageError
+from rlaif_jax.study.report import write_report
 from rlaif_jax.study.results_file import read_results, summarize, write_results
 
 
@@ -30,8 +31,18 @@ def test_the_summary_keeps_its_contract(make_study):
     }
     assert summary["arms"]["sft_weak"]["n"] == 60
     assert summary["arms"]["sft_weak"]["seeds"] == 2
-    keys = {"a", "b", "difference", "low", "high", "adjusted_p_value", "across"}
+    keys = {
+        "a",
+        "b",
+        "difference",
+        "low",
+        "high",
+        "adjusted_p_value",
+        "power",
+        "across",
+    }
     assert set(summary["differences"][0]) == keys
+    assert set(summary["differences"][0]["power"]) == {"difference", "power", "prompts"}
     assert len(summary["differences"]) == 6
     verdicts = {"supported", "not supported", "undecided"}
     assert set(summary["claims"]) == {"a", "b", "c"}
@@ -51,6 +62,23 @@ def test_the_file_begins_with_the_summary(make_study, tmp_path):
     document = json.loads((tmp_path / "results.json").read_text())
     assert list(document)[:2] == ["format", "arms"]
     assert document["report"].endswith("report.html")
+
+
+def test_a_file_from_before_audits_and_hashes_is_read(make_study, tmp_path):
+    path = tmp_path / "results.json"
+    write_results(path, make_study(curves=()))
+    document = json.loads(path.read_text())
+    study = document["study"]
+    for field in ("audits", "builds", "overlaps", "settings", "judging"):
+        del study[field]
+    for stage in study["stages"]:
+        del stage["title"], stage["folder"]
+    for sample in study["samples"]:
+        del sample["prompt_id"]
+    path.write_text(json.dumps(document))
+    old = read_results(path)
+    assert old.win_rates() == make_study().win_rates()
+    assert write_report(old, tmp_path / "again").is_file()
 
 
 @pytest.mark.parametrize(

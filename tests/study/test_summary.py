@@ -3,7 +3,7 @@
 from rlaif_jax.evaluation.evaluator_audit import EvaluatorAudit
 from rlaif_jax.labeling.intervals import Measure
 from rlaif_jax.study.claims import Headline
-from rlaif_jax.study.results import Arm, SeedResult, StudyResults
+from rlaif_jax.study.results import Arm, Direct, SeedResult, StudyResults
 from rlaif_jax.study.summary import caveats, findings
 
 
@@ -136,3 +136,18 @@ def test_the_evaluators_own_biases_are_told(make_study):
     text = plain(caveats(make_study(evaluator="E", evaluator_audit=found)))
     assert "E said the same in both orders in 90.0 % of comparisons" in text
     assert "preferred the longer text in 90.0 % of those it decided." in text
+
+
+def test_a_critic_that_evaluates_is_the_first_caveat(make_study):
+    first = caveats(make_study(self_judged=("gpt-4",)))[0]
+    assert first.startswith("gpt-4 judged twice")
+    assert not any("judged twice" in text for text in caveats(make_study()))
+
+
+def test_what_arms_won_of_each_other_is_told(make_study):
+    study = make_study()
+    rate = study.win_rates()["sft_strong"]
+    direct = Direct(a="sft_strong", b="sft_weak", win_rate=rate)
+    told = plain(findings(make_study(direct=(direct,))))
+    assert "Judged against each other, sft_strong won " in told
+    assert "of its comparisons with sft_weak (95" in told

@@ -7,6 +7,8 @@ from rlaif_jax.study.wording import (
     interval,
     measure_name,
     measure_value,
+    number,
+    p_value,
     points,
     usd,
 )
@@ -22,6 +24,18 @@ def test_points_have_a_true_minus_and_no_negative_zero():
         "0.0",
     ]
     assert interval(-1, 2) == f"{MINUS}1.0 to 2.0"
+
+
+def test_numbers_have_a_true_minus_and_no_negative_zero():
+    assert [number(v) for v in (1.234, -2, -0.001)] == ["1.23", f"{MINUS}2.00", "0.00"]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.0, "< 0.001"), (0.0042, "0.004"), (0.04999, "0.05"), (1.0, "1.00")],
+)
+def test_probabilities_are_not_told_too_exactly(value, text):
+    assert p_value(value) == text
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,97 @@
+"""Tests of `report`: what studies left, drawn again."""
+
+import json
+
+import pytest
+
+from rlaif_jax import cli
+from rlaif_jax.evaluation.paired import pooled_win_rate
+from rlaif_jax.study.results import Arm, SeedResult, StudyResults
+from rlaif_jax.study.results_file import read_results, write_results
+
+
+@pytest.fixture
+def study(tmp_path):
+    """Writes a study of some arms into a folder, and gives the folder."""
+
+    def write(name, arms, *, prompts=4, **fields):
+        outcomes = {
+            arm: {str(i): float(i < won) for i in range(prompts)}
+            for arm, won in arms.items()
+        }
+        seeds = {
+            arm: SeedResult(
+                seed=0, outcomes=won, mean_completion_tokens=1.0, length_rate=0.0
+            )
+            for arm, won in outcomes.items()
+        }
+        told = {"baseline": "b", "evaluator": "e", "seconds": 1.0, "command": "x"}
+        results = StudyResults(
+            arms={arm: Arm(seeds=(seed,)) for arm, seed in seeds.items()},
+            **told | fields,
+        )
+        write_results(tmp_path / name / "results.json", results)
+        return str(tmp_path / name)
+
+    return write
+
+
+def called(capsys, *words):
+    assert cli.run(["report", *words, "--json"]) == 0
+    return json.loads(capsys.readouterr().out.splitlines()[-1])
+
+
+def test_one_study_is_drawn_again_wherever_it_is_wanted(study, tmp_path, capsys):
+    folder = study("one", {"a": 1, "b": 3})
+    result = called(capsys, folder, "--out", str(tmp_path / "new"))
+    assert result["arms"]["b"]["win_rate"] == pytest.approx(75.0)
+    results = read_results(tmp_path / "new" / "results.json")
+    assert results == read_results(tmp_path / "one" / "results.json")
+    assert pooled_win_rate(results.arms["a"].outcomes).value == pytest.approx(25.0)
+    assert (tmp_path / "new" / "figures" / "win_rates.svg").is_file()
+
+
+def test_several_studies_are_one_page_that_says_what_may_be_compared(
+    study, tmp_path, capsys
+):
+    folders = [
+        study("one", {"a": 1, "b": 3}),
+        study("two", {"c": 2, "d": 4}),
+        study("three", {"e": 2, "f": 1}, evaluator="other"),
+    ]
+    result = called(capsys, *folders, "--out", str(tmp_path / "all"))
+    assert result["compared"] == [["one", "two"], ["three"]]
+    assert set(result["studies"]) == {"one", "two", "three"}
+    page = (tmp_path / "all" / "report.html").read_text()
+    assert "another evaluator (other instead of e)" in page
+    left = json.loads((tmp_path / "all" / "results.json").read_text())
+    assert left["compared"] == result["compared"]
+
+
+def test_folders_of_one_name_are_told_apart_by_their_paths(study, tmp_path, capsys):
+    folders = [study("x/runs", {"a": 1, "b": 3}), study("y/runs", {"a": 1, "b": 2})]
+    result = called(capsys, *folders, "--out", str(tmp_path / "all"))
+    assert set(result["studies"]) == set(folders)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "studies"),
+        (["nowhere"], "no results of a study"),
+        (["one", "./one/results.json"], "named twice"),
+        (["one", "title=x"], "unknown config key 'title'"),
+    ],
+)
+def test_bad_usage_is_told(study, tmp_path, monkeypatch, capsys, words, message):
+    study("one", {"a": 1, "b": 3})
+    monkeypatch.chdir(tmp_path)
+    assert cli.run(["report", *words]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_page_of_several_is_no_study(study, tmp_path, capsys):
+    folders = [study("one", {"a": 1, "b": 3}), study("two", {"a": 1, "b": 2})]
+    called(capsys, *folders, "--out", str(tmp_path / "all"))
+    assert cli.run(["report", str(tmp_path / "all")]) == 65
+    assert "several studies" in capsys.readouterr().err
