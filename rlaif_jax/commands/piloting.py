@@ -106,12 +106,15 @@ async def _ask(
         if a.text != b.text
     ]
     for role in sorted(used - {teacher_role(name) for name in config.teachers}):
-        critics = endpoints_of(config, role)
-        if len(critics) == 1 and isinstance(critics[0], CriticConfig) and pairs:
-            judged, spend = await _judge(critics[0], pairs, out / role)
-            seen[role] = asdict(judged)
-            kind = "evaluator" if role == EVALUATOR else "critic"
+        kind = "evaluator" if role == EVALUATOR else "critic"
+        judged = Seen()
+        for number, critic in enumerate(endpoints_of(config, role) if pairs else []):
+            assert isinstance(critic, CriticConfig)  # teachers were left out
+            one, spend = await _judge(critic, pairs, out / role / str(number))
+            judged += one
             extra[kind] += spend
+        if judged.calls:
+            seen[role] = asdict(judged)
     told = {"prompts": len(asked), "seen": seen, "first": first, "second": second}
     return told | {"extra": {role: one.model_dump() for role, one in extra.items()}}
 

@@ -94,6 +94,7 @@ class ArmStages:
     evaluate: Stage
     rival: Stage | None = None  # the student's other samples, where it is both sides
     borrowed: tuple[Stage, ...] = ()  # of the arm whose labels it uses, up to these
+    direct: tuple[Stage, ...] = ()  # its completions against those of other arms
     other_prompts: tuple[Stage, ...] = ()  # which its stages read besides its own
     direct: tuple[Stage, ...] = ()  # its completions against those of other arms
 
