@@ -96,7 +96,6 @@ class ArmStages:
     borrowed: tuple[Stage, ...] = ()  # of the arm whose labels it uses, up to these
     direct: tuple[Stage, ...] = ()  # its completions against those of other arms
     other_prompts: tuple[Stage, ...] = ()  # which its stages read besides its own
-    direct: tuple[Stage, ...] = ()  # its completions against those of other arms
 
     def all(self) -> list[Stage]:
         """Every stage, upstream first."""
