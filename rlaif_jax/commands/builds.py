@@ -13,7 +13,8 @@ from rlaif_jax.data.held_out import prompt_key
 from rlaif_jax.files import read_records, read_text
 from rlaif_jax.records import Prompt
 from rlaif_jax.study.data_build import DataBuild, Overlap
-from rlaif_jax.study.graph import ArmStages, Stage
+from rlaif_jax.study.graph import ArmStages
+from rlaif_jax.study.stage import Stage
 from rlaif_jax.typing import Json
 
 _WRITTEN = ("stop", "length")  # finish reasons of completions that are used

@@ -30,7 +30,7 @@ from rlaif_jax.records import Completion, JudgedCompletion, Prompt, content_hash
 from rlaif_jax.run_folder import essence
 from rlaif_jax.study import bill
 from rlaif_jax.study.config import StudyConfig
-from rlaif_jax.study.graph import ArmStages, Stage
+from rlaif_jax.study.graph import ArmStages
 from rlaif_jax.study.judges import self_judged
 from rlaif_jax.study.published import published
 from rlaif_jax.study.results import (
@@ -43,6 +43,7 @@ from rlaif_jax.study.results import (
     StudyResults,
 )
 from rlaif_jax.study.settings import differing_settings
+from rlaif_jax.study.stage import Stage
 from rlaif_jax.typing import Json
 
 _NUM_SAMPLES = 12  # evaluation prompts shown side by side

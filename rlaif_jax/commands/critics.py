@@ -15,8 +15,9 @@ from rlaif_jax.labeling.audit import Audit, audit
 from rlaif_jax.labeling.intervals import Measure
 from rlaif_jax.labeling.judged import Judged
 from rlaif_jax.records import Verdict
-from rlaif_jax.study.graph import ArmStages, Stage, resolve
+from rlaif_jax.study.graph import ArmStages
 from rlaif_jax.study.label_audit import LabelAudit, Rate
+from rlaif_jax.study.stage import Stage, resolve
 
 _RATES = ("order_consistency", "flips_to_first", "p_first_shown", "p_longer")
 

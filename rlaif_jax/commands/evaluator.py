@@ -12,7 +12,8 @@ from rlaif_jax.files import read_records
 from rlaif_jax.labeling.calls import read_calls
 from rlaif_jax.labeling.judged import Judged, judged_labels
 from rlaif_jax.records import JudgedCompletion
-from rlaif_jax.study.graph import ArmStages, Stage, resolve
+from rlaif_jax.study.graph import ArmStages
+from rlaif_jax.study.stage import Stage, resolve
 
 
 def evaluator_audit(arms: Sequence[ArmStages], stages: Stages) -> EvaluatorAudit:

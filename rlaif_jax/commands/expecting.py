@@ -18,7 +18,8 @@ from rlaif_jax.labeling.tokens import BYTES_PER_TOKEN
 from rlaif_jax.records import Comparison, Completion, Prompt, Usage
 from rlaif_jax.study.bill import Spend
 from rlaif_jax.study.config import StudyConfig
-from rlaif_jax.study.graph import ArmStages, Stage
+from rlaif_jax.study.graph import ArmStages
+from rlaif_jax.study.stage import Stage
 from rlaif_jax.typing import Json
 
 _SHARE_OF_MAX_TOKENS = 0.5  # that an answer takes, where nothing else is known

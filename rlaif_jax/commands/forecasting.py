@@ -15,7 +15,8 @@ from rlaif_jax.commands.stages import Stages
 from rlaif_jax.labeling.budget import endpoint_prices
 from rlaif_jax.study.bill import Spend
 from rlaif_jax.study.config import StudyConfig
-from rlaif_jax.study.graph import ArmStages, Stage
+from rlaif_jax.study.graph import ArmStages
+from rlaif_jax.study.stage import Stage
 from rlaif_jax.study.wording import duration, usd
 from rlaif_jax.typing import Json
 

@@ -16,7 +16,8 @@ from rlaif_jax.models import TransformerConfig
 from rlaif_jax.models.flops import TokenCounts, forward_flops, training_flops
 from rlaif_jax.records import Completion
 from rlaif_jax.study.config import StudyConfig
-from rlaif_jax.study.graph import ArmStages, Stage
+from rlaif_jax.study.graph import ArmStages
+from rlaif_jax.study.stage import Stage
 from rlaif_jax.typing import Json
 
 _ON_DEVICES = ("sft", "dpo", "sample")

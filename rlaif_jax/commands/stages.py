@@ -19,7 +19,7 @@ from rlaif_jax.commands.sweep import best_run
 from rlaif_jax.config_file import validate
 from rlaif_jax.errors import PreemptedError
 from rlaif_jax.files import read_json, write_json
-from rlaif_jax.study.graph import Stage, resolve
+from rlaif_jax.study.stage import Stage, resolve
 from rlaif_jax.typing import Json
 
 _DONE = "done.json"

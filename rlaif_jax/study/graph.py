@@ -1,79 +1,15 @@
-"""The stages of a study: what runs, on what, under which name.
-
-A stage is named by the hash of its config and its inputs, so stages that arms have in
-common are one stage, and what is done is done. Pure: nothing runs here.
-"""
+"""The stages of a study: what runs, and on what. Pure: nothing runs here."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
 
 from rlaif_jax.config import Config
-from rlaif_jax.files import file_sha256
 from rlaif_jax.records import content_hash
-from rlaif_jax.run_folder import essence
 from rlaif_jax.study.config import ArmConfig, StudyConfig
+from rlaif_jax.study.stage import Stage, named_stage
 from rlaif_jax.typing import Json
 
-# Options of a section that came after stages had names. At these values they do what
-# was done before there was a choice, and are in no digest: what is done, and may have
-# been paid for, keeps its name.
-_ASKING: Json = {"reasoning_effort": None}
-_SITTING: Json = _ASKING | {"constrain": "none"}  # of a seat of a jury
 _SEEDS = 2**31  # of sampling
-_JUDGING: Json = _SITTING | {"template": "verdict", "verdicts": "hard", "votes": 1}
-_LATER: dict[str, Json] = {
-    "critic": _JUDGING,
-    "evaluator": _JUDGING,
-    "teacher": _ASKING,
-    "source": {
-        "reader": "file",
-        "data_dir": None,
-        "revision": None,
-        "rules": "clean",
-        "data_fraction": 1.0,
-        "num_turns": 1,
-        "min_score_ratio": 2.0,
-        "generator": None,
-    },
-    "tokens": {"compat": "clean", "kept": "end"},
-}
-_LATER_OF_VERBS: dict[str, Json] = {  # options beside the sections
-    "prompts": {"also": [], "skip": 0, "at_most": {}},
-    "sft": {"order": "shuffled", "sweep": None},
-    "dpo": {"order": "shuffled", "sweep": None},
-}
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One command of the study, with its inputs still by name.
-
-    Attributes:
-      verb: The command.
-      digest: The hash that names the stage's folder.
-      title: For people.
-      document: The command's config; an input is the string `stage:DIGEST/FILE`.
-      needs: Digests of the stages that it reads.
-      cached: Whether it lives in the user's cache, shared by all studies.
-    """
-
-    verb: str
-    digest: str
-    title: str
-    document: Json
-    needs: frozenset[str]
-    cached: bool = False
-
-    @property
-    def folder(self) -> str:
-        """The stage's folder, below the root of stages."""
-        return f"{self.verb}-{self.digest[:12]}"
-
-    def output(self, file: str = "") -> str:
-        """How another stage's document refers to a file of this one."""
-        return f"stage:{self.digest}/{file}"
 
 
 @dataclass(frozen=True)
@@ -113,73 +49,6 @@ def build_graph(config: StudyConfig) -> list[ArmStages]:
         _arm_stages(config, name, seed) for seed in config.seeds for name in config.arms
     ]
     return [_with_direct(config, arm, arms) for arm in arms]
-
-
-def resolve(document: Any, folders: dict[str, Path]) -> Any:
-    """The document with every `stage:DIGEST/FILE` replaced by a path.
-
-    Args:
-      document: A stage's document, or a part of it.
-      folders: Digest to the folder of that stage.
-    """
-    if isinstance(document, dict):
-        return {key: resolve(value, folders) for key, value in document.items()}
-    if isinstance(document, list):
-        return [resolve(value, folders) for value in document]
-    if isinstance(document, str) and document.startswith("stage:"):
-        digest, _, file = document.removeprefix("stage:").partition("/")
-        return str(folders[digest] / file)
-    return document
-
-
-def _stage(
-    verb: str, title: str, document: Json, needs: list[Stage | None], **kwargs: bool
-) -> Stage:
-    upstream = frozenset(stage.digest for stage in needs if stage is not None)
-    digest = content_hash(verb, _contents(_as_named(verb, essence(document))))
-    return Stage(verb, digest, title, document, upstream, **kwargs)
-
-
-def _as_named(verb: str, document: Json) -> Json:
-    """The document without later options that change nothing."""
-    named = _without(document, _LATER_OF_VERBS.get(verb, {}))
-    for section in _LATER.keys() & document.keys():
-        named[section] = _without(document[section], _LATER[section])
-        if "critics" in named[section]:
-            seats = named[section]["critics"]
-            named[section]["critics"] = [_without(seat, _SITTING) for seat in seats]
-    return named
-
-
-def _without(section: Json, later: Json) -> Json:
-    """A section without those later options that are at their defaults."""
-    return {
-        key: value
-        for key, value in section.items()
-        if (key, value) not in later.items()
-    }
-
-
-def _contents(document: Any) -> Any:
-    """The document with every input file and folder replaced by its hash."""
-    if isinstance(document, dict):
-        return {key: _contents(value) for key, value in document.items()}
-    if isinstance(document, list):
-        return [_contents(value) for value in document]
-    if isinstance(document, str) and not document.startswith("stage:"):
-        return _content(document)
-    return document
-
-
-def _content(text: str) -> str:
-    """The text itself, or the hash of the file or model folder that it names."""
-    path = Path(text)
-    if "/" in text and path.is_file():
-        return file_sha256(path)
-    if "/" in text and path.is_dir():
-        files = sorted(f for f in path.rglob("*.json") if f.is_file())
-        return content_hash([file_sha256(file) for file in files])
-    return text
 
 
 def _plain(config: Config) -> Json:
@@ -310,7 +179,7 @@ def _base(config: StudyConfig, name: str, seed: int) -> Stage | None:
     }
     document |= {"model": model, "seed": seed}
     title = " ".join(filter(None, ("base model", config.base_name(name))))
-    return _stage("sft", f"{title}, seed {seed}", document, [], cached=True)
+    return named_stage("sft", f"{title}, seed {seed}", document, [], cached=True)
 
 
 def _start_model(config: StudyConfig, name: str, base: Stage | None) -> Json:
@@ -327,7 +196,7 @@ def _prompts(
     if at_most:
         document["at_most"] = dict(sorted(at_most.items()))
         title += ", at most " + " and ".join(f"{n} of {s}" for s, n in at_most.items())
-    return _stage("prompts", title, document, [])
+    return named_stage("prompts", title, document, [])
 
 
 def _asked_of(config: StudyConfig, teacher: str) -> dict[str, int]:
@@ -360,7 +229,7 @@ def _complete(
         "seed": seed or 0,
     }
     part = "baseline" if seed is None else f"seed {seed}"
-    return _stage("complete", f"{teacher} writes, {part}", document, [prompts])
+    return named_stage("complete", f"{teacher} writes, {part}", document, [prompts])
 
 
 def _sft(
@@ -388,7 +257,7 @@ def _sft(
     part = "+".join(arm.sft_splits)
     of = f" of {arm.base}" if arm.base else ""
     title = f"SFT{of} on {arm.teacher} ({part}), seed {seed}"
-    return _stage("sft", title, document, [base, prompts, teacher])
+    return named_stage("sft", title, document, [base, prompts, teacher])
 
 
 def _sample(
@@ -419,7 +288,7 @@ def _sample(
         "generator": generator,
         "seed": seed,
     }
-    return _stage("sample", f"sample from {title}", document, [policy, prompts])
+    return named_stage("sample", f"sample from {title}", document, [policy, prompts])
 
 
 def _label(
@@ -441,7 +310,7 @@ def _label(
     }
     other = arm.teacher if arm.pairs == "teacher_student" else "another sample"
     title = f"{arm.critic} judges {other} against {second.title}"
-    return _stage("label", title, document, [prompts, first, second])
+    return named_stage("label", title, document, [prompts, first, second])
 
 
 def _dpo(
@@ -459,7 +328,7 @@ def _dpo(
     if arm.loss is not None:
         document["loss"] = _plain(arm.loss)
     borrowed = f" on the labels of {arm.pairs_of}" if arm.pairs_of else ""
-    return _stage("dpo", f"DPO{borrowed} from {sft.title}", document, [sft, label])
+    return named_stage("dpo", f"DPO{borrowed} from {sft.title}", document, [sft, label])
 
 
 def _steps(arm: ArmConfig, batch_size: int) -> Json:
@@ -484,4 +353,4 @@ def _evaluate(
     if config.evaluation.evaluators:
         document["evaluators"] = [_plain(one) for one in config.evaluation.evaluators]
     title = f"evaluate {sample.title}"
-    return _stage("evaluate", title, document, [prompts, sample, baseline])
+    return named_stage("evaluate", title, document, [prompts, sample, baseline])
