@@ -1,14 +1,11 @@
 """Gathers what the stages of a study left behind into one result."""
 
-import json
-import os
 import shlex
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from rlaif_jax.commands.bills import bill_stages
 from rlaif_jax.commands.builds import (
     arm_steps,
     data_builds,
@@ -17,18 +14,16 @@ from rlaif_jax.commands.builds import (
 )
 from rlaif_jax.commands.critics import label_audits
 from rlaif_jax.commands.evaluator import evaluator_audit
-from rlaif_jax.commands.operations import trained_flops
-from rlaif_jax.commands.piloting import pilot_bill
+from rlaif_jax.commands.outputs import completions_of, prompts_of
+from rlaif_jax.commands.scoring import family_accuracy, means, score
 from rlaif_jax.commands.stages import Stages
 from rlaif_jax.commands.sweep import best_run
 from rlaif_jax.config_parts import CriticConfig, JuryConfig, RecordedConfig
-from rlaif_jax.errors import CorruptDataError
 from rlaif_jax.evaluation.paired import pooled_win_rate
 from rlaif_jax.files import read_records
 from rlaif_jax.provenance import package_versions
-from rlaif_jax.records import Completion, JudgedCompletion, Prompt, content_hash
+from rlaif_jax.records import JudgedCompletion, content_hash
 from rlaif_jax.run_folder import essence
-from rlaif_jax.study import bill
 from rlaif_jax.study.config import StudyConfig
 from rlaif_jax.study.graph import ArmStages
 from rlaif_jax.study.judges import self_judged
@@ -48,17 +43,6 @@ from rlaif_jax.typing import Json
 
 _NUM_SAMPLES = 12  # evaluation prompts shown side by side
 _MAX_POINTS = 200  # of a curve
-_SCORER_TIMEOUT_S = 60.0
-_ROLES: dict[str, bill.Role] = {  # whom a verb pays
-    "complete": "teacher",
-    "label": "critic",
-    "evaluate": "evaluator",
-}
-_USES: dict[str, bill.DeviceUse] = {  # what a verb needs devices for
-    "sft": "training",
-    "dpo": "training",
-    "sample": "sampling",
-}
 _CURVES = (
     "loss",
     "rewards/margins",
@@ -93,7 +77,7 @@ def collect_results(
         evaluator=_judge_name(config.evaluation.evaluator),
         headline=config.headline,
         claims=config.claims,
-        stages=tuple(_bill_stages(config, arms, stages)),
+        stages=tuple(bill_stages(config, arms, stages)),
         curves=tuple(
             curve
             for arm in arms
@@ -173,7 +157,7 @@ def _num_prompts(
     """How many prompts an arm learned from, in the first seed."""
     arm = next(arm for arm in arms if arm.arm == name)
     splits = config.splits_of(name)
-    return sum(one.split in splits for one in _prompts(stages, arm).values())
+    return sum(one.split in splits for one in prompts_of(stages, arm).values())
 
 
 def _judge_name(config: CriticConfig | RecordedConfig | JuryConfig) -> str:
@@ -183,30 +167,20 @@ def _judge_name(config: CriticConfig | RecordedConfig | JuryConfig) -> str:
     return "recorded" if isinstance(config, RecordedConfig) else config.model
 
 
-def _completions(stages: Stages, stage: Stage) -> dict[str, Completion]:
-    path = stages.folder(stage) / "completions.jsonl"
-    return {c.prompt_id: c for c in read_records(path, Completion)}
-
-
-def _prompts(stages: Stages, arm: ArmStages) -> dict[str, Prompt]:
-    path = stages.folder(arm.prompts) / "prompts.jsonl"
-    return {prompt.prompt_id: prompt for prompt in read_records(path, Prompt)}
-
-
 def _seed_result(config: StudyConfig, stages: Stages, arm: ArmStages) -> SeedResult:
-    written = _completions(stages, arm.sample)
+    written = completions_of(stages, arm.sample)
     tokens = [c.usage.completion_tokens for c in written.values()]
     cut = [c.finish_reason == "length" for c in written.values()]
     scores: list[Json] = []
     if config.evaluation.scorer_url is not None:
-        scores = _score(config.evaluation.scorer_url, _prompts(stages, arm), written)
+        scores = score(config.evaluation.scorer_url, prompts_of(stages, arm), written)
     return SeedResult(
         seed=arm.seed,
         outcomes=_outcomes(stages, arm.evaluate),
         mean_completion_tokens=sum(tokens) / len(tokens),
         length_rate=sum(cut) / len(cut),
-        measures=_means(scores) | _judged(stages.result(arm.evaluate) or {}),
-        family_accuracy=_family_accuracy(scores),
+        measures=means(scores) | _judged(stages.result(arm.evaluate) or {}),
+        family_accuracy=family_accuracy(scores),
     )
 
 
@@ -244,133 +218,6 @@ def _judged(result: Json) -> dict[str, float]:
     return shares
 
 
-def _score(
-    url: str, prompts: dict[str, Prompt], written: dict[str, Completion]
-) -> list[Json]:
-    """What an external scorer says of each completion.
-
-    Raises:
-      CorruptDataError: If it does not answer with one mapping a completion.
-    """
-    items = [
-        {
-            "messages": [m.model_dump() for m in prompts[c.prompt_id].messages],
-            "text": c.text,
-            "finish_reason": c.finish_reason,
-        }
-        for c in written.values()
-    ]
-    request = urllib.request.Request(
-        url, json.dumps(items).encode(), {"Content-Type": "application/json"}
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=_SCORER_TIMEOUT_S) as response:
-            scores = json.load(response)
-    except (urllib.error.URLError, json.JSONDecodeError) as error:
-        raise CorruptDataError(
-            f"the scorer at {url} gave no scores: {error}"
-        ) from error
-    if not isinstance(scores, list) or len(scores) != len(items):
-        raise CorruptDataError(f"the scorer at {url} did not give {len(items)} scores")
-    return scores
-
-
-def _means(scores: list[Json]) -> dict[str, float]:
-    """The mean of every figure that all completions have."""
-    if not scores:
-        return {}
-    names = [name for name, v in scores[0].items() if isinstance(v, int | float)]
-    return {name: sum(s[name] for s in scores) / len(scores) for name in names}
-
-
-def _family_accuracy(scores: list[Json]) -> dict[str, float]:
-    groups: dict[str, list[float]] = {}
-    for score in scores:
-        if "family" in score and "accuracy" in score:
-            groups.setdefault(score["family"], []).append(score["accuracy"])
-    return {name: sum(v) / len(v) for name, v in sorted(groups.items())}
-
-
-def _bill_stages(
-    config: StudyConfig, arms: Sequence[ArmStages], stages: Stages
-) -> list[bill.Stage]:
-    """Every stage once, with the arms that use it, and a pilot that none needed."""
-    used: dict[str, tuple[Stage, list[str]]] = {}
-    for arm in arms:
-        for stage in arm.all():
-            names = used.setdefault(stage.digest, (stage, []))[1]
-            if arm.arm not in names:
-                names.append(arm.arm)
-    found = [_bill_stage(stage, names, stages) for stage, names in used.values()]
-    return [
-        one.model_copy(
-            update={"shares": _shares(config, arms, used[digest][0], stages)}
-        )
-        if one.kind == "complete"
-        else one
-        for digest, one in zip(used, found, strict=True)
-    ] + pilot_bill(stages)
-
-
-def _shares(
-    config: StudyConfig, arms: Sequence[ArmStages], stage: Stage, stages: Stages
-) -> dict[str, bill.Spend]:
-    """What each arm needs of a teacher's texts, if that is not all of them."""
-    texts = _completions(stages, stage)
-    held_out = config.sft.validation.splits if config.sft.validation else ()
-    shares: dict[str, bill.Spend] = {}
-    for arm in arms:
-        writes = [arm.teacher, *arm.borrowed]
-        if stage not in writes:
-            continue
-        source = config.label_arm(arm.arm) or arm.arm
-        splits = {*config.arms[arm.arm].written_splits, *held_out}
-        splits |= {*config.arms[source].written_splits}
-        wanted = [
-            texts[key]
-            for key, prompt in _prompts(stages, arm).items()
-            if prompt.split in splits and key in texts
-        ]
-        if len(wanted) < len(texts):
-            shares[arm.arm] = bill.Spend(
-                calls=len(wanted),
-                prompt_tokens=sum(one.usage.prompt_tokens for one in wanted),
-                completion_tokens=sum(one.usage.completion_tokens for one in wanted),
-                cost_usd=sum((one.cost_usd for one in wanted), 0.0),
-            )
-    return shares
-
-
-def _bill_stage(stage: Stage, arms: list[str], stages: Stages) -> bill.Stage:
-    result = stages.result(stage) or {}
-    spend: dict[bill.Role, bill.Spend] = {}
-    if stage.verb in _ROLES:
-        fields = bill.Spend.model_fields
-        amounts = {name: result[name] for name in fields}
-        spend[_ROLES[stage.verb]] = bill.Spend(**amounts)
-    device: dict[bill.DeviceUse, float] = {}
-    if stage.verb in _USES:
-        device[_USES[stage.verb]] = float(result["device_seconds"])
-    return bill.Stage(
-        stage_id=stage.folder,
-        kind=stage.verb,
-        arms=tuple(arms),
-        title=stage.title,
-        folder=_typed(stages.folder(stage)),
-        spend=spend,
-        device_s=device,
-        flops=trained_flops(stage, stages) if stage.verb in ("sft", "dpo") else 0.0,
-    )
-
-
-def _typed(folder: Path) -> str:
-    """A folder as it is typed, from where the study was started."""
-    home = Path.home()
-    if folder.is_relative_to(home) and not folder.is_relative_to(Path.cwd()):
-        return f"~/{folder.relative_to(home)}"
-    return os.path.relpath(folder) if folder.is_relative_to(Path.cwd()) else str(folder)
-
-
 def _documents(arms: Sequence[ArmStages]) -> dict[str, dict[str, Json]]:
     """The configs of every arm's stages, by step; seeds differ in nothing else."""
     first = [arm for arm in arms if arm.seed == arms[0].seed]
@@ -386,7 +233,7 @@ def _documents(arms: Sequence[ArmStages]) -> dict[str, dict[str, Json]]:
 
 def _judging(config: StudyConfig, stages: Stages, arm: ArmStages) -> Judging:
     """What the arms are compared with, and by whom."""
-    written = _completions(stages, arm.baseline)
+    written = completions_of(stages, arm.baseline)
     evaluator = config.evaluation.evaluator.model_dump(
         mode="json", exclude_defaults=True
     )
@@ -419,9 +266,9 @@ def _samples(
 ) -> list[Sample]:
     """The first evaluation prompts, with what every arm of the first seed wrote."""
     first = [arm for arm in arms if arm.seed == arms[0].seed]
-    prompts = _prompts(stages, first[0])
-    baseline = _completions(stages, first[0].baseline)
-    written = {arm.arm: _completions(stages, arm.sample) for arm in first}
+    prompts = prompts_of(stages, first[0])
+    baseline = completions_of(stages, first[0].baseline)
+    written = {arm.arm: completions_of(stages, arm.sample) for arm in first}
     chosen = list(written[first[0].arm])[:_NUM_SAMPLES]
     return [
         Sample(

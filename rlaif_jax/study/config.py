@@ -2,194 +2,28 @@
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import Literal
 
 from pydantic import Field, model_validator
 
 from rlaif_jax.config import Config, PromptsConfig
-from rlaif_jax.config_losses import DpoLossConfig, LossConfig, SftLoss
 from rlaif_jax.config_parts import (
     ChatConfig,
-    CheckpointConfig,
     JudgeConfig,
     LabVariant,
-    MeshConfig,
-    ModelConfig,
-    OptimizerConfig,
     Orders,
     TokensConfig,
 )
-from rlaif_jax.config_validation import (
-    PairValidationConfig,
-    SftValidationConfig,
-    SweepConfig,
-    require_choice,
-    require_disjoint,
-    with_swept_rate,
-)
+from rlaif_jax.config_validation import require_disjoint
+from rlaif_jax.study.arms import ArmConfig, BudgetConfig
 from rlaif_jax.study.claims import ClaimConfig, Facet, Headline, require_said
 from rlaif_jax.study.published import published
-
-PairSource = Literal["teacher_student", "student_student"]
-
-
-class ArmConfig(Config):
-    """One way of training: SFT on a teacher, then AI feedback if there is a critic.
-
-    Without splits to train on, the base model itself is the arm.
-    """
-
-    base: str | None = None  # a name of bases; may be left out if there is one
-    teacher: str | None = None  # a name of teachers
-    sft_splits: tuple[str, ...] = ()  # of the prompts that the teacher demonstrates
-    sft_epochs: int | None = Field(default=None, ge=1)  # instead of sft.epochs
-    critic: str | None = None  # a name of critics; none: SFT alone
-    aif_splits: tuple[str, ...] = ()  # of the prompts whose completions are judged
-    pairs: PairSource = "teacher_student"  # what the critic compares
-    pairs_of: str | None = None  # another arm, on whose labels this one is trained
-    loss: LossConfig | None = None  # instead of dpo.loss
-    at_most: dict[str, int] = Field(default_factory=dict)  # split to prompts of it used
-    max_steps: int | None = Field(default=None, ge=1)  # of its last training, no epochs
-
-    @property
-    def is_trained_on_pairs(self) -> bool:
-        """Whether DPO follows SFT."""
-        return self.critic is not None or self.pairs_of is not None
-
-    @property
-    def written_splits(self) -> tuple[str, ...]:
-        """Splits whose prompts the teacher completes."""
-        if self.pairs == "student_student":
-            return self.sft_splits
-        return self.sft_splits + self.aif_splits
-
-    @model_validator(mode="after")
-    def _consistent(self) -> "ArmConfig":
-        if (self.critic is None) != (not self.aif_splits):
-            raise ValueError("critic and aif_splits go together")
-        if (self.teacher is None) != (not self.sft_splits):
-            raise ValueError("teacher and sft_splits go together")
-        if set(self.sft_splits) & set(self.aif_splits):
-            raise ValueError("a split is either demonstrated or judged, not both")
-        if self.critic is not None and self.pairs_of is not None:
-            raise ValueError("give either critic or pairs_of: labels are another arm's")
-        if self.critic is None and self.pairs != "teacher_student":
-            raise ValueError(f"pairs={self.pairs} goes with a critic")
-        if self.loss is not None and not self.is_trained_on_pairs:
-            raise ValueError("loss goes with a critic or with pairs_of")
-        if self.max_steps is not None and not self.sft_splits:
-            raise ValueError("max_steps goes with training: give sft_splits")
-        if not self.sft_splits and (self.is_trained_on_pairs or self.sft_epochs):
-            raise ValueError("an arm without sft_splits is the base model, untrained")
-        return self
-
-
-class BudgetConfig(Config):
-    """What the arms use the same amount of; all amounts are reported."""
-
-    match: Literal["prompts", "usd", "device_flops"] = "prompts"
-    usd: float | None = Field(default=None, gt=0)  # for teacher and critic of an arm
-    flops: float | None = Field(default=None, gt=0)  # of an arm's training
-
-    @model_validator(mode="after")
-    def _one_amount(self) -> "BudgetConfig":
-        amounts = {"usd": self.usd, "device_flops": self.flops}
-        for match, amount in amounts.items():
-            if (amount is None) == (self.match == match):
-                name = "flops" if match == "device_flops" else match
-                raise ValueError(f"budget.{name} goes with budget.match={match}")
-        return self
-
-
-class PretrainConfig(Config):
-    """A base model trained from scratch, one a seed."""
-
-    preset: str
-    tokenizer: Path
-    prompts: Path
-    completions: Path
-    tokens: TokensConfig = TokensConfig()
-    optimizer: OptimizerConfig
-    mesh: MeshConfig = MeshConfig()
-    loss: SftLoss = "token_mean"
-    batch_size: int = Field(default=64, ge=1)
-    epochs: int = Field(default=1, ge=1)
-    max_steps: int | None = Field(default=None, ge=1)
-
-
-class BaseConfig(Config):
-    """The model that arms start from."""
-
-    model: ModelConfig | None = None
-    pretrain: PretrainConfig | None = None
-
-    @model_validator(mode="after")
-    def _one(self) -> "BaseConfig":
-        if (self.model is None) == (self.pretrain is None):
-            raise ValueError("give either base.model or base.pretrain")
-        return self
-
-
-class SftRecipe(Config):
-    """How every arm is fine-tuned."""
-
-    optimizer: OptimizerConfig
-    mesh: MeshConfig = MeshConfig()
-    loss: SftLoss = "sequence_sum"
-    batch_size: int = Field(default=8, ge=1)
-    epochs: int = Field(default=1, ge=1)
-    checkpoint: CheckpointConfig = CheckpointConfig()
-    validation: SftValidationConfig | None = None  # of every arm alike
-    sweep: SweepConfig | None = None  # each arm's own best rate, by validation
-
-    _swept = model_validator(mode="before")(with_swept_rate)
-
-    @model_validator(mode="after")
-    def _honest_choice(self) -> "SftRecipe":
-        require_choice(self.sweep, self.validation and self.validation.select)
-        return self
-
-
-class DpoRecipe(Config):
-    """How every arm with a critic is trained on its labels."""
-
-    optimizer: OptimizerConfig
-    mesh: MeshConfig = MeshConfig()
-    loss: LossConfig = DpoLossConfig()
-    batch_size: int = Field(default=8, ge=1)
-    epochs: int = Field(default=1, ge=1)
-    checkpoint: CheckpointConfig = CheckpointConfig()
-    validation: PairValidationConfig | None = None  # of every arm alike
-    sweep: SweepConfig | None = None  # each arm's own best rate, by validation
-
-    _swept = model_validator(mode="before")(with_swept_rate)
-
-    @model_validator(mode="after")
-    def _honest_choice(self) -> "DpoRecipe":
-        require_choice(self.sweep, self.validation and self.validation.select)
-        return self
-
-
-class SamplingRecipe(Config):
-    """How a policy writes."""
-
-    temperature: float = Field(default=0.7, ge=0)
-    top_k: int | None = Field(default=None, ge=1)
-    top_p: float = Field(default=0.9, gt=0, le=1)
-    batch_size: int = Field(default=32, ge=1)
-    mesh: MeshConfig = MeshConfig()
-
-
-class EvaluationConfig(Config):
-    """How every arm is judged."""
-
-    evaluator: JudgeConfig
-    evaluators: tuple[JudgeConfig, ...] = ()  # more, each with a win rate of its own
-    direct: tuple[tuple[str, str], ...] = ()  # arms whose completions are compared
-    split: str = "test"  # of the prompts
-    sampling: SamplingRecipe = SamplingRecipe()
-    orders: Orders = "both"
-    scorer_url: str | None = None  # POST of completions -> a mapping of figures each
+from rlaif_jax.study.recipes import (
+    BaseConfig,
+    DpoRecipe,
+    EvaluationConfig,
+    SamplingRecipe,
+    SftRecipe,
+)
 
 
 class EmbeddedLabConfig(Config):

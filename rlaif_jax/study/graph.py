@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 
 from rlaif_jax.config import Config
 from rlaif_jax.records import content_hash
-from rlaif_jax.study.config import ArmConfig, StudyConfig
+from rlaif_jax.study.arms import ArmConfig
+from rlaif_jax.study.config import StudyConfig
 from rlaif_jax.study.stage import Stage, named_stage
 from rlaif_jax.typing import Json
 
