@@ -196,9 +196,12 @@ def test_both_clients_list_the_models(url):
     assert set(ours) == {
         "lab-teacher-weak",
         "lab-teacher-strong",
+        "lab-teacher-other",
         "lab-critic-strong",
         "lab-critic-weak",
+        "lab-critic-other",
         "lab-evaluator",
+        "lab-evaluator-other",
     }
 
 

@@ -29,9 +29,9 @@ def main(arguments):
     attempt = len(started.read_text().splitlines()) if started.exists() else 0
     files = resource.getrlimit(resource.RLIMIT_NOFILE)
     facts = {"arguments": arguments, "environment": dict(os.environ), "files": files}
+    signal.signal(signal.SIGTERM, stop)  # before anybody knows that it runs
     with started.open("a") as file:
         file.write(json.dumps(facts) + "\n")
-    signal.signal(signal.SIGTERM, stop)
     print(f"attempt {attempt} of worker {worker}", flush=True)
     for action in attempts[min(attempt, len(attempts) - 1)]:
         act(*action.split(), out=Path(arguments[-1]))
