@@ -16,7 +16,7 @@ from rlaif_jax.study.joint import JointGroup
 from rlaif_jax.study.pictures import Picture, draw_picture, draw_pictures
 from rlaif_jax.study.results import Difference, Sample, StudyResults
 from rlaif_jax.study.rewards import REWARDS, final_rewards
-from rlaif_jax.study.summary import caveats, findings
+from rlaif_jax.study.summary import caveats, findings, matched
 
 _VERDICTS = {1.0: "won", 0.0: "lost", 0.5: "draw"}
 ROLES: tuple[Role, ...] = ("teacher", "critic", "evaluator")
@@ -53,6 +53,7 @@ class StudyPage:
 
     Attributes:
       name: What tells it from the other studies of the page; empty if alone.
+      matched: What the arms use the same amount of; empty if unknown.
       measures: Names of the measures that every arm has.
       families: Names of the task families that every arm met.
       scale: Of the differences' strips; `claim_scale` is of the claims'.
@@ -64,6 +65,7 @@ class StudyPage:
     results: StudyResults
     findings: list[str]
     caveats: list[str]
+    matched: str
     colors: dict[str, str]
     rates: dict[str, Estimate]
     bills: dict[str, Bill]
@@ -150,6 +152,7 @@ def study_page(results: StudyResults, *, name: str, figures: Path) -> StudyPage:
         results=results,
         findings=findings(results),
         caveats=caveats(results),
+        matched=matched(results),
         colors=arm_colors(results),
         rates=results.win_rates(),
         bills=results.bills(),

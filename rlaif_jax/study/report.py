@@ -76,6 +76,7 @@ def _environment() -> jinja2.Environment:
     environment.filters |= {
         "points": wording.points,
         "usd": wording.usd,
+        "flops": wording.flops,
         "duration": wording.duration,
         "measure_name": wording.measure_name,
         "number": wording.number,

@@ -22,6 +22,7 @@ from rlaif_jax.evaluation.paired import (
 from rlaif_jax.evaluation.power import Power, power
 from rlaif_jax.evaluation.random_effects import Spread
 from rlaif_jax.records import Record
+from rlaif_jax.study.arms import BudgetConfig
 from rlaif_jax.study.bill import Bill, Stage, arm_bill, total_bill
 from rlaif_jax.study.claims import (
     ClaimConfig,
@@ -183,6 +184,7 @@ class StudyResults(Record):
     arms: Annotated[dict[str, Arm], Field(min_length=1)]  # in the order to be shown
     baseline: str  # whose completions the arms are compared with
     evaluator: str  # who compares
+    budget: BudgetConfig | None = None  # None: by an older version, which kept none
     headline: Headline | None = None
     claims: dict[str, ClaimConfig] = Field(default_factory=dict)
     stages: tuple[Stage, ...] = ()

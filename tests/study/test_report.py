@@ -1,5 +1,7 @@
 """Tests of `rlaif_jax.study.report`."""
 
+import html
+import re
 from html.parser import HTMLParser
 
 import pytest
@@ -11,6 +13,7 @@ from rlaif_jax.study.report import write_report, write_side_by_side
 from rlaif_jax.study.results import Sample
 from rlaif_jax.study.results_file import read_results
 from rlaif_jax.study.settings import Setting
+from rlaif_jax.study.wording import flops
 
 # a page at its most dangerous, in one: the corpus has the rest
 PAYLOADS = (
@@ -156,6 +159,34 @@ def test_figures_of_the_study_stand_in_the_text(make_study, folder):
     assert {1.0: "won", 0.0: "lost", 0.5: "draw"}[won] in text
     assert study.command in text
     assert "jax\N{NO-BREAK SPACE}0.10.2" in text
+
+
+def rows(path, head):
+    """Every row of the table that has a head, by the labels of its cells."""
+    table = next(
+        one for one in path.read_text("utf-8").split("<table") if f">{head}</th>" in one
+    )
+    found = []
+    for row in table.split("</table>")[0].split("<tr>")[2:]:
+        text = re.sub(r"<(small|span|svg).*?</\1>", "", row)
+        cells = re.findall(r'data-label="(.*?)">(.*?)</td>', text, re.DOTALL)
+        found.append({label: html.unescape(cell).strip() for label, cell in cells})
+    return found
+
+
+def test_prompts_price_and_flops_of_every_arm_are_told_whichever_is_matched(
+    make_study, folder
+):
+    page = folder / "report.html"
+    bills = make_study().bills()
+    *arms, whole = rows(page, "Training FLOPs")
+    assert [row["Prompts"] for row in arms] == ["6,000", "5,700"] * 2
+    # the weak teacher wrote for two arms: .0281, and with the critic .0281 + .3941
+    assert [row["To make"] for row in arms] == ["$0.03", "$0.42", "$0.28", "$0.68"]
+    assert {row["Training FLOPs"] for row in arms} == {flops(1.25e15)}
+    assert whole["Training FLOPs"] == flops(4 * 1.25e15)
+    assert all(bill.flops == 1.25e15 for bill in bills.values())
+    assert "matched by prompts" in page.read_text("utf-8")
 
 
 def test_the_papers_numbers_stand_beside_where_they_are_asked_for(make_study, tmp_path):

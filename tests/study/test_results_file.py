@@ -61,7 +61,7 @@ def test_a_file_from_before_audits_and_hashes_is_read(make_study, tmp_path):
     write_results(path, make_study(curves=()))
     document = json.loads(path.read_text())
     study = document["study"]
-    for field in ("audits", "builds", "overlaps", "settings", "judging"):
+    for field in ("budget", "audits", "builds", "overlaps", "settings", "judging"):
         del study[field]
     for stage in study["stages"]:
         del stage["title"], stage["folder"]
