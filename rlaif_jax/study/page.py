@@ -14,11 +14,13 @@ from rlaif_jax.study.figures import win_rate_figure
 from rlaif_jax.study.frontier import CostPoint, cost_points, frontier
 from rlaif_jax.study.joint import JointGroup
 from rlaif_jax.study.pictures import Picture, draw_picture, draw_pictures
-from rlaif_jax.study.results import Difference, Sample, StudyResults
+from rlaif_jax.study.published import Gap, published
+from rlaif_jax.study.results import Difference, Sample, SecondOpinion, StudyResults
 from rlaif_jax.study.rewards import REWARDS, final_rewards
 from rlaif_jax.study.summary import caveats, findings, matched
 
 _VERDICTS = {1.0: "won", 0.0: "lost", 0.5: "draw"}
+MANY_PAIRS = 15  # differences that are worth reading one by one
 ROLES: tuple[Role, ...] = ("teacher", "critic", "evaluator")
 
 
@@ -97,8 +99,34 @@ class StudyPage:
 
     @property
     def of_best(self) -> list[Difference]:
-        """The best arm over every other."""
-        return [pair for pair in self.differences if pair.a == self.best]
+        """The best arm over every other that differs from it in training alone."""
+        return [pair for pair in self.alike if pair.a == self.best]
+
+    @property
+    def alike(self) -> list[Difference]:
+        """The differences of arms that differ in their training alone."""
+        return [pair for pair in self.differences if not pair.across]
+
+    @property
+    def across(self) -> list[Difference]:
+        """The differences of arms that differ in their base or their prompts too."""
+        return [pair for pair in self.differences if pair.across]
+
+    @property
+    def leading(self) -> list[Difference]:
+        """The differences that are shown first."""
+        return self.alike if len(self.alike) <= MANY_PAIRS else self.of_best
+
+    @property
+    def opinions(self) -> list[SecondOpinion]:
+        """Bootstrap and sign test of the differences that are shown first."""
+        return [self.results.second_opinion(one.a, one.b) for one in self.leading]
+
+    @property
+    def gaps(self) -> list[tuple[str, Gap]]:
+        """The paper's gaps that rest on the figure set beside the study's."""
+        figure = self.results.published
+        return [] if figure is None else published().gaps_of(figure)
 
     @property
     def reward_measures(self) -> list[str]:
