@@ -7,11 +7,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
+from rlaif_jax.commands.inputs import is_usable
 from rlaif_jax.commands.stages import Stages
 from rlaif_jax.commands.sweep import best_run
 from rlaif_jax.data.held_out import prompt_key
 from rlaif_jax.files import read_records, read_text
-from rlaif_jax.records import Prompt
+from rlaif_jax.records import Completion, Prompt, content_hash
 from rlaif_jax.study.data_build import DataBuild, Overlap
 from rlaif_jax.study.graph import ArmStages
 from rlaif_jax.study.stage import Stage
@@ -38,14 +39,16 @@ def data_builds(arms: Sequence[ArmStages], stages: Stages) -> tuple[DataBuild, .
 def split_overlaps(arms: Sequence[ArmStages], stages: Stages) -> tuple[Overlap, ...]:
     """How many prompts of one split are in another, told by their text.
 
-    Summed over the draws of all seeds.
+    Summed over the draws of all seeds; arms that have at most so many prompts of a
+    split have part of one draw, which counts once.
     """
-    draws = {arm.prompts.digest: arm.prompts for arm in arms}.values()
+    draws: dict[str, dict[str, set[str]]] = {}
     shared, sizes = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
-    for stage in draws:
-        texts: dict[str, set[str]] = {}
+    for stage in {arm.prompts.digest: arm.prompts for arm in arms}.values():
+        texts = draws.setdefault(_draw(stage), {})
         for prompt in read_records(stages.folder(stage) / "prompts.jsonl", Prompt):
             texts.setdefault(prompt.split, set()).add(prompt_key(prompt.messages))
+    for texts in draws.values():
         for pair in itertools.combinations(sorted(texts), 2):
             shared[pair] += len(texts[pair[0]] & texts[pair[1]])
             sizes[pair] += len(texts[pair[1]])
@@ -53,6 +56,12 @@ def split_overlaps(arms: Sequence[ArmStages], stages: Stages) -> tuple[Overlap, 
         Overlap(first=a, second=b, prompts=shared[a, b], of=sizes[a, b])
         for a, b in sizes
     )
+
+
+def _draw(prompts: Stage) -> str:
+    """Which draw of splits a stage's prompts are of."""
+    document = {k: v for k, v in prompts.document.items() if k != "at_most"}
+    return content_hash(document)
 
 
 def arm_steps(arm: ArmStages) -> dict[str, Stage]:
@@ -111,25 +120,36 @@ def _summed(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
 
 def _prompts(folder: Path, told: Json) -> Json:
     del folder
-    dropped = told["dropped"]
+    skipped = {"skipped": told.get("skipped", 0)}
+    dropped = told["dropped"] | skipped | told.get("over", {})
+    # what stages of older versions do not tell apart
     rest = told["read"] - told["prompts"] - sum(dropped.values())
     return {
         "read": told["read"],
         "kept": told["prompts"],
-        "dropped": dropped | {"over_the_limit": rest},
+        "dropped": dropped | {"over_a_limit": rest},
         "splits": told["splits"],
     }
 
 
 def _written(folder: Path, told: Json) -> Json:
-    del folder
-    ends = told["finish_reasons"]
+    ends = _endings(folder / "completions.jsonl")
     return {
         "read": told["completions"],
         "kept": sum(ends.get(reason, 0) for reason in _WRITTEN),
         "dropped": {name: n for name, n in ends.items() if name not in _WRITTEN},
         "cut": {"at the token limit": ends.get("length", 0)},
     }
+
+
+def _endings(path: Path) -> Counter[str]:
+    """How often texts ended in which way; a blank one is that, however it ended."""
+    return Counter(
+        one.finish_reason
+        if is_usable(one) or one.finish_reason not in _WRITTEN
+        else "blank"
+        for one in read_records(path, Completion)
+    )
 
 
 def _demonstrated(folder: Path, told: Json) -> Json:

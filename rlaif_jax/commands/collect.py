@@ -75,6 +75,7 @@ def collect_results(
         },
         baseline=config.baseline,
         evaluator=_judge_name(config.evaluation.evaluator),
+        budget=config.budget,
         headline=config.headline,
         claims=config.claims,
         stages=tuple(bill_stages(config, arms, stages)),

@@ -1,6 +1,7 @@
 """`prompts`: read, filter, split."""
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from rlaif_jax.commands.console import Console
@@ -8,10 +9,10 @@ from rlaif_jax.commands.judged_pairs import seal_judged
 from rlaif_jax.config import PromptsConfig
 from rlaif_jax.data.origins import origin
 from rlaif_jax.data.sources import PromptsRead, read_prompts
-from rlaif_jax.data.splits import assign_splits, filter_prompts
+from rlaif_jax.data.splits import HELD_OUT, assign_splits, filter_prompts
 from rlaif_jax.errors import UsageError
 from rlaif_jax.files import write_json, write_records
-from rlaif_jax.records import content_hash
+from rlaif_jax.records import Prompt, content_hash
 from rlaif_jax.run_folder import claim
 from rlaif_jax.typing import Json
 
@@ -58,6 +59,7 @@ def run(config: PromptsConfig, out: Path, console: Console) -> Json:
         "prompts": len(prompts),
         "read": read.num_read,
         "skipped": min(config.skip, len(read.prompts)),
+        "over": _over(kept.prompts, prompts, config.limit),
         "dropped": {**read.dropped, **kept.dropped},
         "splits": dict(sorted(Counter(p.split for p in prompts).items())),
         "sources": origins,
@@ -68,6 +70,15 @@ def run(config: PromptsConfig, out: Path, console: Console) -> Json:
         result["pairs_left_out"] = dict(read.undecided)
     write_json(out / "prompts.json", result)
     return result
+
+
+def _over(
+    kept: Sequence[Prompt], drawn: Sequence[Prompt], limit: int | None
+) -> dict[str, int]:
+    """How many prompts `limit` left out, and how many `at_most`."""
+    free = sum(one.split not in HELD_OUT for one in kept)
+    over = 0 if limit is None else max(0, free - limit)
+    return {"over_the_limit": over, "over_at_most": len(kept) - len(drawn) - over}
 
 
 def _told_apart(read: PromptsRead) -> tuple[str, ...]:

@@ -4,12 +4,12 @@ from pathlib import Path
 
 from rlaif_jax.commands.console import Console
 from rlaif_jax.errors import UsageError
-from rlaif_jax.files import write_json
+from rlaif_jax.files import read_json, write_json
 from rlaif_jax.study.config import ReportConfig
 from rlaif_jax.study.joint import joint_groups
 from rlaif_jax.study.report import write_report, write_side_by_side
 from rlaif_jax.study.results import StudyResults
-from rlaif_jax.study.results_file import read_results, summarize
+from rlaif_jax.study.results_file import FORMAT, read_results, summarize
 from rlaif_jax.typing import Json
 
 _FILE = "results.json"
@@ -19,7 +19,8 @@ def run(config: ReportConfig, out: Path, console: Console) -> Json:
     """Draws one study, or several on one page with a table of all their arms.
 
     Raises:
-      UsageError: If a study is named twice, or has left no results.
+      UsageError: If a study is named twice, has left no results, or would be
+        overwritten by the page of several.
       CorruptDataError: If results are damaged or of another version.
     """
     studies = {name: _read(path) for name, path in _names(config.studies).items()}
@@ -27,6 +28,7 @@ def run(config: ReportConfig, out: Path, console: Console) -> Json:
     if len(studies) == 1:
         (results,) = studies.values()
         return summarize(results, report=str(write_report(results, out)))
+    _refuse_a_study(out / _FILE)
     report = str(write_side_by_side(studies, out))
     result: Json = {
         "studies": {
@@ -49,6 +51,19 @@ def show(result: Json, out: Path) -> None:
 
 def _read(path: Path) -> StudyResults:
     return read_results(path if path.is_file() else path / _FILE)
+
+
+def _refuse_a_study(path: Path) -> None:
+    """Makes sure that the page of several studies takes the place of none.
+
+    Raises:
+      UsageError: If there are results of a study at its path.
+    """
+    if path.is_file() and read_json(path, "results").get("format") == FORMAT:
+        raise UsageError(
+            f"{path} is of a study, and the page of several would overwrite it: give "
+            "--out another folder"
+        )
 
 
 def _names(paths: tuple[Path, ...]) -> dict[str, Path]:

@@ -14,11 +14,13 @@ from rlaif_jax.study.figures import win_rate_figure
 from rlaif_jax.study.frontier import CostPoint, cost_points, frontier
 from rlaif_jax.study.joint import JointGroup
 from rlaif_jax.study.pictures import Picture, draw_picture, draw_pictures
-from rlaif_jax.study.results import Difference, Sample, StudyResults
+from rlaif_jax.study.published import Gap, published
+from rlaif_jax.study.results import Difference, Sample, SecondOpinion, StudyResults
 from rlaif_jax.study.rewards import REWARDS, final_rewards
-from rlaif_jax.study.summary import caveats, findings
+from rlaif_jax.study.summary import caveats, findings, matched
 
 _VERDICTS = {1.0: "won", 0.0: "lost", 0.5: "draw"}
+MANY_PAIRS = 15  # differences that are worth reading one by one
 ROLES: tuple[Role, ...] = ("teacher", "critic", "evaluator")
 
 
@@ -53,6 +55,7 @@ class StudyPage:
 
     Attributes:
       name: What tells it from the other studies of the page; empty if alone.
+      matched: What the arms use the same amount of; empty if unknown.
       measures: Names of the measures that every arm has.
       families: Names of the task families that every arm met.
       scale: Of the differences' strips; `claim_scale` is of the claims'.
@@ -64,6 +67,7 @@ class StudyPage:
     results: StudyResults
     findings: list[str]
     caveats: list[str]
+    matched: str
     colors: dict[str, str]
     rates: dict[str, Estimate]
     bills: dict[str, Bill]
@@ -95,8 +99,34 @@ class StudyPage:
 
     @property
     def of_best(self) -> list[Difference]:
-        """The best arm over every other."""
-        return [pair for pair in self.differences if pair.a == self.best]
+        """The best arm over every other that differs from it in training alone."""
+        return [pair for pair in self.alike if pair.a == self.best]
+
+    @property
+    def alike(self) -> list[Difference]:
+        """The differences of arms that differ in their training alone."""
+        return [pair for pair in self.differences if not pair.across]
+
+    @property
+    def across(self) -> list[Difference]:
+        """The differences of arms that differ in their base or their prompts too."""
+        return [pair for pair in self.differences if pair.across]
+
+    @property
+    def leading(self) -> list[Difference]:
+        """The differences that are shown first."""
+        return self.alike if len(self.alike) <= MANY_PAIRS else self.of_best
+
+    @property
+    def opinions(self) -> list[SecondOpinion]:
+        """Bootstrap and sign test of the differences that are shown first."""
+        return [self.results.second_opinion(one.a, one.b) for one in self.leading]
+
+    @property
+    def gaps(self) -> list[tuple[str, Gap]]:
+        """The paper's gaps that rest on the figure set beside the study's."""
+        figure = self.results.published
+        return [] if figure is None else published().gaps_of(figure)
 
     @property
     def reward_measures(self) -> list[str]:
@@ -150,6 +180,7 @@ def study_page(results: StudyResults, *, name: str, figures: Path) -> StudyPage:
         results=results,
         findings=findings(results),
         caveats=caveats(results),
+        matched=matched(results),
         colors=arm_colors(results),
         rates=results.win_rates(),
         bills=results.bills(),

@@ -110,6 +110,14 @@ class Gap(Record):
     standard_error: float  # of unpaired win rates, which is what was published
 
     @property
+    def interval(self) -> tuple[float, float] | None:
+        """The normal 95 % interval, over prompts alone; None without an error."""
+        if math.isnan(self.standard_error):
+            return None
+        half = _NORMAL_95 * self.standard_error
+        return (self.value - half, self.value + half)
+
+    @property
     def z(self) -> float:
         """The gap in standard errors."""
         return self.value / self.standard_error
@@ -139,6 +147,16 @@ class Published(Record):
     def gaps(self, claim: str) -> list[Gap]:
         """What the published bars say of a claim: positive where it is right."""
         return [self._gap(one) for one in self.claims[claim].evidence]
+
+    def gaps_of(self, figure: PublishedFigure) -> list[tuple[str, Gap]]:
+        """Claim and gap of all evidence that has a bar of a figure, by its title."""
+        of_it = {key for key, one in self.figures.items() if one.title == figure.title}
+        return [
+            (claim, self._gap(one))
+            for claim, said in self.claims.items()
+            for one in said.evidence
+            if of_it & {wanted["figure"] for wanted in (*one.plus, *one.minus)}
+        ]
 
     def _gap(self, evidence: Evidence) -> Gap:
         plus = [self.bar(wanted) for wanted in evidence.plus]

@@ -15,7 +15,7 @@ from rlaif_jax.study.results_file import write_results
 from rlaif_jax.study.rewards import REWARDS
 
 _MANY_ARMS = 6  # columns that a table has room for bars in
-_MANY_PAIRS = 15  # differences that are worth reading one by one
+_MOST_ACROSS = 45  # pairs of unlike arms that a page has room for, folded
 
 
 def write_report(results: StudyResults, folder: Path) -> Path:
@@ -76,6 +76,7 @@ def _environment() -> jinja2.Environment:
     environment.filters |= {
         "points": wording.points,
         "usd": wording.usd,
+        "flops": wording.flops,
         "duration": wording.duration,
         "measure_name": wording.measure_name,
         "number": wording.number,
@@ -83,7 +84,7 @@ def _environment() -> jinja2.Environment:
     }
     environment.globals |= {
         "many_arms": _MANY_ARMS,
-        "many_pairs": _MANY_PAIRS,
+        "most_across": _MOST_ACROSS,
         "reward_names": REWARDS,
         "interval": wording.interval,
         "measure_value": wording.measure_value,

@@ -22,6 +22,7 @@ from rlaif_jax.evaluation.paired import (
 from rlaif_jax.evaluation.power import Power, power
 from rlaif_jax.evaluation.random_effects import Spread
 from rlaif_jax.records import Record
+from rlaif_jax.study.arms import BudgetConfig
 from rlaif_jax.study.bill import Bill, Stage, arm_bill, total_bill
 from rlaif_jax.study.claims import (
     ClaimConfig,
@@ -183,6 +184,7 @@ class StudyResults(Record):
     arms: Annotated[dict[str, Arm], Field(min_length=1)]  # in the order to be shown
     baseline: str  # whose completions the arms are compared with
     evaluator: str  # who compares
+    budget: BudgetConfig | None = None  # None: by an older version, which kept none
     headline: Headline | None = None
     claims: dict[str, ClaimConfig] = Field(default_factory=dict)
     stages: tuple[Stage, ...] = ()
@@ -255,17 +257,23 @@ class StudyResults(Record):
             for (a, b), estimate, p in zip(pairs, estimates, corrected, strict=True)
         ]
 
+    def second_opinion(self, a: str, b: str) -> SecondOpinion:
+        """Bootstrap and sign test of arm `a` against arm `b`."""
+        ours, theirs = self.arms[a].outcomes, self.arms[b].outcomes
+        return SecondOpinion(
+            a=a,
+            b=b,
+            bootstrap=pooled_bootstrap(ours, theirs),
+            sign_test=pooled_sign_test(ours, theirs),
+        )
+
     def second_opinions(self) -> list[SecondOpinion]:
-        """Bootstrap and sign test of every arm against every later one."""
-        outcomes = {name: arm.outcomes for name, arm in self.arms.items()}
+        """Those of every arm against every later one that differs in training alone."""
+        facets = {name: arm.facets for name, arm in self.arms.items()}
         return [
-            SecondOpinion(
-                a=a,
-                b=b,
-                bootstrap=pooled_bootstrap(outcomes[a], outcomes[b]),
-                sign_test=pooled_sign_test(outcomes[a], outcomes[b]),
-            )
-            for a, b in itertools.combinations(outcomes, 2)
+            self.second_opinion(a, b)
+            for a, b in itertools.combinations(facets, 2)
+            if not differing(facets[a], facets[b])
         ]
 
     def claim_results(self) -> dict[str, ClaimResult]:

@@ -48,6 +48,7 @@ def summarize(results: StudyResults, *, report: str) -> Json:
             }
             for pair in results.differences()
         ],
+        "second_opinions": [one.model_dump() for one in results.second_opinions()],
         "claims": {
             name: str(result.verdict)
             for name, result in results.claim_results().items()

@@ -8,6 +8,7 @@ from rlaif_jax.study.judges import self_judged_warning
 from rlaif_jax.study.results import Direct, StudyResults
 from rlaif_jax.study.wording import (
     duration,
+    flops,
     interval,
     percent,
     plural,
@@ -63,6 +64,29 @@ def caveats(results: StudyResults) -> list[str]:
         if arm.length_rate > _MANY_CUT
     ]
     return [*found, *results.notes]
+
+
+def matched(results: StudyResults) -> str:
+    """What the arms use the same amount of; empty if the results do not tell."""
+    budget = results.budget
+    if budget is None:
+        return ""
+    if budget.usd is not None:
+        return (
+            f"The arms are matched by price: each may spend {usd(budget.usd)} a seed "
+            "on its teacher and critic, and prompts and training FLOPs are what came "
+            "of it."
+        )
+    if budget.flops is not None:
+        return (
+            f"The arms are matched by compute: each may train for "
+            f"{flops(budget.flops)} FLOPs a seed, and prompts and price are what came "
+            "of it."
+        )
+    return (
+        "The arms are matched by prompts: what they cost in dollars and in training "
+        "FLOPs is what came of it."
+    )
 
 
 def _evaluator_caveat(results: StudyResults) -> list[str]:

@@ -5,6 +5,13 @@ from rlaif_jax.typing import Number
 MINUS = "\N{MINUS SIGN}"
 _SPACE = "\N{NO-BREAK SPACE}"
 
+_RAISED = str.maketrans(
+    "-0123456789",
+    "\N{SUPERSCRIPT MINUS}\N{SUPERSCRIPT ZERO}\N{SUPERSCRIPT ONE}\N{SUPERSCRIPT TWO}"
+    "\N{SUPERSCRIPT THREE}\N{SUPERSCRIPT FOUR}\N{SUPERSCRIPT FIVE}\N{SUPERSCRIPT SIX}"
+    "\N{SUPERSCRIPT SEVEN}\N{SUPERSCRIPT EIGHT}\N{SUPERSCRIPT NINE}",
+)
+
 _FRACTIONS = ("accuracy", "_rate")  # endings of measures between 0 and 1
 
 
@@ -44,6 +51,15 @@ def usd(value: Number) -> str:
     if value < 0.01:
         return f"${value:.2g}" if value >= 1e-4 else "< $0.0001"
     return f"${value:,.2f}" if value < 1000 else f"${value:,.0f}"
+
+
+def flops(value: Number) -> str:
+    """Floating-point operations in powers of ten, with one decimal."""
+    if value == 0:
+        return "0"
+    mantissa, exponent = f"{value:.1e}".split("e")
+    times = f"{_SPACE}\N{MULTIPLICATION SIGN}{_SPACE}10"
+    return f"{mantissa}{times}{str(int(exponent)).translate(_RAISED)}"
 
 
 def duration(seconds: Number) -> str:

@@ -90,6 +90,17 @@ def test_bad_usage_is_told(study, tmp_path, monkeypatch, capsys, words, message)
     assert message in capsys.readouterr().err
 
 
+def test_a_page_of_several_never_takes_the_place_of_a_study(study, tmp_path, capsys):
+    folders = [study("one", {"a": 1, "b": 3}), study("two", {"a": 1, "b": 2})]
+    before = (tmp_path / "one" / "results.json").read_bytes()
+    assert cli.run(["report", *folders, "--out", folders[0]]) == 2
+    assert "one/results.json is of a study" in capsys.readouterr().err
+    assert (tmp_path / "one" / "results.json").read_bytes() == before
+    assert not (tmp_path / "one" / "report.html").exists()
+    for _ in range(2):  # a page of several may be drawn again
+        called(capsys, *folders, "--out", str(tmp_path / "all"))
+
+
 def test_a_page_of_several_is_no_study(study, tmp_path, capsys):
     folders = [study("one", {"a": 1, "b": 3}), study("two", {"a": 1, "b": 2})]
     called(capsys, *folders, "--out", str(tmp_path / "all"))

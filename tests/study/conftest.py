@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rlaif_jax.study.arms import BudgetConfig
 from rlaif_jax.study.bill import Spend, Stage
 from rlaif_jax.study.claims import ClaimConfig, Headline
 from rlaif_jax.study.data_build import DataBuild, Overlap
@@ -108,6 +109,7 @@ def stages(arms: list[str]) -> tuple[Stage, ...]:
                 arms=(arm,),
                 spend={"evaluator": judged},
                 device_s={"sampling": 3.1, "training": 21.4},
+                flops=1.25e15,
             )
         )
     return tuple(found)
@@ -254,6 +256,7 @@ def made_up_study(*, seeds: int = 2, prompts: int = 60, **fields) -> StudyResult
         arms={
             name: Arm(
                 description=DESCRIPTIONS[name],
+                prompts=6000 if name.startswith("sft") else 5700,
                 seeds=tuple(seed_result(name, s, prompts) for s in range(seeds)),
             )
             for name in arms
@@ -261,6 +264,7 @@ def made_up_study(*, seeds: int = 2, prompts: int = 60, **fields) -> StudyResult
         **{
             "baseline": "the weak teacher",
             "evaluator": "lab-critic-95",
+            "budget": BudgetConfig(),
             "headline": Headline(writes="sft_strong", judges="rlaif_weak"),
             "claims": CLAIMS,
             "stages": stages(arms),

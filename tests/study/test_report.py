@@ -1,5 +1,7 @@
 """Tests of `rlaif_jax.study.report`."""
 
+import html
+import re
 from html.parser import HTMLParser
 
 import pytest
@@ -11,6 +13,7 @@ from rlaif_jax.study.report import write_report, write_side_by_side
 from rlaif_jax.study.results import Sample
 from rlaif_jax.study.results_file import read_results
 from rlaif_jax.study.settings import Setting
+from rlaif_jax.study.wording import flops
 
 # a page at its most dangerous, in one: the corpus has the rest
 PAYLOADS = (
@@ -158,6 +161,34 @@ def test_figures_of_the_study_stand_in_the_text(make_study, folder):
     assert "jax\N{NO-BREAK SPACE}0.10.2" in text
 
 
+def rows(path, head):
+    """Every row of the table that has a head, by the labels of its cells."""
+    table = next(
+        one for one in path.read_text("utf-8").split("<table") if f">{head}</th>" in one
+    )
+    found = []
+    for row in table.split("</table>")[0].split("<tr>")[2:]:
+        text = re.sub(r"<(small|span|svg).*?</\1>", "", row)
+        cells = re.findall(r'data-label="(.*?)">(.*?)</td>', text, re.DOTALL)
+        found.append({label: html.unescape(cell).strip() for label, cell in cells})
+    return found
+
+
+def test_prompts_price_and_flops_of_every_arm_are_told_whichever_is_matched(
+    make_study, folder
+):
+    page = folder / "report.html"
+    bills = make_study().bills()
+    *arms, whole = rows(page, "Training FLOPs")
+    assert [row["Prompts"] for row in arms] == ["6,000", "5,700"] * 2
+    # the weak teacher wrote for two arms: .0281, and with the critic .0281 + .3941
+    assert [row["To make"] for row in arms] == ["$0.03", "$0.42", "$0.28", "$0.68"]
+    assert {row["Training FLOPs"] for row in arms} == {flops(1.25e15)}
+    assert whole["Training FLOPs"] == flops(4 * 1.25e15)
+    assert all(bill.flops == 1.25e15 for bill in bills.values())
+    assert "matched by prompts" in page.read_text("utf-8")
+
+
 def test_the_papers_numbers_stand_beside_where_they_are_asked_for(make_study, tmp_path):
     figure = published().figures["figure_3"]
     bare = dict.fromkeys(("stages", "curves", "samples", "audits", "builds"), ())
@@ -165,6 +196,42 @@ def test_the_papers_numbers_stand_beside_where_they_are_asked_for(make_study, tm
     text = " ".join(parse(path).texts)
     assert "What the paper published" in text
     assert all(f"{bar.win_rate:.1f}" in text for bar in figure.bars)
+    # of the claims' evidence, all that has a bar of figure 3; one worked out by hand:
+    # DeepSeek 7B gains 12.75 by AI feedback
+    gaps = rows(path, "Claim of the paper")
+    assert len(gaps) == len(published().gaps_of(figure)) >= 12
+    told = {"Models": "DeepSeek 7B, GPT-4", "Points": "+12.8"}
+    assert told.items() <= gaps[0].items()
+
+
+def test_second_opinions_stand_folded_beside_the_differences(make_study, folder):
+    study = make_study()
+    pairs = [pair.positive() for pair in study.differences()]
+    signs = [study.second_opinion(pair.a, pair.b).sign_test for pair in pairs]
+    told = rows(folder / "report.html", "Sign test, p")
+    assert [(row["Prompts won"], row["Prompts lost"]) for row in told] == [
+        (str(one.n_better), str(one.n_worse)) for one in signs
+    ]
+
+
+@pytest.mark.parametrize(("most", "tables"), [(45, 2), (3, 1)])
+def test_pairs_of_unlike_arms_are_folded_or_counted(
+    make_study, tmp_path, monkeypatch, most, tables
+):
+    bare = make_study(stages=(), curves=(), samples=(), audits=(), builds=())
+    arms = {
+        name: arm.model_copy(update={"facets": {"base": name.split("_")[1]}})
+        for name, arm in bare.arms.items()
+    }
+    monkeypatch.setattr("rlaif_jax.study.report._MOST_ACROSS", most)
+    study = bare.model_copy(update={"arms": arms, "claims": {}, "headline": None})
+    page = write_report(study, tmp_path).read_text("utf-8")
+    # of six pairs of two weak and two strong arms, four are of a weak and a strong
+    said = "4 pairs that differ in their base or their prompts too"
+    assert (f"<summary>{said}</summary>" in page) == (tables == 2)
+    assert (f"{said} are not shown" in page) == (tables == 1)
+    assert page.count('data-label="p"') == (6 if tables == 2 else 2)
+    assert page.count('data-label="Sign test, p"') == 2
 
 
 def test_a_bare_study_leaves_out_what_it_has_not(make_study, tmp_path):

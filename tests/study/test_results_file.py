@@ -8,6 +8,8 @@ from rlaif_jax.errors import CorruptDataError, UsageError
 from rlaif_jax.study.report import write_report
 from rlaif_jax.study.results_file import read_results, summarize, write_results
 
+LISTS = ("differences", "second_opinions")
+
 
 def test_what_is_written_is_read_back_in_the_same_order(make_study, tmp_path):
     study, path = make_study(), tmp_path / "results.json"
@@ -36,6 +38,11 @@ def test_the_summary_keeps_its_contract(make_study):
     assert set(summary["differences"][0]) == keys
     assert set(summary["differences"][0]["power"]) == {"difference", "power", "prompts"}
     assert len(summary["differences"]) == 6
+    opinions = summary["second_opinions"]
+    pairs = [[(one["a"], one["b"]) for one in summary[key]] for key in LISTS]
+    assert pairs[0] == pairs[1]
+    assert set(opinions[0]["bootstrap"]) == {"low", "high", "resamples"}
+    assert set(opinions[0]["sign_test"]) == {"n_better", "n_worse", "p_value"}
     verdicts = {"supported", "not supported", "undecided"}
     assert set(summary["claims"]) == {"a", "b", "c"}
     assert set(summary["claims"].values()) <= verdicts
@@ -61,7 +68,7 @@ def test_a_file_from_before_audits_and_hashes_is_read(make_study, tmp_path):
     write_results(path, make_study(curves=()))
     document = json.loads(path.read_text())
     study = document["study"]
-    for field in ("audits", "builds", "overlaps", "settings", "judging"):
+    for field in ("budget", "audits", "builds", "overlaps", "settings", "judging"):
         del study[field]
     for stage in study["stages"]:
         del stage["title"], stage["folder"]

@@ -2,9 +2,10 @@
 
 from rlaif_jax.evaluation.evaluator_audit import EvaluatorAudit
 from rlaif_jax.labeling.intervals import Measure
+from rlaif_jax.study.arms import BudgetConfig
 from rlaif_jax.study.claims import Headline
 from rlaif_jax.study.results import Arm, Direct, SeedResult, StudyResults
-from rlaif_jax.study.summary import caveats, findings
+from rlaif_jax.study.summary import caveats, findings, matched
 
 
 def study(writes: int, judges: int, *, of: int = 100, **fields) -> StudyResults:
@@ -151,3 +152,17 @@ def test_what_arms_won_of_each_other_is_told(make_study):
     told = plain(findings(make_study(direct=(direct,))))
     assert "Judged against each other, sft_strong won " in told
     assert "of its comparisons with sft_weak (95" in told
+
+
+def test_what_was_matched_is_said_with_its_amount():
+    budgets = (
+        BudgetConfig(),
+        BudgetConfig(match="usd", usd=50),
+        BudgetConfig(match="device_flops", flops=1e18),
+    )
+    prompts, dollars, compute = (matched(study(1, 2, budget=one)) for one in budgets)
+    assert "matched by prompts" in prompts
+    assert "matched by price: each may spend $50.00 a seed" in dollars
+    assert "matched by compute" in compute
+    assert "1.0 \u00d7 10\u00b9\u2078 FLOPs" in plain([compute])
+    assert matched(study(1, 2)) == ""  # results that keep no budget

@@ -4,6 +4,7 @@ import pytest
 
 from rlaif_jax.study.wording import (
     duration,
+    flops,
     interval,
     measure_name,
     measure_value,
@@ -59,6 +60,18 @@ def test_dollars_keep_what_matters(value, text):
 )
 def test_durations_stay_short(seconds, text):
     assert duration(seconds).replace("\N{NO-BREAK SPACE}", " ") == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0"),
+        (1.26e15, "1.3 \u00d7 10\u00b9\u2075"),
+        (3e20, "3.0 \u00d7 10\u00b2\u2070"),
+    ],
+)
+def test_operations_are_told_in_powers_of_ten(value, text):
+    assert flops(value).replace("\N{NO-BREAK SPACE}", " ") == text
 
 
 def test_shares_are_percentages_and_other_measures_numbers():
