@@ -202,6 +202,18 @@ class StudyConfig(Config):
             )
         return self
 
+    @model_validator(mode="after")
+    def _seeds_share_what_is_held_out(self) -> "StudyConfig":
+        split = self.evaluation.split
+        if len(self.seeds) > 1 and split in self.prompts.fractions:
+            raise ValueError(
+                f"every seed draws a split {split!r} of its own by prompts.fractions,"
+                f" so seeds={list(self.seeds)} are not judged on the same prompts: give"
+                " one seed, or evaluation.split=SPLIT of prompts that the source itself"
+                " holds out"
+            )
+        return self
+
 
 class QuickstartConfig(Config):
     """`quickstart`: the study on the embedded lab."""

@@ -125,3 +125,13 @@ def test_a_claim_over_arms_with_other_bases_says_so():
     with pytest.raises(UsageError, match=r"in base: 'a' has a, 'b' has b; .*\[base\]"):
         changed(claims={"x": claim}, **fields)
     changed(claims={"x": claim | {"across": ["base"]}}, **fields)
+
+
+def test_seeds_are_not_judged_on_prompts_that_each_draws_for_itself():
+    drawn = {"source": {"format": "jsonl", "path": "nowhere/prompts.jsonl"}}
+    drawn["fractions"] = {"sft": 0.1, "aif": 0.8, "test": 0.1}
+    with pytest.raises(UsageError, match=r"seeds=\[0, 1\] are not judged on the same"):
+        changed(prompts=drawn, seeds=[0, 1])
+    assert changed(prompts=drawn, seeds=[3]).seeds == (3,)
+    drawn["fractions"] = {"sft": 0.1, "aif": 0.9}  # the source has the test split
+    assert changed(prompts=drawn, seeds=[0, 1]).seeds == (0, 1)
