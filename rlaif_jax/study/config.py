@@ -15,7 +15,13 @@ from rlaif_jax.config_parts import (
 )
 from rlaif_jax.config_validation import require_disjoint
 from rlaif_jax.study.arms import ArmConfig, BudgetConfig
-from rlaif_jax.study.claims import ClaimConfig, Facet, Headline, require_said
+from rlaif_jax.study.claims import (
+    ClaimConfig,
+    Facet,
+    Headline,
+    require_alike,
+    require_said,
+)
 from rlaif_jax.study.published import published
 from rlaif_jax.study.recipes import (
     BaseConfig,
@@ -187,6 +193,9 @@ class StudyConfig(Config):
             compared["the headline"] = (arms, self.headline.across)
         for what, (arms, across) in compared.items():
             require_said(what, {name: self.facets_of(name) for name in arms}, across)
+        for pair in self.evaluation.direct:
+            what = f"evaluation.direct [{', '.join(pair)}]"
+            require_alike(what, [(name, self.facets_of(name)) for name in pair])
         return self
 
     @model_validator(mode="after")

@@ -135,3 +135,19 @@ def test_seeds_are_not_judged_on_prompts_that_each_draws_for_itself():
     assert changed(prompts=drawn, seeds=[3]).seeds == (3,)
     drawn["fractions"] = {"sft": 0.1, "aif": 0.9}  # the source has the test split
     assert changed(prompts=drawn, seeds=[0, 1]).seeds == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("pair", "message"),
+    [
+        (("few", "few"), "judges an arm against itself"),
+        (("few", "many"), r"direct \[few, many\] .* in prompts: 'few' has sft, 'many'"),
+    ],
+)
+def test_arms_are_judged_against_each_other_only_where_that_is_fair(pair, message):
+    fields = {"arms": WIDE, "claims": {}, "headline": None}
+    evaluation = read_yaml(LAB)["evaluation"]
+    with pytest.raises(UsageError, match=message):
+        changed(evaluation=evaluation | {"direct": [pair]}, **fields)
+    fair = changed(evaluation=evaluation | {"direct": [("many", "judged")]}, **fields)
+    assert fair.evaluation.direct == (("many", "judged"),)
