@@ -155,9 +155,13 @@ def _num_prompts(
     config: StudyConfig, name: str, arms: Sequence[ArmStages], stages: Stages
 ) -> int:
     """How many prompts an arm learned from, in the first seed."""
-    arm = next(arm for arm in arms if arm.arm == name)
-    splits = config.splits_of(name)
-    return sum(one.split in splits for one in prompts_of(stages, arm).values())
+    first = {arm.arm: arm for arm in arms if arm.seed == arms[0].seed}
+    holders = config.holders_of(name)
+    return sum(
+        holders.get(prompt.split) == holder
+        for holder in set(holders.values())
+        for prompt in prompts_of(stages, first[holder]).values()
+    )
 
 
 def _judge_name(config: CriticConfig | RecordedConfig | JuryConfig) -> str:

@@ -101,9 +101,17 @@ class StudyConfig(Config):
 
     def splits_of(self, name: str) -> tuple[str, ...]:
         """Every split of the training prompts that an arm learns from."""
-        source = self.label_arm(name)
-        judged = self.arms[source].aif_splits if source is not None else ()
-        return self.arms[name].sft_splits + judged
+        return tuple(self.holders_of(name))
+
+    def holders_of(self, name: str) -> dict[str, str]:
+        """Each of these splits with the arm whose `at_most` of it holds.
+
+        Judged splits are of the arm that the labels are of.
+        """
+        holders = dict.fromkeys(self.arms[name].sft_splits, name)
+        if (source := self.label_arm(name)) is not None:
+            holders |= dict.fromkeys(self.arms[source].aif_splits, source)
+        return holders
 
     def facets_of(self, name: str) -> dict[Facet, str]:
         """What of an arm has to be the same in one that it is compared with.
@@ -115,11 +123,11 @@ class StudyConfig(Config):
                 "base": self.base_name(name),
                 "prompts": "as many as the budget buys",
             }
-        most = self.arms[name].at_most
-        told = (
-            f"{most[split]} of {split}" if split in most else split
-            for split in sorted(self.splits_of(name))
-        )
+        most = {
+            split: self.arms[holder].at_most.get(split)
+            for split, holder in self.holders_of(name).items()
+        }
+        told = (f"{most[s]} of {s}" if most[s] else s for s in sorted(most))
         return {"base": self.base_name(name), "prompts": " + ".join(told) or "none"}
 
     @model_validator(mode="after")

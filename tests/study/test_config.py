@@ -151,3 +151,17 @@ def test_arms_are_judged_against_each_other_only_where_that_is_fair(pair, messag
         changed(evaluation=evaluation | {"direct": [pair]}, **fields)
     fair = changed(evaluation=evaluation | {"direct": [("many", "judged")]}, **fields)
     assert fair.evaluation.direct == (("many", "judged"),)
+
+
+def test_judged_prompts_are_as_many_as_the_arm_has_whose_labels_are_used():
+    judged = WIDE["judged"] | {"at_most": {"aif": 20, "sft": 7}}
+    other = {"teacher": "weak", "sft_splits": ["sft"], "pairs_of": "judged"}
+    arms = WIDE | {"judged": judged, "other": other | {"at_most": {"sft": 9}}}
+    config = changed(arms=arms, claims={}, headline=None)
+    assert config.facets_of("judged")["prompts"] == "20 of aif + 7 of sft"
+    assert config.facets_of("other")["prompts"] == "20 of aif + 9 of sft"
+    assert config.facets_of("few")["prompts"] == "sft"
+    assert config.holders_of("other") == {"sft": "other", "aif": "judged"}
+    arms["other"] = other | {"at_most": {"aif": 9}}
+    with pytest.raises(UsageError, match=r"'aif', .* no split of the arm's own"):
+        changed(arms=arms, claims={}, headline=None)
