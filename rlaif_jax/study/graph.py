@@ -127,12 +127,13 @@ def _with_direct(
 
 
 def _others(config: StudyConfig, name: str, seed: int) -> tuple[Stage, ...]:
-    """Prompts that an arm's stages read besides its own: all, and a teacher's."""
+    """Prompts that an arm's stages read besides its own: all, a teacher's, SFT's."""
     drawn = [_prompts(config, seed)]
-    for one in {name, config.label_arm(name) or name}:
+    for one in dict.fromkeys((name, config.label_arm(name) or name)):
         teacher = config.arms[one].teacher
         if teacher is not None:
             drawn.append(_prompts(config, seed, _asked_of(config, teacher)))
+            drawn.append(_demonstrated(config, one, seed))
     return tuple(drawn)
 
 
@@ -145,7 +146,8 @@ def _start(config: StudyConfig, name: str, seed: int) -> _Start:
         return _Start(base, prompts, teacher=None, sft=None)
     asked = _prompts(config, seed, _asked_of(config, arm.teacher))
     teacher = _complete(config, arm.teacher, asked, seed=seed)
-    sft = _sft(config, name, seed, base=base, prompts=prompts, teacher=teacher)
+    demonstrated = _demonstrated(config, name, seed)
+    sft = _sft(config, name, seed, base=base, prompts=demonstrated, teacher=teacher)
     return _Start(base, prompts, teacher, sft)
 
 
@@ -198,6 +200,13 @@ def _prompts(
         document["at_most"] = dict(sorted(at_most.items()))
         title += ", at most " + " and ".join(f"{n} of {s}" for s, n in at_most.items())
     return named_stage("prompts", title, document, [])
+
+
+def _demonstrated(config: StudyConfig, name: str, seed: int) -> Stage:
+    """The prompts of an arm's SFT: how many are judged is nothing to it."""
+    arm = config.arms[name]
+    most = {s: n for s, n in arm.at_most.items() if s in arm.sft_splits}
+    return _prompts(config, seed, most)
 
 
 def _asked_of(config: StudyConfig, teacher: str) -> dict[str, int]:
