@@ -215,8 +215,12 @@ def _judged(result: Json) -> dict[str, float]:
     shares: dict[str, float] = {}
     if controlled := result.get("length_controlled"):  # none of older stages
         shares["length_controlled_rate"] = controlled["win_rate"] / 100.0
-    for told in result.get("evaluators", [])[1:]:
-        shares[f"by_{told['evaluator']}_rate"] = told["win_rate"] / 100.0
+    evaluators = result.get("evaluators", [])
+    names = [told["evaluator"] for told in evaluators]
+    for place, (name, told) in enumerate(zip(names, evaluators, strict=True), 1):
+        if place > 1:  # the first one's is the win rate
+            which = f"{name} ({place})" if names.count(name) > 1 else name
+            shares[f"by_{which}_rate"] = told["win_rate"] / 100.0
     if agreed := result.get("agreement", {}).get("share"):
         shares["evaluators_agree_rate"] = agreed["value"]
     return shares

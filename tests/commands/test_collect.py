@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import rlaif_jax.lab
-from rlaif_jax.commands.collect import _num_prompts
+from rlaif_jax.commands.collect import _judged, _num_prompts
 from rlaif_jax.commands.stages import Stages
 from rlaif_jax.config_file import load_config
 from rlaif_jax.files import write_records
@@ -39,3 +39,13 @@ def test_an_arm_learned_from_the_judged_prompts_that_another_arm_has_labels_of(
         write_records(folder / "prompts.jsonl", drawn)
     counts = {arm.arm: _num_prompts(config, arm.arm, arms, stages) for arm in arms}
     assert counts == {"judged": 5, "other": 4}
+
+
+def test_evaluators_of_one_name_have_a_win_rate_each():
+    told = [("m", 10.0), ("m", 20.0), ("n", 30.0), ("m", 40.0)]
+    evaluators = [{"evaluator": name, "win_rate": rate} for name, rate in told]
+    assert _judged({"evaluators": evaluators}) == {
+        "by_m (2)_rate": 0.2,
+        "by_n_rate": 0.3,
+        "by_m (4)_rate": 0.4,
+    }
