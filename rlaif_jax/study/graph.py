@@ -1,6 +1,6 @@
 """The stages of a study: what runs, and on what. Pure: nothing runs here."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from rlaif_jax.config import Config
@@ -50,6 +50,24 @@ def build_graph(config: StudyConfig) -> list[ArmStages]:
         _arm_stages(config, name, seed) for seed in config.seeds for name in config.arms
     ]
     return [_with_direct(config, arm, arms) for arm in arms]
+
+
+def stages_with_arms(
+    arms: Sequence[ArmStages],
+) -> dict[str, tuple[Stage, list[str]]]:
+    """Every stage once, by its digest, with the names of the arms that need it."""
+    found: dict[str, tuple[Stage, list[str]]] = {}
+    for arm in arms:
+        for stage in arm.all():
+            names = found.setdefault(stage.digest, (stage, []))[1]
+            if arm.arm not in names:
+                names.append(arm.arm)
+    return found
+
+
+def other_seed(why: str, seed: int) -> int:
+    """A seed of sampling that is another for every reason and seed."""
+    return int(content_hash(why, seed), 16) % _SEEDS
 
 
 def _plain(config: Config) -> Json:
@@ -159,7 +177,7 @@ def _judged(config: StudyConfig, name: str, seed: int, start: _Start) -> _Judged
     )
     rival = None
     if arm.pairs == "student_student":
-        other = int(content_hash("rival", seed), 16) % _SEEDS
+        other = other_seed("rival", seed)
         rival = _sample(
             config, name, start.sft, start.prompts, seed=other, splits=arm.aif_splits
         )

@@ -8,7 +8,7 @@ import rlaif_jax.lab
 from rlaif_jax.config_file import load_config
 from rlaif_jax.errors import UsageError
 from rlaif_jax.study.config import StudyConfig
-from rlaif_jax.study.graph import build_graph
+from rlaif_jax.study.graph import build_graph, stages_with_arms
 
 LAB = Path(rlaif_jax.lab.__file__).parent / "study.yaml"
 
@@ -33,6 +33,19 @@ def test_arms_share_what_they_have_in_common():
     assert weak.baseline == arms["SFT strong"].baseline
     assert weak.sft != feedback.sft
     assert weak.dpo is None
+
+
+def test_every_stage_is_told_once_with_the_arms_that_need_it():
+    arms = graph()
+    told = stages_with_arms(arms)
+    assert told.keys() == digests(arms)
+    weak = by_arm(arms)["SFT weak"]
+    assert told[weak.sft.digest] == (weak.sft, ["SFT weak"])
+    assert "SFT weak 10% + AI feedback" in told[weak.teacher.digest][1]
+    for digest, (stage, names) in told.items():
+        assert stage.digest == digest
+        needing = [arm.arm for arm in arms if stage in arm.all()]
+        assert names == list(dict.fromkeys(needing))
 
 
 def test_seeds_share_only_the_baseline():
