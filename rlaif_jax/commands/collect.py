@@ -156,9 +156,13 @@ def _num_prompts(
     config: StudyConfig, name: str, arms: Sequence[ArmStages], stages: Stages
 ) -> int:
     """How many prompts an arm learned from, in the first seed."""
-    arm = next(arm for arm in arms if arm.arm == name)
-    splits = config.splits_of(name)
-    return sum(one.split in splits for one in prompts_of(stages, arm).values())
+    first = {arm.arm: arm for arm in arms if arm.seed == arms[0].seed}
+    holders = config.holders_of(name)
+    return sum(
+        holders.get(prompt.split) == holder
+        for holder in set(holders.values())
+        for prompt in prompts_of(stages, first[holder]).values()
+    )
 
 
 def _judge_name(config: CriticConfig | RecordedConfig | JuryConfig) -> str:
@@ -212,8 +216,12 @@ def _judged(result: Json) -> dict[str, float]:
     shares: dict[str, float] = {}
     if controlled := result.get("length_controlled"):  # none of older stages
         shares["length_controlled_rate"] = controlled["win_rate"] / 100.0
-    for told in result.get("evaluators", [])[1:]:
-        shares[f"by_{told['evaluator']}_rate"] = told["win_rate"] / 100.0
+    evaluators = result.get("evaluators", [])
+    names = [told["evaluator"] for told in evaluators]
+    for place, (name, told) in enumerate(zip(names, evaluators, strict=True), 1):
+        if place > 1:  # the first one's is the win rate
+            which = f"{name} ({place})" if names.count(name) > 1 else name
+            shares[f"by_{which}_rate"] = told["win_rate"] / 100.0
     if agreed := result.get("agreement", {}).get("share"):
         shares["evaluators_agree_rate"] = agreed["value"]
     return shares

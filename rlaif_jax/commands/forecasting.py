@@ -15,7 +15,7 @@ from rlaif_jax.commands.stages import Stages
 from rlaif_jax.labeling.budget import endpoint_prices
 from rlaif_jax.study.bill import Spend
 from rlaif_jax.study.config import StudyConfig
-from rlaif_jax.study.graph import ArmStages
+from rlaif_jax.study.graph import ArmStages, stages_with_arms
 from rlaif_jax.study.stage import Stage
 from rlaif_jax.study.wording import duration, usd
 from rlaif_jax.typing import Json
@@ -50,12 +50,7 @@ def forecast(
 ) -> Json:
     """Every stage once, with what it takes; sums by role, of all and what is left."""
     operations = Operations(config, arms, expected)
-    used: dict[str, tuple[Stage, list[str]]] = {}
-    for arm in arms:
-        for stage in arm.all():
-            names = used.setdefault(stage.digest, (stage, []))[1]
-            if arm.arm not in names:
-                names.append(arm.arm)
+    used = stages_with_arms(arms)
     rows = [
         _row(stage, names, stages, expected, operations)
         for stage, names in used.values()

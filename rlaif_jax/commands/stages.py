@@ -17,7 +17,7 @@ from rlaif_jax.cli import config_of
 from rlaif_jax.commands.console import Console
 from rlaif_jax.commands.sweep import best_run
 from rlaif_jax.config_file import validate
-from rlaif_jax.errors import PreemptedError
+from rlaif_jax.errors import PreemptedError, UsageError
 from rlaif_jax.files import read_json, write_json
 from rlaif_jax.study.stage import Stage, resolve
 from rlaif_jax.typing import Json
@@ -46,6 +46,21 @@ class Stages:
         """What the stage returned, or None if it has not ended."""
         path = self.folder(stage) / _DONE
         return read_json(path, "stage result") if path.is_file() else None
+
+    def require_valid(self, stages: Sequence[Stage]) -> None:
+        """Refuses a stage that would only find out by itself that it cannot run.
+
+        Raises:
+          UsageError: With the stage and what is wrong with its config.
+        """
+        folders = {stage.digest: self.folder(stage) for stage in stages}
+        for stage in {stage.digest: stage for stage in stages}.values():
+            try:
+                validate(config_of(stage.verb), resolve(stage.document, folders))
+            except UsageError as error:
+                raise UsageError(
+                    f"stage {stage.title!r} cannot run: {error}"
+                ) from error
 
     def run(self, stages: Sequence[Stage], *, workers: int, console: Console) -> None:
         """Runs every stage that is not done, inputs first.

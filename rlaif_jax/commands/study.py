@@ -39,6 +39,7 @@ def _run(config: StudyConfig, out: Path, console: Console) -> Json:
     if names := self_judged(config):
         console.say(f"warning: {self_judged_warning(names)}")
     stages = Stages(out / "stages", cache_folder() / "stages")
+    stages.require_valid([s for arm in build_graph(config) for s in arm.all()])
     config = within_budget(config, stages, out, console)
     arms = build_graph(config)
     if config.dry_run:

@@ -60,6 +60,20 @@ class ArmConfig(Config):
             raise ValueError("an arm without sft_splits is the base model, untrained")
         return self
 
+    @model_validator(mode="after")
+    def _amounts_count(self) -> "ArmConfig":
+        used = {*self.sft_splits, *self.aif_splits}
+        if unused := self.at_most.keys() - used:
+            raise ValueError(
+                f"at_most has {min(unused)!r}, which is no split of the arm's own: one"
+                f" of {sorted(used)}"
+            )
+        if self.max_steps and self.sft_epochs and not self.is_trained_on_pairs:
+            raise ValueError(
+                "give either sft_epochs or max_steps: SFT is the arm's last training"
+            )
+        return self
+
 
 class BudgetConfig(Config):
     """What the arms use the same amount of; all amounts are reported."""

@@ -128,6 +128,27 @@ def require_said(
             )
 
 
+def require_alike(what: str, arms: Sequence[tuple[str, Mapping[Facet, str]]]) -> None:
+    """Refuses to judge two arms against each other that are no fair pair.
+
+    Args:
+      what: Has them judged.
+      arms: The two, each with what has to be the same in both.
+
+    Raises:
+      ValueError: If they are one arm, or differ in more than their training.
+    """
+    (one, its), (other, others) = arms
+    if one == other:
+        raise ValueError(f"{what} judges an arm against itself: name two arms")
+    for facet in differing(its, others):
+        raise ValueError(
+            f"{what} judges arms that differ in {facet}: {one!r} has {its[facet]},"
+            f" {other!r} has {others[facet]}; a pair is of arms that differ in their"
+            f" training alone, a claim may be across: [{facet}]"
+        )
+
+
 def require_arms(claims: Mapping[str, ClaimConfig], arms: Collection[str]) -> None:
     """Refuses claims about arms that are not there.
 

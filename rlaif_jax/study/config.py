@@ -15,7 +15,13 @@ from rlaif_jax.config_parts import (
 )
 from rlaif_jax.config_validation import require_disjoint
 from rlaif_jax.study.arms import ArmConfig, BudgetConfig
-from rlaif_jax.study.claims import ClaimConfig, Facet, Headline, require_said
+from rlaif_jax.study.claims import (
+    ClaimConfig,
+    Facet,
+    Headline,
+    require_alike,
+    require_said,
+)
 from rlaif_jax.study.published import published
 from rlaif_jax.study.recipes import (
     BaseConfig,
@@ -95,9 +101,17 @@ class StudyConfig(Config):
 
     def splits_of(self, name: str) -> tuple[str, ...]:
         """Every split of the training prompts that an arm learns from."""
-        source = self.label_arm(name)
-        judged = self.arms[source].aif_splits if source is not None else ()
-        return self.arms[name].sft_splits + judged
+        return tuple(self.holders_of(name))
+
+    def holders_of(self, name: str) -> dict[str, str]:
+        """Each of these splits with the arm whose `at_most` of it holds.
+
+        Judged splits are of the arm that the labels are of.
+        """
+        holders = dict.fromkeys(self.arms[name].sft_splits, name)
+        if (source := self.label_arm(name)) is not None:
+            holders |= dict.fromkeys(self.arms[source].aif_splits, source)
+        return holders
 
     def facets_of(self, name: str) -> dict[Facet, str]:
         """What of an arm has to be the same in one that it is compared with.
@@ -109,11 +123,11 @@ class StudyConfig(Config):
                 "base": self.base_name(name),
                 "prompts": "as many as the budget buys",
             }
-        most = self.arms[name].at_most
-        told = (
-            f"{most[split]} of {split}" if split in most else split
-            for split in sorted(self.splits_of(name))
-        )
+        most = {
+            split: self.arms[holder].at_most.get(split)
+            for split, holder in self.holders_of(name).items()
+        }
+        told = (f"{most[s]} of {s}" if most[s] else s for s in sorted(most))
         return {"base": self.base_name(name), "prompts": " + ".join(told) or "none"}
 
     @model_validator(mode="after")
@@ -187,6 +201,9 @@ class StudyConfig(Config):
             compared["the headline"] = (arms, self.headline.across)
         for what, (arms, across) in compared.items():
             require_said(what, {name: self.facets_of(name) for name in arms}, across)
+        for pair in self.evaluation.direct:
+            what = f"evaluation.direct [{', '.join(pair)}]"
+            require_alike(what, [(name, self.facets_of(name)) for name in pair])
         return self
 
     @model_validator(mode="after")
@@ -199,6 +216,18 @@ class StudyConfig(Config):
             raise ValueError(
                 f"sft.validation.splits has {split!r}, on which the arms are compared:"
                 " a choice must not be made there"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _seeds_share_what_is_held_out(self) -> "StudyConfig":
+        split = self.evaluation.split
+        if len(self.seeds) > 1 and split in self.prompts.fractions:
+            raise ValueError(
+                f"every seed draws a split {split!r} of its own by prompts.fractions,"
+                f" so seeds={list(self.seeds)} are not judged on the same prompts: give"
+                " one seed, or evaluation.split=SPLIT of prompts that the source itself"
+                " holds out"
             )
         return self
 

@@ -1,6 +1,6 @@
 """The stages of a study: what runs, and on what. Pure: nothing runs here."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from rlaif_jax.config import Config
@@ -50,6 +50,24 @@ def build_graph(config: StudyConfig) -> list[ArmStages]:
         _arm_stages(config, name, seed) for seed in config.seeds for name in config.arms
     ]
     return [_with_direct(config, arm, arms) for arm in arms]
+
+
+def stages_with_arms(
+    arms: Sequence[ArmStages],
+) -> dict[str, tuple[Stage, list[str]]]:
+    """Every stage once, by its digest, with the names of the arms that need it."""
+    found: dict[str, tuple[Stage, list[str]]] = {}
+    for arm in arms:
+        for stage in arm.all():
+            names = found.setdefault(stage.digest, (stage, []))[1]
+            if arm.arm not in names:
+                names.append(arm.arm)
+    return found
+
+
+def other_seed(why: str, seed: int) -> int:
+    """A seed of sampling that is another for every reason and seed."""
+    return int(content_hash(why, seed), 16) % _SEEDS
 
 
 def _plain(config: Config) -> Json:
@@ -127,12 +145,13 @@ def _with_direct(
 
 
 def _others(config: StudyConfig, name: str, seed: int) -> tuple[Stage, ...]:
-    """Prompts that an arm's stages read besides its own: all, and a teacher's."""
+    """Prompts that an arm's stages read besides its own: all, a teacher's, SFT's."""
     drawn = [_prompts(config, seed)]
-    for one in {name, config.label_arm(name) or name}:
+    for one in dict.fromkeys((name, config.label_arm(name) or name)):
         teacher = config.arms[one].teacher
         if teacher is not None:
             drawn.append(_prompts(config, seed, _asked_of(config, teacher)))
+            drawn.append(_demonstrated(config, one, seed))
     return tuple(drawn)
 
 
@@ -145,7 +164,8 @@ def _start(config: StudyConfig, name: str, seed: int) -> _Start:
         return _Start(base, prompts, teacher=None, sft=None)
     asked = _prompts(config, seed, _asked_of(config, arm.teacher))
     teacher = _complete(config, arm.teacher, asked, seed=seed)
-    sft = _sft(config, name, seed, base=base, prompts=prompts, teacher=teacher)
+    demonstrated = _demonstrated(config, name, seed)
+    sft = _sft(config, name, seed, base=base, prompts=demonstrated, teacher=teacher)
     return _Start(base, prompts, teacher, sft)
 
 
@@ -157,7 +177,7 @@ def _judged(config: StudyConfig, name: str, seed: int, start: _Start) -> _Judged
     )
     rival = None
     if arm.pairs == "student_student":
-        other = int(content_hash("rival", seed), 16) % _SEEDS
+        other = other_seed("rival", seed)
         rival = _sample(
             config, name, start.sft, start.prompts, seed=other, splits=arm.aif_splits
         )
@@ -198,6 +218,13 @@ def _prompts(
         document["at_most"] = dict(sorted(at_most.items()))
         title += ", at most " + " and ".join(f"{n} of {s}" for s, n in at_most.items())
     return named_stage("prompts", title, document, [])
+
+
+def _demonstrated(config: StudyConfig, name: str, seed: int) -> Stage:
+    """The prompts of an arm's SFT: how many are judged is nothing to it."""
+    arm = config.arms[name]
+    most = {s: n for s, n in arm.at_most.items() if s in arm.sft_splits}
+    return _prompts(config, seed, most)
 
 
 def _asked_of(config: StudyConfig, teacher: str) -> dict[str, int]:

@@ -41,6 +41,10 @@ _LATER_OF_VERBS: dict[str, Json] = {  # options beside the sections
     "dpo": {"order": "shuffled", "sweep": None},
 }
 _USUAL = ("sft", "aif", "validation", "test")
+# keys of inputs: here a name without a folder may be one of the working directory
+_INPUTS = frozenset(
+    {"path", "file", "prompts", "completions", "tokenizer", "preferences"}
+)
 
 
 @dataclass(frozen=True)
@@ -141,23 +145,24 @@ def _without(section: Json, later: Json) -> Json:
     }
 
 
-def _contents(document: Any) -> Any:
+def _contents(document: Any, key: str = "") -> Any:
     """The document with every input file and folder replaced by its hash."""
     if isinstance(document, dict):
-        return {key: _contents(value) for key, value in document.items()}
+        return {name: _contents(value, name) for name, value in document.items()}
     if isinstance(document, list):
         return [_contents(value) for value in document]
     if isinstance(document, str) and not document.startswith("stage:"):
-        return _content(document)
+        named = "/" in document or (document and key in _INPUTS)
+        return _content(document) if named else document
     return document
 
 
 def _content(text: str) -> str:
     """The text itself, or the hash of the file or model folder that it names."""
     path = Path(text)
-    if "/" in text and path.is_file():
+    if path.is_file():
         return file_sha256(path)
-    if "/" in text and path.is_dir():
+    if path.is_dir():
         files = sorted(f for f in path.rglob("*.json") if f.is_file())
         return content_hash([file_sha256(file) for file in files])
     return text

@@ -76,7 +76,12 @@ def duration(seconds: Number) -> str:
 
 
 def measure_name(name: str) -> str:
-    """The column head of a measure: `true_reward` becomes `True reward`."""
+    """The column head of a measure: `true_reward` becomes `True reward`.
+
+    The model in `by_MODEL_rate` is called what it is called.
+    """
+    if name.startswith("by_") and name.endswith("_rate"):
+        return f"By {name.removeprefix('by_').removesuffix('_rate')}"
     return name.removesuffix("_rate").replace("_", " ").capitalize()
 
 

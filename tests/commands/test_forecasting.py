@@ -137,6 +137,7 @@ def test_dollars_buy_every_arm_a_part_of_its_prompts(dry):
     assert titles == [
         "prompts, seed 0",
         "prompts, seed 0, at most 7 of sft and 11 of aif",
+        "prompts, seed 0, at most 7 of sft",  # SFT's, whatever is judged
     ]
     with pytest.raises(UsageError, match="buys no prompt of a split"):
         dry(budget={"match": "usd", "usd": 1e-6})

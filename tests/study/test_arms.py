@@ -18,6 +18,8 @@ from rlaif_jax.study.arms import ArmConfig, BudgetConfig
         ({"loss": {"beta": 0.1}}, "loss goes with"),
         ({"critic": "strong", "aif_splits": ["aif"], "pairs_of": "x"}, "either critic"),
         ({"sft_splits": [], "teacher": None, "max_steps": 3}, "goes with training"),
+        ({"sft_epochs": 2, "max_steps": 3}, "give either sft_epochs or max_steps"),
+        ({"at_most": {"aif": 3}}, "'aif', which is no split of the arm's own"),
     ],
 )
 def test_an_arm_must_make_sense(arm, message):

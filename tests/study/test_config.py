@@ -125,3 +125,43 @@ def test_a_claim_over_arms_with_other_bases_says_so():
     with pytest.raises(UsageError, match=r"in base: 'a' has a, 'b' has b; .*\[base\]"):
         changed(claims={"x": claim}, **fields)
     changed(claims={"x": claim | {"across": ["base"]}}, **fields)
+
+
+def test_seeds_are_not_judged_on_prompts_that_each_draws_for_itself():
+    drawn = {"source": {"format": "jsonl", "path": "nowhere/prompts.jsonl"}}
+    drawn["fractions"] = {"sft": 0.1, "aif": 0.8, "test": 0.1}
+    with pytest.raises(UsageError, match=r"seeds=\[0, 1\] are not judged on the same"):
+        changed(prompts=drawn, seeds=[0, 1])
+    assert changed(prompts=drawn, seeds=[3]).seeds == (3,)
+    drawn["fractions"] = {"sft": 0.1, "aif": 0.9}  # the source has the test split
+    assert changed(prompts=drawn, seeds=[0, 1]).seeds == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("pair", "message"),
+    [
+        (("few", "few"), "judges an arm against itself"),
+        (("few", "many"), r"direct \[few, many\] .* in prompts: 'few' has sft, 'many'"),
+    ],
+)
+def test_arms_are_judged_against_each_other_only_where_that_is_fair(pair, message):
+    fields = {"arms": WIDE, "claims": {}, "headline": None}
+    evaluation = read_yaml(LAB)["evaluation"]
+    with pytest.raises(UsageError, match=message):
+        changed(evaluation=evaluation | {"direct": [pair]}, **fields)
+    fair = changed(evaluation=evaluation | {"direct": [("many", "judged")]}, **fields)
+    assert fair.evaluation.direct == (("many", "judged"),)
+
+
+def test_judged_prompts_are_as_many_as_the_arm_has_whose_labels_are_used():
+    judged = WIDE["judged"] | {"at_most": {"aif": 20, "sft": 7}}
+    other = {"teacher": "weak", "sft_splits": ["sft"], "pairs_of": "judged"}
+    arms = WIDE | {"judged": judged, "other": other | {"at_most": {"sft": 9}}}
+    config = changed(arms=arms, claims={}, headline=None)
+    assert config.facets_of("judged")["prompts"] == "20 of aif + 7 of sft"
+    assert config.facets_of("other")["prompts"] == "20 of aif + 9 of sft"
+    assert config.facets_of("few")["prompts"] == "sft"
+    assert config.holders_of("other") == {"sft": "other", "aif": "judged"}
+    arms["other"] = other | {"at_most": {"aif": 9}}
+    with pytest.raises(UsageError, match=r"'aif', .* no split of the arm's own"):
+        changed(arms=arms, claims={}, headline=None)

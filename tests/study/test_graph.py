@@ -8,7 +8,7 @@ import rlaif_jax.lab
 from rlaif_jax.config_file import load_config
 from rlaif_jax.errors import UsageError
 from rlaif_jax.study.config import StudyConfig
-from rlaif_jax.study.graph import build_graph
+from rlaif_jax.study.graph import build_graph, stages_with_arms
 
 LAB = Path(rlaif_jax.lab.__file__).parent / "study.yaml"
 
@@ -33,6 +33,19 @@ def test_arms_share_what_they_have_in_common():
     assert weak.baseline == arms["SFT strong"].baseline
     assert weak.sft != feedback.sft
     assert weak.dpo is None
+
+
+def test_every_stage_is_told_once_with_the_arms_that_need_it():
+    arms = graph()
+    told = stages_with_arms(arms)
+    assert told.keys() == digests(arms)
+    weak = by_arm(arms)["SFT weak"]
+    assert told[weak.sft.digest] == (weak.sft, ["SFT weak"])
+    assert "SFT weak 10% + AI feedback" in told[weak.teacher.digest][1]
+    for digest, (stage, names) in told.items():
+        assert stage.digest == digest
+        needing = [arm.arm for arm in arms if stage in arm.all()]
+        assert names == list(dict.fromkeys(needing))
 
 
 def test_seeds_share_only_the_baseline():
@@ -193,6 +206,36 @@ def test_an_arm_with_fewer_prompts_shares_a_teacher_with_one_that_has_more():
         "headline=null",
     )[0]
     assert alone.teacher.document["prompts"] == alone.prompts.output("prompts.jsonl")
+
+
+def test_arms_that_differ_in_what_is_judged_share_their_sft():
+    rlaif = "teacher: weak, sft_splits: [sft], critic: strong, aif_splits: [aif]"
+    arms = f"all: {{{rlaif}}}, few: {{{rlaif}, at_most: {{aif: 5}}}}, less: {{{rlaif},"
+    arms += " at_most: {sft: 9, aif: 5}}, less sft: {teacher: weak, sft_splits: [sft],"
+    arms += " at_most: {sft: 9}}"
+    rest = ("seeds=[0]", "claims={}", "headline=null")
+    found = by_arm(graph(f"arms={{{arms}}}", *rest))
+    assert found["few"].sft == found["all"].sft
+    assert found["few"].student != found["all"].student
+    assert found["few"].label.document["prompts"] == found["few"].prompts.output(
+        "prompts.jsonl"
+    )
+    assert found["less"].sft == found["less sft"].sft != found["all"].sft
+    for stages in found.values():
+        assert all(one.needs <= digests([stages]) for one in stages.all())
+
+
+def test_what_an_arms_own_teacher_read_comes_before_what_another_arms_did():
+    source = "source: {teacher: weak, sft_splits: [sft], at_most: {sft: 5, aif: 5},"
+    source += " critic: strong, aif_splits: [aif]}"
+    names = [f"arm {number}" for number in range(9)]  # no order of a set by chance
+    own = "{teacher: strong, sft_splits: [sft], at_most: {sft: 9}, pairs_of: source}"
+    arms = ", ".join([source, *(f"{name}: {own}" for name in names)])
+    rest = ("seeds=[0]", "claims={}", "headline=null")
+    found = by_arm(graph(f"arms={{{arms}}}", *rest))
+    for name in names:
+        most = [one.document["at_most"] for one in found[name].other_prompts[1:]]
+        assert most == [{"sft": 9}, {"sft": 9}, {"sft": 5, "aif": 5}, {"sft": 5}]
 
 
 def test_steps_stand_for_epochs_of_the_last_training():

@@ -147,3 +147,27 @@ def test_the_order_in_which_splits_are_dealt_is_in_the_name():
 
     assert name("sft", "aif") != name("aif", "sft")
     assert name("a", "b") != name("b", "a")
+
+
+def test_a_file_of_the_working_directory_counts_by_its_content(tmp_path, monkeypatch):
+    def name():
+        source = {"format": "jsonl", "path": "mine.jsonl"}
+        return named_stage("prompts", "", {"source": source}, []).digest
+
+    monkeypatch.chdir(tmp_path)
+    found = {name()}
+    for text in ("one", "two"):
+        (tmp_path / "mine.jsonl").write_text(text)
+        by_folder = {"format": "jsonl", "path": str(tmp_path / "mine.jsonl")}
+        elsewhere = named_stage("prompts", "", {"source": by_folder}, []).digest
+        assert name() == elsewhere
+        found.add(name())
+    assert len(found) == 3
+
+
+def test_a_word_that_is_no_input_is_never_taken_for_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = pinned()
+    for word in ("sft", "critic", "adamw", "verdict", "human_assistant"):
+        (tmp_path / word).write_text("x")
+    assert pinned() == before

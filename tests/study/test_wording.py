@@ -82,3 +82,8 @@ def test_shares_are_percentages_and_other_measures_numbers():
         "Style",
         "True reward",
     ]
+
+
+def test_a_model_in_a_measures_name_is_called_what_it_is_called():
+    assert measure_name("by_GPT_4.1-Mini_rate") == "By GPT_4.1-Mini"
+    assert measure_name("by_lab-critic (2)_rate") == "By lab-critic (2)"
