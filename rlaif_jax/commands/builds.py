@@ -128,7 +128,10 @@ def _written(folder: Path, told: Json) -> Json:
         "read": told["completions"],
         "kept": sum(ends.get(reason, 0) for reason in _WRITTEN),
         "dropped": {name: n for name, n in ends.items() if name not in _WRITTEN},
-        "cut": {"at the token limit": ends.get("length", 0)},
+        "cut": {
+            "prompts": told.get("prompts_truncated", 0),  # by `sample` alone
+            "at the token limit": ends.get("length", 0),
+        },
     }
 
 
