@@ -60,13 +60,9 @@ _READERS = {"single": read_rating, "pairwise": read_verdict}
 
 def form_texts(grading: Grading, turn: int, *, has_reference: bool) -> list[str]:
     """The names of the texts that a form of that kind has, turn after turn."""
-    answers = ("answer",) if grading == "single" else ("answer_a", "answer_b")
-    names = ("question", "reference", *answers) if has_reference else None
-    return [
-        f"{name}_{number}"
-        for number in range(1, turn + 1)
-        for name in (names or ("question", *answers))
-    ]
+    names = ["question", "reference"] if has_reference else ["question"]
+    names += ["answer"] if grading == "single" else ["answer_a", "answer_b"]
+    return [f"{name}_{number}" for number in range(1, turn + 1) for name in names]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +125,7 @@ class Sheet(NamedTuple):
 
     question_id: int | str
     category: str
-    turn: int
+    turn: Literal[1, 2]
     order: Literal["", "ab", "ba"]
     form: Form
     texts: Mapping[str, str]

@@ -5,7 +5,14 @@ from types import SimpleNamespace
 import pytest
 
 from rlaif_jax.errors import RefusedError
-from rlaif_jax.labeling.grading import Form, Grader, Sheet, read_rating, read_verdict
+from rlaif_jax.labeling.grading import (
+    Form,
+    Grader,
+    Sheet,
+    form_texts,
+    read_rating,
+    read_verdict,
+)
 from rlaif_jax.labeling.grading_forms import own_forms
 from rlaif_jax.labeling.outcome import Outcome
 from rlaif_jax.records import Message
@@ -55,6 +62,15 @@ def test_a_rating_is_the_whole_last_line(reply, rating):
 )
 def test_a_verdict_is_the_whole_last_line(reply, won):
     assert read_verdict(reply) == won
+
+
+def test_a_form_has_question_reference_and_answers_turn_by_turn():
+    assert form_texts("single", 1, has_reference=False) == ["question_1", "answer_1"]
+    assert form_texts("pairwise", 2, has_reference=True) == [
+        f"{name}_{turn}"
+        for turn in (1, 2)
+        for name in ("question", "reference", "answer_a", "answer_b")
+    ]
 
 
 def user(text):
