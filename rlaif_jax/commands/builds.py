@@ -2,7 +2,6 @@
 
 import dataclasses
 import itertools
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -10,7 +9,8 @@ from pathlib import Path
 from rlaif_jax.commands.stages import Stages
 from rlaif_jax.commands.sweep import best_run
 from rlaif_jax.data.held_out import prompt_key
-from rlaif_jax.files import read_records, read_text
+from rlaif_jax.files import read_records
+from rlaif_jax.inspection.runs import read_metrics
 from rlaif_jax.records import Prompt
 from rlaif_jax.study.data_build import DataBuild, Overlap
 from rlaif_jax.study.graph import ArmStages
@@ -59,13 +59,6 @@ def arm_steps(arm: ArmStages) -> dict[str, Stage]:
     """The stages of one arm and seed by the names of their steps, upstream first."""
     named = {field.name: getattr(arm, field.name) for field in dataclasses.fields(arm)}
     return {name: one for name, one in named.items() if isinstance(one, Stage)}
-
-
-def read_metrics(folder: Path) -> list[Json]:
-    """Every step that a training run reported."""
-    return [
-        json.loads(line) for line in read_text(folder / "metrics.jsonl").splitlines()
-    ]
 
 
 def _steps(arms: Sequence[ArmStages]) -> dict[str, dict[str, list[Stage]]]:
