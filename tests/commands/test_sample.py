@@ -5,7 +5,9 @@ import json
 import pytest
 
 from rlaif_jax.commands import sample
+from rlaif_jax.commands.console import Console
 from rlaif_jax.config import SampleConfig
+from rlaif_jax.config_file import validate
 from rlaif_jax.files import read_records, write_records
 from rlaif_jax.records import Completion, Message, Prompt
 
@@ -24,17 +26,27 @@ def asked(world, tmp_path):
     return {"model": model, "prompts": str(path), "batch_size": 8}
 
 
-@pytest.mark.parametrize(("limit", "truncated"), [(20, 1), (128, 0)])
-def test_prompts_that_lose_turns_are_counted_and_told(
-    asked, limit, truncated, run, tmp_path, capsys
-):
-    tokens = {"max_prompt_tokens": limit, "max_completion_tokens": 4}
-    result = run(sample, SampleConfig, asked | {"tokens": tokens}, tmp_path / "out")
-    assert result["prompts_truncated"] == truncated
+class Listener(Console):
+    """Keeps what it is told."""
+
+    def __init__(self):
+        super().__init__(quiet=True)
+        self.said = []
+
+    def say(self, text):
+        self.said.append(text)
+
+
+def test_prompts_that_lose_turns_are_counted_and_told(asked, tmp_path, capsys):
+    tokens = {"max_prompt_tokens": 20, "max_completion_tokens": 4}
+    config = validate(SampleConfig, asked | {"tokens": tokens})
+    result = sample.run(config, tmp_path / "out", console := Listener())
+    assert console.said[0].startswith("warning: 1 of 2 prompts are longer than tokens")
     stored = json.loads((tmp_path / "out" / "samples.json").read_text())
-    assert stored["prompts_truncated"] == truncated
+    assert result["prompts_truncated"] == stored["prompts_truncated"] == 1
     rows = list(read_records(tmp_path / "out" / "completions.jsonl", Completion))
-    assert (rows[1].usage.prompt_tokens > 20) == (not truncated)
-    sample.show(result, tmp_path / "out")
-    told = "1 of 2 prompts are longer than tokens.max_prompt_tokens"
-    assert (told in capsys.readouterr().out) == bool(truncated)
+    assert max(row.usage.prompt_tokens for row in rows) <= 20
+    for number, is_told in ((1, True), (0, False)):
+        sample.show(result | {"prompts_truncated": number}, tmp_path / "out")
+        told = "1 of 2 prompts are longer than tokens.max_prompt_tokens"
+        assert (told in capsys.readouterr().out) == is_told
