@@ -117,6 +117,39 @@ def read_json_list(path: Path, what: str) -> list[Json]:
     return document
 
 
+def read_json_lines(path: Path, what: str) -> Iterator[tuple[str, Json]]:
+    """Reads JSON objects, one a line, unpacked if the name ends in `.gz`.
+
+    One line is in memory at a time; blank lines are passed over.
+
+    Yields:
+      Where the line stands, for messages, and its object.
+
+    Raises:
+      UsageError: If the file is missing.
+      CorruptDataError: If it cannot be read, or a line is not an object; names it.
+    """
+    opened = gzip.open if require_file(path, what).suffix == ".gz" else open
+    try:
+        with opened(path, "rt", encoding="utf-8", newline="\n") as lines:
+            for number, line in enumerate(lines, start=1):
+                if line.strip():
+                    yield f"{path}:{number}", _json_object(line, f"{path}:{number}")
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise CorruptDataError(f"cannot read {path}: {error}") from error
+
+
+def _json_object(line: str, where: str) -> Json:
+    """The object in a line."""
+    try:
+        document = json.loads(line)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise CorruptDataError(f"{where} is not JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise CorruptDataError(f"{where} is {type(document).__name__}, not an object")
+    return document
+
+
 def file_sha256(path: Path) -> str:
     """The SHA-256 of a file's bytes, in hex."""
     with path.open("rb") as file:

@@ -4,17 +4,18 @@ Zheng et al. 2023, Judging LLM-as-a-Judge with MT-Bench and Chatbot Arena
 (arXiv:2306.05685); github.com/lm-sys/FastChat, fastchat/llm_judge.
 """
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import pydantic
 
 from rlaif_jax.errors import CorruptDataError, UsageError
-from rlaif_jax.files import read_records, read_text, require_file
+from rlaif_jax.files import read_json_lines, read_records
 from rlaif_jax.records import Completion, Message, Prompt
 from rlaif_jax.typing import Json
+
+_RowT = TypeVar("_RowT", bound=pydantic.BaseModel)
 
 REFERENCED = ("math", "reasoning", "coding")  # categories graded by a reference
 
@@ -29,10 +30,15 @@ class BenchQuestion(pydantic.BaseModel):
     turns: tuple[str, str]
     reference: tuple[str, ...] = ()  # of each turn, if there is one
 
-    @property
-    def references(self) -> tuple[str, ...]:
-        """What both answers are graded by; nothing in a category of opinion."""
-        return self.reference if self.category in REFERENCED else ()
+    def references(self, turn: int) -> tuple[str, ...]:
+        """What the answers up to a turn are graded by, one a turn.
+
+        Returns:
+          Nothing in a category of opinion, or if one of them is blank, as some second
+          ones are in FastChat's file.
+        """
+        shown = self.reference[:turn] if self.category in REFERENCED else ()
+        return shown if all(text.strip() for text in shown) else ()
 
     def first_prompt(self, source: str) -> Prompt:
         """What is asked first."""
@@ -46,6 +52,20 @@ class BenchQuestion(pydantic.BaseModel):
 
     def _asked(self, turn: int) -> Message:
         return Message(role="user", content=self.turns[turn])
+
+
+class _Choice(pydantic.BaseModel):
+    """One of the answers that FastChat keeps of a question."""
+
+    turns: tuple[str, str]
+
+
+class _AnswerRow(pydantic.BaseModel):
+    """One row of a `model_answer` file; its further keys are not read."""
+
+    question_id: int | str
+    model_id: str
+    choices: tuple[_Choice, ...] = pydantic.Field(min_length=1)
 
 
 class Answers(NamedTuple):
@@ -64,15 +84,8 @@ def read_questions(path: Path) -> list[BenchQuestion]:
         two, or repeats a question's id.
     """
     questions: dict[int | str, BenchQuestion] = {}
-    for where, row in _rows(path, "question file of MT-bench"):
-        try:
-            question = BenchQuestion.model_validate(row)
-        except pydantic.ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(map(str, first["loc"])) or "row"
-            raise CorruptDataError(
-                f"{where} is no question of MT-bench: {field}: {first['msg']}"
-            ) from error
+    for where, row in read_json_lines(path, "question file of MT-bench"):
+        question = _parsed(row, BenchQuestion, f"{where} is no question of MT-bench")
         if len(question.reference) not in (0, 2):
             raise CorruptDataError(
                 f"{where}: {len(question.reference)} references of two turns"
@@ -158,18 +171,13 @@ def _found(
 def _fastchat_answers(questions: Sequence[BenchQuestion], path: Path) -> list[Answers]:
     """The first choice of every question in a `model_answer` file."""
     found: dict[int | str, Answers] = {}
-    for where, row in _rows(path, "answer file of MT-bench"):
-        try:
-            one, two = row["choices"][0]["turns"]
-            answers = Answers(str(row["model_id"]), (str(one), str(two)))
-            question_id = row["question_id"]
-        except (KeyError, IndexError, TypeError, ValueError) as error:
+    for where, row in read_json_lines(path, "answer file of MT-bench"):
+        answer = _parsed(row, _AnswerRow, f"{where} is no answer to MT-bench")
+        if answer.question_id in found:
             raise CorruptDataError(
-                f"{where} has no model_id, question_id and choices of two turns"
-            ) from error
-        if question_id in found:
-            raise CorruptDataError(f"{where} answers question {question_id} again")
-        found[question_id] = answers
+                f"{where} answers question {answer.question_id} again"
+            )
+        found[answer.question_id] = Answers(answer.model_id, answer.choices[0].turns)
     ids = [question.question_id for question in questions]
     _require_all(path, [one for one in ids if one not in found], len(ids))
     return [found[one] for one in ids]
@@ -184,16 +192,11 @@ def _require_all(path: Path, missing: Sequence[int | str], total: int) -> None:
         )
 
 
-def _rows(path: Path, what: str) -> Iterator[tuple[str, Json]]:
-    """Where each row of a JSONL file stands, and the row."""
-    lines = read_text(require_file(path, what)).split("\n")
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise CorruptDataError(f"{path}:{number} is not JSON: {error}") from error
-        if not isinstance(row, dict):
-            raise CorruptDataError(f"{path}:{number} is not an object")
-        yield f"{path}:{number}", row
+def _parsed(row: Json, kind: type[_RowT], otherwise: str) -> _RowT:
+    """A row as what it should be."""
+    try:
+        return kind.model_validate(row)
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"])) or "row"
+        raise CorruptDataError(f"{otherwise}: {field}: {first['msg']}") from error

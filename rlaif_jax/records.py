@@ -151,10 +151,10 @@ class Grade(Record):
 
     question_id: int | str
     category: str
-    turn: int  # 1 or 2
+    turn: Literal[1, 2]
     order: Literal["", "ab", "ba"]  # of the two shown; ab: the baseline first
     value: float | None  # rating from 1 to 10, or 1, 0.5, 0 for what the candidate won
-    state: str  # graded, unparsable, refused, too_long or failed
+    state: Literal["graded", "unparsable", "refused", "too_long", "failed"]
     grader: str
     grader_returned_model: str
     template_hash: str

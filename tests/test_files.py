@@ -9,6 +9,7 @@ from rlaif_jax.errors import CorruptDataError, UsageError
 from rlaif_jax.files import (
     file_sha256,
     read_json,
+    read_json_lines,
     read_json_list,
     read_records,
     read_text,
@@ -142,3 +143,35 @@ def test_an_output_folder_that_cannot_be_written_is_refused(tmp_path):
 def test_a_folder_where_a_file_is_wanted_is_told(tmp_path):
     with pytest.raises(UsageError, match="is a folder, and a config is a file"):
         require_file(tmp_path, "config")
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.jsonl.gz"])
+def test_json_lines_are_objects_and_where_they_stand(tmp_path, name):
+    path = tmp_path / name
+    text = '{"a": "x\u2028y"}\n\n{"a": 2}'.encode()
+    path.write_bytes(gzip.compress(text) if name.endswith(".gz") else text)
+    assert list(read_json_lines(path, "list")) == [
+        (f"{path}:1", {"a": "x\u2028y"}),
+        (f"{path}:3", {"a": 2}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.jsonl", b'{"a": 1}\n{', r"a\.jsonl:2 is not JSON"),
+        ("a.jsonl", b"\n[1]", r"a\.jsonl:2 is list, not an object"),
+        ("a.jsonl", b'{"a": "\xff"}', r"cannot read .*a\.jsonl"),
+        ("a.jsonl.gz", b"plain", r"cannot read .*a\.jsonl\.gz"),
+        ("a.jsonl.gz", gzip.compress(b'{"a": 1}')[:-9], "cannot read"),
+    ],
+)
+def test_damaged_json_lines_are_refused(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(CorruptDataError, match=message):
+        list(read_json_lines(tmp_path / name, "list"))
+
+
+def test_missing_json_lines_are_told(tmp_path):
+    with pytest.raises(UsageError, match="no question file at"):
+        list(read_json_lines(tmp_path / "none.jsonl", "question file"))

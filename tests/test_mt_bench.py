@@ -52,13 +52,23 @@ def test_a_question_has_a_category_two_turns_and_perhaps_references(write):
             row(111, category="math", reference=["4", "5"], further_key=1),
         )
     )
-    assert (first.question_id, first.category, first.references) == (81, "writing", ())
-    assert second.references == ("4", "5")
+    assert (first.question_id, first.category) == (81, "writing")
+    assert (first.references(1), first.references(2)) == ((), ())
+    assert (second.references(1), second.references(2)) == (("4",), ("4", "5"))
 
 
 def test_a_reference_counts_only_where_answers_are_right_or_wrong(write):
     (question,) = read_questions(write(row(81, reference=["a", "b"])))
-    assert question.reference == ("a", "b") and question.references == ()
+    assert question.reference == ("a", "b") and question.references(2) == ()
+
+
+@pytest.mark.parametrize("blank", ["", " \n"])
+def test_a_blank_reference_is_none(write, blank):
+    fields = {"category": "coding"}
+    (second,) = read_questions(write(row(103, reference=["4", blank], **fields)))
+    assert (second.references(1), second.references(2)) == (("4",), ())
+    (first,) = read_questions(write(row(103, reference=[blank, "5"], **fields)))
+    assert (first.references(1), first.references(2)) == ((), ())
 
 
 @pytest.mark.parametrize(
@@ -80,7 +90,7 @@ def test_a_row_that_is_no_question_is_named(write, bad, message):
 def test_a_line_that_is_no_object_is_named(tmp_path, text):
     path = tmp_path / "q.jsonl"
     path.write_text(text)
-    with pytest.raises(CorruptDataError, match=r"q\.jsonl:1 is not"):
+    with pytest.raises(CorruptDataError, match=r"q\.jsonl:1 is (not JSON|list, not)"):
         read_questions(path)
 
 
@@ -132,6 +142,26 @@ def test_fastchats_answers_are_read(write):
         read_answers(questions, [write(rows[0], name="one.jsonl")])
     with pytest.raises(CorruptDataError, match="answers question 82 again"):
         read_answers(questions, [write(rows[0], rows[0], name="two.jsonl")])
-    rows[0]["choices"][0]["turns"] = ["only one"]
-    with pytest.raises(CorruptDataError, match="choices of two turns"):
-        read_answers(questions, [write(*rows, name="bad.jsonl")])
+
+
+@pytest.mark.parametrize(
+    ("bad", "field"),
+    [
+        ({"choices": [{"turns": ["only one"]}]}, r"choices\.0\.turns\.1"),
+        ({"choices": [{"turns": [None, "text"]}]}, r"choices\.0\.turns\.0"),
+        ({"choices": [{"turns": ["text", 5]}]}, r"choices\.0\.turns\.1"),
+        ({"choices": [{"turns": "ab"}]}, r"choices\.0\.turns"),
+        ({"choices": []}, "choices"),
+        ({"model_id": None}, "model_id"),
+    ],
+)
+def test_what_fastchat_would_not_have_written_is_refused(write, bad, field):
+    questions = read_questions(write(row(81)))
+    good = {
+        "question_id": 81,
+        "model_id": "vicuna",
+        "choices": [{"turns": ["text", "more"]}],
+    }
+    path = write(good | bad, name="answers.jsonl")
+    with pytest.raises(CorruptDataError, match=rf":1 is no answer to .*: {field}: "):
+        read_answers(questions, [path])

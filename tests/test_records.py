@@ -3,7 +3,14 @@
 import pydantic
 import pytest
 
-from rlaif_jax.records import Comparison, Completion, Message, Prompt, content_hash
+from rlaif_jax.records import (
+    Comparison,
+    Completion,
+    Grade,
+    Message,
+    Prompt,
+    content_hash,
+)
 
 QUESTION = (Message(role="user", content="2+2?"),)
 
@@ -36,3 +43,14 @@ def test_a_lone_surrogate_can_be_hashed():
 def test_unknown_fields_are_refused():
     with pytest.raises(pydantic.ValidationError):
         Message.model_validate({"role": "user", "content": "x", "name": "y"})
+
+
+@pytest.mark.parametrize(("field", "value"), [("turn", 3), ("state", "grade")])
+def test_a_grade_is_of_a_turn_and_in_a_state_that_there_are(field, value):
+    fields = {"question_id": 81, "category": "math", "turn": 2, "order": ""}
+    fields |= {"value": 7.0, "state": "graded", "grader": "judge", "reply": "[[7]]"}
+    fields |= {"grader_returned_model": "judge", "template_hash": "x"}
+    good = Grade.model_validate(fields)
+    assert Grade.model_validate_json(good.model_dump_json()) == good
+    with pytest.raises(pydantic.ValidationError, match=f"{field}\n"):
+        Grade.model_validate(fields | {field: value})

@@ -2,7 +2,6 @@
 
 import dataclasses
 import itertools
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -11,7 +10,8 @@ from rlaif_jax.commands.inputs import is_usable
 from rlaif_jax.commands.stages import Stages
 from rlaif_jax.commands.sweep import best_run
 from rlaif_jax.data.held_out import prompt_key
-from rlaif_jax.files import read_records, read_text
+from rlaif_jax.files import read_records
+from rlaif_jax.inspection.runs import read_metrics
 from rlaif_jax.records import Completion, Prompt, content_hash
 from rlaif_jax.study.data_build import DataBuild, Overlap
 from rlaif_jax.study.graph import ArmStages
@@ -68,13 +68,6 @@ def arm_steps(arm: ArmStages) -> dict[str, Stage]:
     """The stages of one arm and seed by the names of their steps, upstream first."""
     named = {field.name: getattr(arm, field.name) for field in dataclasses.fields(arm)}
     return {name: one for name, one in named.items() if isinstance(one, Stage)}
-
-
-def read_metrics(folder: Path) -> list[Json]:
-    """Every step that a training run reported."""
-    return [
-        json.loads(line) for line in read_text(folder / "metrics.jsonl").splitlines()
-    ]
 
 
 def _steps(arms: Sequence[ArmStages]) -> dict[str, dict[str, list[Stage]]]:
@@ -138,7 +131,10 @@ def _written(folder: Path, told: Json) -> Json:
         "read": told["completions"],
         "kept": sum(ends.get(reason, 0) for reason in _WRITTEN),
         "dropped": {name: n for name, n in ends.items() if name not in _WRITTEN},
-        "cut": {"at the token limit": ends.get("length", 0)},
+        "cut": {
+            "prompts": told.get("prompts_truncated", 0),  # by `sample` alone
+            "at the token limit": ends.get("length", 0),
+        },
     }
 
 

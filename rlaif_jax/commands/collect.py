@@ -6,12 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rlaif_jax.commands.bills import bill_stages
-from rlaif_jax.commands.builds import (
-    arm_steps,
-    data_builds,
-    read_metrics,
-    split_overlaps,
-)
+from rlaif_jax.commands.builds import arm_steps, data_builds, split_overlaps
 from rlaif_jax.commands.critics import label_audits
 from rlaif_jax.commands.evaluator import evaluator_audit
 from rlaif_jax.commands.outputs import completions_of, prompts_of
@@ -21,6 +16,7 @@ from rlaif_jax.commands.sweep import best_run
 from rlaif_jax.config_parts import CriticConfig, JuryConfig, RecordedConfig
 from rlaif_jax.evaluation.paired import pooled_win_rate
 from rlaif_jax.files import read_records
+from rlaif_jax.inspection.runs import read_metrics
 from rlaif_jax.provenance import package_versions
 from rlaif_jax.records import JudgedCompletion, content_hash
 from rlaif_jax.run_folder import essence

@@ -28,7 +28,7 @@ from rlaif_jax.commands.inputs import (
 from rlaif_jax.config import EvaluateConfig
 from rlaif_jax.config_parts import LengthControl
 from rlaif_jax.errors import UsageError
-from rlaif_jax.evaluation.annotations import read_outcomes, read_rows
+from rlaif_jax.evaluation.annotations import outcome, read_outcomes, read_rows
 from rlaif_jax.evaluation.delegated import delegated, require_delegate
 from rlaif_jax.evaluation.export import annotation_rows, model_output_rows
 from rlaif_jax.evaluation.length_control import NUM_FOLDS, length_controlled
@@ -142,9 +142,7 @@ def _length_controlled(rows: Sequence[Json], control: LengthControl) -> Json | N
         if not has_texts:
             raise UsageError("length_control=alpaca_eval needs output_1 and output_2")
         return delegated(rows).model_dump()
-    won: list[Number | None] = [
-        None if row["preference"] is None else row["preference"] - 1.0 for row in rows
-    ]
+    won: list[Number | None] = [outcome(row["preference"]) for row in rows]
     if not has_texts or sum(one is not None for one in won) < NUM_FOLDS:
         return None
     excess = [len(row["output_2"]) - len(row["output_1"]) for row in rows]

@@ -86,15 +86,15 @@ def _sheets(
 ) -> Iterator[Sheet]:
     """Both turns of a question, in each order in which they are shown."""
     for turn in (1, 2):
-        has_reference = bool(question.references)
-        if (form := forms.get((turn, has_reference))) is None:
+        references = question.references(turn)
+        if (form := forms.get((turn, bool(references)))) is None:
             name = "first_reference" if turn == 1 else "second_reference"
             raise UsageError(
                 f"the template has no {name}, which question {question.question_id}"
                 f" ({question.category}) needs for its reference"
             )
         texts = {f"question_{n + 1}": question.turns[n] for n in range(turn)}
-        for n, reference in enumerate(question.references[:turn]):
+        for n, reference in enumerate(references):
             texts[f"reference_{n + 1}"] = reference
         place = (question.question_id, question.category, turn)
         if baseline is None:

@@ -30,7 +30,10 @@ def run(config: SampleConfig, out: Path, console: Console) -> Json:
         distributed.require_shared(out)
         if distributed.is_main():
             claim(out, config, inputs=content_hash([p.prompt_id for p in prompts]))
-        requests = [_request(config, policy, prompt) for prompt in prompts]
+        counts: Counter[str] = Counter()
+        requests = [_request(config, policy, prompt, counts) for prompt in prompts]
+        if num_truncated := counts["prompts_truncated"]:
+            console.say(f"warning: {_truncation(num_truncated, len(prompts))}")
         sampler = _sampler(config, policy, mesh)
         started = time.monotonic()
         completions: list[Completion] = []
@@ -44,6 +47,7 @@ def run(config: SampleConfig, out: Path, console: Console) -> Json:
                 console.update("samples", len(completions), len(requests))
         seconds = time.monotonic() - started
     result = _result(completions, seconds=seconds, devices=mesh.size)
+    result["prompts_truncated"] = num_truncated
     result["file"] = str(out / "completions.jsonl")
     if distributed.is_main():
         write_records(out / "completions.jsonl", completions)
@@ -60,8 +64,12 @@ def _heed_stop(number: int) -> None:
         )
 
 
-def _request(config: SampleConfig, policy: Policy, prompt: Prompt) -> Request:
-    token_ids = encode_prompt(policy.tokenizer, prompt.messages, config.tokens)
+def _request(
+    config: SampleConfig, policy: Policy, prompt: Prompt, counts: Counter[str]
+) -> Request:
+    token_ids = encode_prompt(
+        policy.tokenizer, prompt.messages, config.tokens, counts=counts
+    )
     return Request(prompt.prompt_id, token_ids)
 
 
@@ -117,11 +125,22 @@ def _result(completions: list[Completion], *, seconds: float, devices: int) -> J
     }
 
 
+def _truncation(num_truncated: int, total: int) -> str:
+    """What was left out of prompts, and what to do."""
+    return (
+        f"{num_truncated} of {total} prompts are longer than tokens.max_prompt_tokens:"
+        " the oldest turns, or the front of a single one, are left out; raise it to"
+        " show them whole"
+    )
+
+
 def show(result: Json, out: Path) -> None:
-    """Prints the counts and the speed."""
+    """Prints the counts, what was left out of prompts, and the speed."""
     del out
     ends = ", ".join(f"{k} {v}" for k, v in result["finish_reasons"].items())
     print(f"{result['completions']} completions ({ends}): {result['file']}")
+    if num_truncated := result["prompts_truncated"]:
+        print(_truncation(num_truncated, result["completions"]))
     print(
         f"{result['mean_completion_tokens']:.1f} tokens on average,"
         f" {result['tokens_per_second']:.0f} tokens/s"

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.special import chdtri, ndtr, stdtrit
 
 from rlaif_jax.evaluation.paired import Estimate
-from rlaif_jax.evaluation.random_effects import SIDE
+from rlaif_jax.evaluation.random_effects import SIDE, UNSEEN
 from rlaif_jax.records import Record
 from rlaif_jax.typing import Number
 
@@ -71,21 +71,25 @@ def chance_to_see(
 
         chance = P(|Z SE + difference| > t(estimate) SE(estimate))
 
-    with `SE` the error in truth, as far as this estimate tells it.
+    with `SE` the error in truth, as far as this estimate tells it. No interval is
+    shorter than the rule of three allows (`random_effects.contrast_interval`), so
+    where no error was seen, the difference must be larger than that.
     """
     shrunk = estimate.n_prompts / prompts
     of_seeds = estimate.seed_error**2
     rest = estimate.rest_error**2 * shrunk
     of_prompts = (estimate.standard_error**2 - of_seeds) * shrunk
     error = math.sqrt(of_prompts + of_seeds)
+    shortest = 100.0 * UNSEEN / prompts  # half an interval is never less
     if error == 0.0:
-        return 1.0
+        return float(difference > shortest)
     found = (of_seeds + rest) * _drawn(estimate)
     between = np.maximum(found - rest, 0.0)
     doubt = (found**2 + rest**2 / (prompts - 1)) / max(estimate.seed_degrees, 1)
     doubt = of_prompts**2 / (prompts - 1) + np.where(between > 0.0, doubt, 0.0)
     half = np.sqrt(of_prompts + between)
     half = half * stdtrit((of_prompts + between) ** 2 / doubt, 1.0 - SIDE)
+    half = np.maximum(half, shortest)
     seen = ndtr((difference - half) / error) + ndtr((-difference - half) / error)
     return float(seen.mean())
 

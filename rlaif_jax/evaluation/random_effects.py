@@ -21,7 +21,7 @@ from rlaif_jax.typing import Number
 CONFIDENCE = 0.95
 SIDE = (1.0 - CONFIDENCE) / 2.0  # of the truths lie beyond each end
 ENOUGH_SEEDS = 5  # from here on the spread between them needs no help of other arms
-_UNSEEN = 3.0  # prompts: what none of N showed may hold of 3/N, the rule of three
+UNSEEN = 3.0  # prompts: what none of N showed may hold of 3/N, the rule of three
 
 
 class Parts(NamedTuple):
@@ -143,7 +143,7 @@ def contrast_interval(parts: Parts, spread: Spread) -> Interval:
     error, seed_error, degrees = _error(parts, spread)
     known = _seed_degrees(parts, spread)
     half = stdtrit(degrees, 1.0 - SIDE) * error
-    half = np.maximum(half, _UNSEEN / parts.num_prompts)
+    half = np.maximum(half, UNSEEN / parts.num_prompts)
     low, high = parts.mean - half, parts.mean + half
     return Interval(parts.mean, error, seed_error, degrees, known, low, high)
 

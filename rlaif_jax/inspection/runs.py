@@ -1,6 +1,5 @@
 """What a finished DPO run left behind: its config, models and metrics."""
 
-import json
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +9,7 @@ from rlaif_jax.checkpoint.weights import load_weights
 from rlaif_jax.config_file import validate
 from rlaif_jax.config_training import DpoConfig
 from rlaif_jax.errors import CorruptDataError, UsageError
-from rlaif_jax.files import read_json, read_text, require_file
+from rlaif_jax.files import read_json, read_json_lines
 from rlaif_jax.inspection.scorer import Model
 from rlaif_jax.typing import Json
 
@@ -81,11 +80,8 @@ def read_metrics(folder: Path) -> list[Json]:
       UsageError: If it has not written any.
       CorruptDataError: If a line does not parse.
     """
-    path = require_file(folder / "metrics.jsonl", "training metrics")
-    try:
-        return [json.loads(line) for line in read_text(path).splitlines()]
-    except json.JSONDecodeError as error:
-        raise CorruptDataError(f"{path} is not JSON lines: {error}") from error
+    lines = read_json_lines(folder / "metrics.jsonl", "training metrics")
+    return [row for _, row in lines]
 
 
 def _dpo_run(row: Json, study_folder: Path) -> DpoRun:

@@ -15,32 +15,44 @@ from rlaif_jax.records import Grade, Message, content_hash
 
 Grading = Literal["single", "pairwise"]
 
-_VERSION = 1  # of what is done to the texts; part of every hash
+_VERSION = 2  # of what is done to the texts and of reading; part of every hash
 _MAX_UNPARSABLE_IN_A_ROW = 20  # grades, before the run is stopped
 _LONGEST_QUOTE = 80  # characters of a reply that a message shows
-_RATING = re.compile(r"\[\[(\d+(?:\.\d+)?)\]\]")
-_VERDICT = re.compile(r"\[\[([ABC])\]\]")
+# what may stand before a grade: FastChat's templates ask for "Rating: [[5]]"
+_LABEL = r"(?:(?:final )?(?:rating|grade|score|verdict): ?)?"
+_RATING = re.compile(_LABEL + r"\[\[(\d+(?:\.\d+)?)\]\]\.?", re.IGNORECASE)
+_VERDICT = re.compile(_LABEL + r"\[\[((?-i:[ABC]))\]\]\.?", re.IGNORECASE)
 _LOWEST, _HIGHEST = 1.0, 10.0
 _WON = {"A": 0.0, "B": 1.0, "C": 0.5}  # what is shown second wins
 
 
 def read_rating(reply: str) -> float | None:
-    """The rating in a reply, as in `[[7]]`; None without one from 1 to 10.
+    """The rating that the last line of a reply is, as in `[[7]]`, from 1 to 10.
 
-    A reply that holds different ratings has none: the first of them may be quoted.
+    Searching the reply would find what it quotes of an answer that asks for a grade.
+
+    Returns:
+      None if the last line that is not blank is anything else.
     """
-    found = {float(text) for text in _RATING.findall(reply)}
-    rating = found.pop() if len(found) == 1 else None
+    found = _RATING.fullmatch(_last_line(reply))
+    rating = float(found[1]) if found else None
     return rating if rating is not None and _LOWEST <= rating <= _HIGHEST else None
 
 
 def read_verdict(reply: str) -> float | None:
     """What the answer shown as B won: 1 for `[[B]]`, 0 for `[[A]]`, 0.5 for `[[C]]`.
 
-    None without a verdict, or with different ones.
+    Returns:
+      None if the last line that is not blank is no verdict.
     """
-    found = set(_VERDICT.findall(reply))
-    return _WON[found.pop()] if len(found) == 1 else None
+    found = _VERDICT.fullmatch(_last_line(reply))
+    return _WON[found[1]] if found else None
+
+
+def _last_line(reply: str) -> str:
+    """The last line that is not blank, without the stars of bold type."""
+    lines = reply.strip().splitlines()
+    return lines[-1].replace("**", "").strip() if lines else ""
 
 
 _READERS = {"single": read_rating, "pairwise": read_verdict}
@@ -48,13 +60,9 @@ _READERS = {"single": read_rating, "pairwise": read_verdict}
 
 def form_texts(grading: Grading, turn: int, *, has_reference: bool) -> list[str]:
     """The names of the texts that a form of that kind has, turn after turn."""
-    answers = ("answer",) if grading == "single" else ("answer_a", "answer_b")
-    names = ("question", "reference", *answers) if has_reference else None
-    return [
-        f"{name}_{number}"
-        for number in range(1, turn + 1)
-        for name in (names or ("question", *answers))
-    ]
+    names = ["question", "reference"] if has_reference else ["question"]
+    names += ["answer"] if grading == "single" else ["answer_a", "answer_b"]
+    return [f"{name}_{number}" for number in range(1, turn + 1) for name in names]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +125,7 @@ class Sheet(NamedTuple):
 
     question_id: int | str
     category: str
-    turn: int
+    turn: Literal[1, 2]
     order: Literal["", "ab", "ba"]
     form: Form
     texts: Mapping[str, str]
@@ -151,7 +159,8 @@ class Grader:
         """
         outcome = await self.asker.ask_once(sheet.question())
         value = None
-        if outcome.state == "answered":
+        is_cut = outcome.finish_reason == "length"  # its last line is not its last
+        if outcome.state == "answered" and not is_cut:
             value = _READERS[sheet.form.grading](outcome.text)
         if value is not None and sheet.order == "ba":
             value = 1.0 - value

@@ -53,8 +53,8 @@ _CLOSING = {
     ),
     "pairwise": (
         "First compare the two in at most five sentences. Then end with a line that"
-        " holds nothing but your verdict: [[A]] if assistant A is better, [[B]] if"
-        " assistant B is better, [[C]] if neither is."
+        " holds nothing but the winner's letter in double brackets, [[A]] or [[B]], or"
+        " [[C]] where neither wins."
     ),
 }
 

@@ -11,7 +11,7 @@ any number of draws, and all seeds run at once. The letter A is actions, C is ca
 seeds, or seeds of several settings.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -195,7 +195,9 @@ def imitation_loss(
     return -jnp.sum(frequencies * jax.nn.log_softmax(logits))
 
 
-def _by_size(cases: Sequence[Case], draw_fn) -> Float[Array, "C ..."]:
+def _by_size(
+    cases: Sequence[Case], draw_fn: Callable[..., Float[Array, "C ..."]]
+) -> Float[Array, "C ..."]:
     """What is drawn for each case: one program for each number of draws."""
     parts = []
     for num_draws in dict.fromkeys(case.num_draws for case in cases):
@@ -270,7 +272,9 @@ def _fit_imitations(
 
 
 def _descend(
-    gradient_fn, rate: float | Float[Array, ""], num_steps: int
+    gradient_fn: Callable[[Float[Array, " A"]], Float[Array, " A"]],
+    rate: float | Float[Array, ""],
+    num_steps: int,
 ) -> Float[Array, " A"]:
     """Plain gradient descent from zero."""
     return jax.lax.fori_loop(

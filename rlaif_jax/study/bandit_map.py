@@ -1,15 +1,21 @@
-"""A sweep of bandits, drawn: what RLAIF reaches beyond SFT, and the border between."""
+"""A sweep of bandits, drawn: what RLAIF reaches beyond SFT, and the border between.
+
+Shape letter: E edges of cells, one more than cells.
+"""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float64
 from matplotlib.axes import Axes
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 
 from rlaif_jax.figures import BLUE, INK, VERMILION, new_figure, save_figure
 from rlaif_jax.study.bandit_sweep import LOGARITHMIC, Panel, SweepResult
+from rlaif_jax.typing import Number
 
 _COLUMNS = 3  # maps beside each other, at most
 _COLOURS = "RdBu"  # red: SFT ahead; blue: RLAIF ahead; white between
@@ -23,7 +29,12 @@ _NAMES = {
 
 
 def draw_sweep(result: SweepResult, path: Path) -> None:
-    """Draws every panel: a map with its border, or a line where one thing varies."""
+    """Draws every panel into a file."""
+    save_figure(sweep_figure(result), path)
+
+
+def sweep_figure(result: SweepResult) -> Figure:
+    """Every panel: a map with its border, or a line where one thing varies."""
     panels = result.panels()
     columns = min(_COLUMNS, len(panels))
     rows = math.ceil(len(panels) / columns)
@@ -40,7 +51,7 @@ def draw_sweep(result: SweepResult, path: Path) -> None:
         _draw_maps(figure, drawn, panels, result)
     for axes, panel in zip(drawn, panels, strict=True):
         _name(axes, panel)
-    save_figure(figure, path)
+    return figure
 
 
 def _draw_maps(
@@ -53,9 +64,11 @@ def _draw_maps(
     for axes, panel in zip(drawn, panels, strict=True):
         assert panel.y is not None
         xs, ys = result.values[panel.x], result.values[panel.y]
-        mesh = axes.pcolormesh(
-            xs, ys, panel.difference, cmap=_COLOURS, norm=norm, shading="nearest"
+        edges = (
+            _edges(xs, logarithmic=panel.x in LOGARITHMIC),
+            _edges(ys, logarithmic=panel.y in LOGARITHMIC),
         )
+        mesh = axes.pcolormesh(*edges, panel.difference, cmap=_COLOURS, norm=norm)
         axes.grid(visible=False)
         if panel.difference.min() < 0 < panel.difference.max():
             border = axes.contour(xs, ys, panel.difference, levels=[0.0], colors=INK)
@@ -67,6 +80,16 @@ def _draw_maps(
     bar = figure.colorbar(mesh, ax=drawn)
     bar.set_label("RLAIF - SFT, expected reward (blue: RLAIF ahead)", fontsize=9)
     bar.ax.tick_params(labelsize=8)
+
+
+def _edges(values: Sequence[Number], *, logarithmic: bool) -> Float64[np.ndarray, " E"]:
+    """Where the cells of values end: halfway between them, as the axis measures it."""
+    places = np.asarray(values, np.float64)
+    if logarithmic:
+        return np.exp(_edges(np.log(places).tolist(), logarithmic=False))
+    gaps = np.diff(places) / 2.0
+    first, last = places[0] - gaps[0], places[-1] + gaps[-1]
+    return np.concatenate([[first], places[:-1] + gaps, [last]])
 
 
 def _draw_line(axes: Axes, panel: Panel, result: SweepResult) -> None:

@@ -12,6 +12,7 @@ from rlaif_jax.config_file import validate
 from rlaif_jax.errors import UsageError
 from rlaif_jax.files import read_records
 from rlaif_jax.lab.tasks import answer, draw_instruction, parse
+from rlaif_jax.labeling.grading_forms import own_forms
 from rlaif_jax.records import Grade, Prompt
 
 CATEGORIES = {"reverse": "writing", "add": "math"}
@@ -123,6 +124,21 @@ def test_a_template_of_yours_is_asked(document, tmp_path, run):
     mine = document | {"template": str(file)}
     with pytest.raises(UsageError, match="no first_reference, which question 82"):
         run(mt_bench, MtBenchConfig, mine, tmp_path / "mine")
+
+
+def test_a_turn_without_a_reference_is_graded_without_one(
+    document, questions, tmp_path, run
+):
+    rows = [json.loads(line) for line in questions.read_text().splitlines()]
+    for row in rows:
+        if "reference" in row:
+            row["reference"][1] = ""
+    questions.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    run(mt_bench, MtBenchConfig, document, tmp_path / "out")
+    forms = own_forms("single")
+    for grade in read_records(tmp_path / "out" / "grades.jsonl", Grade):
+        has_reference = grade.category == "math" and grade.turn == 1
+        assert grade.template_hash == forms[grade.turn, has_reference].hash
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,27 @@ def test_prompts_for_three_points_by_hand():
     assert prompts_needed(estimate(2.0), 3.0) == pytest.approx(1744, rel=0.01)
 
 
+def test_equal_arms_take_the_prompts_of_the_rule_of_three():
+    # without any error an interval ends at 300 / prompts: 3 points take 101 prompts
+    same = {str(p): float(p % 2) for p in range(100)}
+    arms = pooled_difference({0: same}, {0: same})
+    assert arms.high == 3.0
+    assert power(arms, 3.0).power == 0.0
+    assert [chance_to_see(arms, 3.0, prompts=n) for n in (2, 100, 101)] == [0, 0, 1]
+    assert power(arms, 3.0).prompts == 101
+    assert power(arms, 1.0).prompts == 301
+
+
+def test_an_error_below_the_rule_of_three_does_not_shorten_the_interval():
+    # half is max(1.96 * 0.1, 300 / 100 = 3): 3 points are seen every other time
+    tiny = estimate(0.1, prompts=100)
+    assert chance_to_see(tiny, 3.0, prompts=100) == pytest.approx(0.5, abs=1e-6)
+    # Z > (300 / n - 3) / (0.1 sqrt(100 / n)) at 80 %: n = 103 has 81 %, 102 has 72 %
+    wanted = [ndtr((3 - 300 / n) / (0.1 * (100 / n) ** 0.5)) for n in (102, 103)]
+    assert wanted[0] < 0.8 <= wanted[1]
+    assert prompts_needed(tiny, 3.0) == 103
+
+
 def test_no_number_of_prompts_helps_against_seeds():
     assert power(estimate(2.5, seed_error=2.0, seeds=3)).prompts is None
 

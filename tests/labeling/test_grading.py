@@ -5,7 +5,14 @@ from types import SimpleNamespace
 import pytest
 
 from rlaif_jax.errors import RefusedError
-from rlaif_jax.labeling.grading import Form, Grader, Sheet, read_rating, read_verdict
+from rlaif_jax.labeling.grading import (
+    Form,
+    Grader,
+    Sheet,
+    form_texts,
+    read_rating,
+    read_verdict,
+)
 from rlaif_jax.labeling.grading_forms import own_forms
 from rlaif_jax.labeling.outcome import Outcome
 from rlaif_jax.records import Message
@@ -18,8 +25,14 @@ TEXTS = {"question_1": "What is 2+2?", "answer_1": "4"}
     [
         ("Good.\n[[7]]", 7.0),
         ("[[10]]", 10.0),
-        ("[[8.5]]. As I said: [[8.5]]", 8.5),
-        ("It asks me to say [[10]], but: [[3]]", None),
+        ("Good.\n\n  **[[8.5]]**  \n\n", 8.5),
+        ("Rating: [[5]]", 5.0),
+        ("**Final rating:** [[5]].", 5.0),
+        ("It asks me to say [[10]], but it is wrong.\n[[3]]", 3.0),
+        ("[[10]]\nis what it asks for.", None),
+        ("The answer ends with the words 'grade: [[10]]', which", None),
+        ("The answer says: [[10]]", None),
+        ("[[3]] [[3]]", None),
         ("[[0]]", None),
         ("[[11]]", None),
         ("Rating: 7", None),
@@ -27,7 +40,7 @@ TEXTS = {"question_1": "What is 2+2?", "answer_1": "4"}
         ("", None),
     ],
 )
-def test_a_rating_is_the_only_one_in_double_brackets(reply, rating):
+def test_a_rating_is_the_whole_last_line(reply, rating):
     assert read_rating(reply) == rating
 
 
@@ -36,14 +49,28 @@ def test_a_rating_is_the_only_one_in_double_brackets(reply, rating):
     [
         ("A is wrong.\n[[B]]", 1.0),
         ("[[A]]", 0.0),
-        ("[[C]]", 0.5),
+        ("**[[C]]**", 0.5),
+        ("Final verdict: [[B]]", 1.0),
+        ("B's answer says [[B]].\n[[A]]", 0.0),
         ("[[A]] or [[B]]", None),
+        ("B's answer ends with [[B]]", None),
+        ("[[B]]\nis what it asks for.", None),
+        ("[[b]]", None),
         ("[[D]]", None),
         ("B", None),
     ],
 )
-def test_a_verdict_is_the_only_one_in_double_brackets(reply, won):
+def test_a_verdict_is_the_whole_last_line(reply, won):
     assert read_verdict(reply) == won
+
+
+def test_a_form_has_question_reference_and_answers_turn_by_turn():
+    assert form_texts("single", 1, has_reference=False) == ["question_1", "answer_1"]
+    assert form_texts("pairwise", 2, has_reference=True) == [
+        f"{name}_{turn}"
+        for turn in (1, 2)
+        for name in ("question", "reference", "answer_a", "answer_b")
+    ]
 
 
 def user(text):
@@ -84,9 +111,9 @@ class Asker:
 
     chat = SimpleNamespace(model="judge")
 
-    def __init__(self, text, state="answered"):
+    def __init__(self, text, state="answered", end="stop"):
         self.outcome = Outcome(
-            state=state, text=text, finish_reason="stop", attempts=1, cost_usd=0.5
+            state=state, text=text, finish_reason=end, attempts=1, cost_usd=0.5
         )
 
     async def ask_once(self, question):
@@ -104,9 +131,9 @@ def sheet(order=""):
 def grader(monkeypatch):
     """A grader whose model always says the same."""
 
-    def build(text, state="answered"):
+    def build(text, *outcome):
         grader = Grader.__new__(Grader)
-        grader.asker = Asker(text, state)
+        grader.asker = Asker(text, *outcome)
         grader._unparsable_in_a_row = 0
         return grader
 
@@ -115,8 +142,8 @@ def grader(monkeypatch):
 
 @pytest.mark.anyio
 async def test_a_grade_keeps_reply_price_and_form(grader):
-    grade = await grader("Fine. [[6]]").grade(sheet())
-    assert (grade.value, grade.state, grade.reply) == (6.0, "graded", "Fine. [[6]]")
+    grade = await grader("Fine.\n[[6]]").grade(sheet())
+    assert (grade.value, grade.state, grade.reply) == (6.0, "graded", "Fine.\n[[6]]")
     assert (grade.cost_usd, grade.calls, grade.grader) == (0.5, 1, "judge")
     assert grade.template_hash == own_forms("single")[1, False].hash
 
@@ -133,6 +160,15 @@ async def test_what_is_no_grade_has_no_value(grader):
     assert (await grader("No idea").grade(sheet())).state == "unparsable"
     assert (await grader("[[9]]", "refused").grade(sheet())).state == "refused"
     assert (await grader("[[9]]", "refused").grade(sheet())).value is None
+
+
+@pytest.mark.anyio
+async def test_a_reply_that_was_cut_off_is_no_grade(grader):
+    for reply, order in (("It ends so:\n[[10]]", ""), ("It ends so:\n[[B]]", "ab")):
+        whole = await grader(reply).grade(sheet(order))
+        cut = await grader(reply, "answered", "length").grade(sheet(order))
+        assert whole.state == "graded"
+        assert (cut.value, cut.state, cut.reply) == (None, "unparsable", reply)
 
 
 @pytest.mark.anyio

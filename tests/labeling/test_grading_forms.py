@@ -3,7 +3,7 @@
 import pytest
 
 from rlaif_jax.errors import UsageError
-from rlaif_jax.labeling.grading import form_texts
+from rlaif_jax.labeling.grading import form_texts, read_rating, read_verdict
 from rlaif_jax.labeling.grading_forms import own_forms, read_forms
 
 # the layout of FastChat's templates, in other words
@@ -29,6 +29,18 @@ def test_our_forms_show_every_text_of_their_turn(grading):
         assert all(text in content for text in texts.values())
         assert ("reference answer stands" in content) == has_reference
     assert len({form.hash for form in forms.values()}) == 4
+
+
+@pytest.mark.parametrize(
+    ("grading", "grades"),
+    [("single", {"[[5]]": 5.0}), ("pairwise", {"[[A]]": 0, "[[B]]": 1, "[[C]]": 0.5})],
+)
+def test_every_form_asks_for_a_last_line_that_is_read(grading, grades):
+    read = {"single": read_rating, "pairwise": read_verdict}[grading]
+    for form in own_forms(grading).values():
+        closing = form.turns[-1].content.rpartition("\n\n")[2]
+        assert "end with a line that holds nothing but" in closing
+        assert {one: read(f"Why.\n{one}") for one in grades if one in closing} == grades
 
 
 def test_a_file_may_leave_out_what_references_need(tmp_path):
