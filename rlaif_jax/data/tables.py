@@ -9,13 +9,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rlaif_jax.config import SourceConfig
-from rlaif_jax.data.conversations import Exchange, kept_split, messages_of
+from rlaif_jax.data.conversations import (
+    Exchange,
+    file_split,
+    kept_split,
+    messages_of,
+)
 from rlaif_jax.data.data_sets import load_huggingface, load_tfds, one_line
 from rlaif_jax.errors import CorruptDataError, UsageError
 
 
 def read_parquet(source: SourceConfig) -> Iterator[Exchange]:
     """One column of a Parquet file, or of all those in a folder, by name.
+
+    The rows of a file whose name begins with `test`, `validation` or the like are
+    held out.
 
     Raises:
       UsageError: If there is no file or no such column.
@@ -33,7 +41,9 @@ def read_parquet(source: SourceConfig) -> Iterator[Exchange]:
         except (pa.ArrowInvalid, OSError) as error:
             raise CorruptDataError(f"cannot read {file}: {one_line(error)}") from error
         yield from _exchanges(
-            table.column(source.column).to_pylist(), split="train", name=str(file)
+            table.column(source.column).to_pylist(),
+            split=file_split(file.name),
+            name=str(file),
         )
 
 

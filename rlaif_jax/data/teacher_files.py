@@ -6,7 +6,7 @@ from pathlib import Path
 from rlaif_jax.config import SourceConfig
 from rlaif_jax.data.conversations import Exchange, user_turn
 from rlaif_jax.data.fractions import leading
-from rlaif_jax.data.rows import require_paths
+from rlaif_jax.data.split_files import require_paths
 from rlaif_jax.errors import CorruptDataError
 from rlaif_jax.files import read_json
 

@@ -61,6 +61,20 @@ def test_a_folder_is_read_by_name(tmp_path):
     ]
 
 
+def test_rows_of_a_folder_with_several_splits_are_of_the_one_asked_for(tmp_path):
+    for split in ("train", "test"):
+        line = json.dumps({"chosen": split}) + "\n"
+        (tmp_path / f"{split}.jsonl").write_text(line)
+
+    def found(path, **options):
+        rows = read_rows(source(path, **options))
+        return [(row.fields["chosen"], row.split) for row in rows]
+
+    assert found(tmp_path) == [("train", "train")]
+    assert found(tmp_path, split="test") == [("test", "test")]
+    assert found(tmp_path / "test.jsonl") == [("test", "test")]
+
+
 @pytest.mark.parametrize("name", ["x.jsonl", "x.json", "x.jsonl.gz", "x.parquet"])
 def test_garbage_is_corrupt_data_that_names_the_file(tmp_path, name):
     (tmp_path / name).write_bytes(b"garbage{")
