@@ -13,6 +13,7 @@ from rlaif_jax.data.conversations import Exchange, Rivals, is_unicode
 from rlaif_jax.data.hh import read_hh
 from rlaif_jax.data.sharegpt import read_sharegpt
 from rlaif_jax.data.shp import read_shp
+from rlaif_jax.data.splits import HELD_OUT
 from rlaif_jax.data.stack_exchange import read_stack_exchange
 from rlaif_jax.data.tables import read_huggingface, read_parquet, read_tfds
 from rlaif_jax.data.teacher_files import read_teacher
@@ -50,7 +51,8 @@ def read_prompts(*sources: SourceConfig) -> PromptsRead:
     Rows are dropped as `empty` (the user says nothing; the paper's rules take these),
     `not_unicode` (half a surrogate pair, which no tokenizer takes) and `duplicate`
     (the first one stays, with all judged pairs; under the paper's rules the first
-    place with the last answer); the formats add their own reasons. Judged pairs are
+    place with the last answer; a prompt is held out if one of its copies is); the
+    formats add their own reasons. Judged pairs are
     left out as `tie`, `blank`, `identical` and `not_unicode`.
 
     Raises:
@@ -146,8 +148,20 @@ def _gather(
         raise CorruptDataError(
             f"{source.path}: prompt_id {prompt.prompt_id!r} names two different prompts"
         )
-    gathered[prompt.prompt_id] = _MERGED[source.rules](known, new)
+    merged = _MERGED[source.rules](known, new)
+    gathered[prompt.prompt_id] = _held_out(merged, known, new)
     return True
+
+
+def _held_out(merged: _Kept, *copies: _Kept) -> _Kept:
+    """The prompt, held out if a copy of it is: the others would let it be trained on.
+
+    `test` goes before `validation`, whichever came first.
+    """
+    splits = {one.prompt.split for one in copies}
+    split = next((name for name in HELD_OUT if name in splits), merged.prompt.split)
+    prompt = merged.prompt.model_copy(update={"split": split})
+    return merged._replace(prompt=prompt)
 
 
 def _first_stays(known: _Kept, new: _Kept) -> _Kept:

@@ -243,3 +243,35 @@ def test_a_named_writer_is_the_writer_of_the_answers(tmp_path):
     named = source.model_copy(update={"generator": "gpt-3.5"})
     (own,) = read_prompts(named).completions
     assert own.generator == "gpt-3.5"
+
+
+def hh_file(path, rejected):
+    question = "\n\nHuman: one\n\nAssistant: "
+    row = {"chosen": f"{question}yes", "rejected": f"{question}{rejected}"}
+    path.write_text(json.dumps(row) + "\n")
+    return SourceConfig(format="hh", path=str(path))
+
+
+@pytest.mark.parametrize("is_reversed", [False, True])
+def test_a_prompt_that_is_held_out_by_one_source_is_held_out_by_all(
+    tmp_path, is_reversed
+):
+    sources = [
+        hh_file(tmp_path / f"{name}.jsonl", name) for name in ("train", "dev", "test")
+    ]
+    read = read_prompts(*(sources[::-1] if is_reversed else sources))
+    (prompt,) = read.prompts
+    assert prompt.split == "test"
+    (pairs,) = read.judged.values()
+    assert len(pairs) == 3  # all of them are held out with it
+
+
+def test_a_held_out_prompt_stays_so_under_the_papers_rules(tmp_path):
+    (tmp_path / "a.json").write_text(
+        json.dumps([{"instruction": "one", "output_1": "a", "output_2": "b"}])
+    )
+    path = str(tmp_path / "a.json")
+    paper = SourceConfig(format="alpaca_eval", path=path, rules="paper")
+    read = read_prompts(hh_file(tmp_path / "test.jsonl", "no"), paper)
+    (prompt,) = read.prompts
+    assert prompt.split == "test"
