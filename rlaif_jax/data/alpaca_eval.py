@@ -17,11 +17,12 @@ _TEXTS = ("instruction", "output", "output_1", "output_2")
 def read_alpaca_eval(source: SourceConfig) -> Iterator[Exchange]:
     """The instruction of each item, with the output or the judged outputs it has.
 
-    An annotation's answer is its `output_1`, which is the teacher's in the paper's
-    files. Under `rules=clean` a preference nearer to 1 than to 2 says that `output_1`
-    is better, and the reverse; a draw or none at all is counted and makes no pair.
-    Under `rules=paper` whatever is not 1 says that `output_2` is better, as the
-    authors' code has it, and rows with control tokens in their text are dropped.
+    The evaluation set and a model's outputs on it are `test`; annotations may be drawn
+    from. An annotation's answer is its `output_1`, which is the teacher's in the
+    paper's files. Under `rules=clean` a preference nearer to 1 than to 2 says that
+    `output_1` is better, and the reverse; a draw or none at all is counted and makes
+    no pair. Under `rules=paper` whatever is not 1 says that `output_2` is better, as
+    the authors' code has it, and rows with control tokens in their text are dropped.
 
     Raises:
       UsageError: If the file is missing.
@@ -47,12 +48,16 @@ def _exchange(
 ) -> Exchange:
     """One item, whichever file it is of."""
     messages = user_turn(item["instruction"])
-    if item.get("output_1") is None or item.get("output_2") is None:
+    if item.get("output_1") is None and item.get("output_2") is None:
         return Exchange(
             messages,
             answer=item.get("output"),
             generator=_text(item, "generator", where),
+            split="test",
         )
+    for name in ("output_1", "output_2"):
+        if item.get(name) is None:
+            raise CorruptDataError(f"{where} has no {name!r}: is it an annotation?")
     first = (item["output_1"], str(item.get("generator_1", "output_1")))
     second = (item["output_2"], str(item.get("generator_2", "output_2")))
     p_first = p_first_of(item.get("preference"), where)

@@ -17,7 +17,7 @@ def read(path, items):
 
 def test_instructions_come_in_file_order(tmp_path):
     items = [
-        {"instruction": text, "output_1": "a", "preference": 1.0, "generator_1": "g"}
+        {"instruction": text, "output_1": "a", "output_2": "b", "preference": 1.0}
         for text in ("second", "first é")
     ]
     exchanges = read(tmp_path / "m.annotations.json.gz", items)
@@ -71,6 +71,17 @@ def test_the_evaluation_set_and_model_outputs_bring_an_answer(made_up):
         ("The North Sea and the Baltic.", "text_davinci_003"),
         ("5", "text_davinci_003"),
     ]
+
+
+def test_the_evaluation_set_is_held_out_and_annotations_are_not(made_up):
+    for name, split in (("alpaca_eval.json", "test"), ("annotations.json", "train")):
+        source = SourceConfig(format="alpaca_eval", path=made_up(name))
+        assert {one.split for one in read_alpaca_eval(source)} == {split}
+
+
+def test_an_annotation_with_one_output_is_corrupt_data(tmp_path):
+    with pytest.raises(CorruptDataError, match="item 0 has no 'output_2'"):
+        read(tmp_path / "m.json.gz", [{"instruction": "x", "output_1": "a"}])
 
 
 @pytest.mark.parametrize("preference", [3, -2, True, "1"])
