@@ -267,9 +267,8 @@ def test_a_prompt_that_is_held_out_by_one_source_is_held_out_by_all(
 
 
 def test_a_held_out_prompt_stays_so_under_the_papers_rules(tmp_path):
-    (tmp_path / "a.json").write_text(
-        json.dumps([{"instruction": "one", "output_1": "a", "output_2": "b"}])
-    )
+    item = {"instruction": "one", "output_1": "a", "output_2": "b", "preference": 1}
+    (tmp_path / "a.json").write_text(json.dumps([item]))
     path = str(tmp_path / "a.json")
     paper = SourceConfig(format="alpaca_eval", path=path, rules="paper")
     read = read_prompts(hh_file(tmp_path / "test.jsonl", "no"), paper)
