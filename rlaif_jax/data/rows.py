@@ -85,9 +85,25 @@ def _json_lines(file: Path) -> Iterator[Mapping[str, Any]]:
         raise CorruptDataError(f"cannot read {file}: {one_line(error)}") from error
 
 
-def _json_list(file: Path) -> Iterator[Mapping[str, Any]]:
-    """Objects of one list."""
-    yield from read_json_list(file, "list of rows")
+def _json(file: Path) -> Iterator[Mapping[str, Any]]:
+    """Objects of one list, or one a line, as some `.json` files have them."""
+    if _first_character(file) == "{":
+        yield from _json_lines(file)
+    else:
+        yield from read_json_list(file, "list of rows")
+
+
+def _first_character(file: Path) -> str:
+    """The first character that is not blank; none of an empty file."""
+    opened = gzip.open if file.suffix == ".gz" else open
+    try:
+        with opened(file, "rt", encoding="utf-8") as text:
+            while chunk := text.read(4096):
+                if said := chunk.lstrip():
+                    return said[0]
+    except (OSError, EOFError, zlib.error, ValueError) as error:
+        raise CorruptDataError(f"cannot read {file}: {one_line(error)}") from error
+    return ""
 
 
 def _parquet_rows(file: Path) -> Iterator[Mapping[str, Any]]:
@@ -103,8 +119,8 @@ def _parquet_rows(file: Path) -> Iterator[Mapping[str, Any]]:
 _READERS: dict[str, Callable[[Path], Iterator[Mapping[str, Any]]]] = {
     ".jsonl": _json_lines,
     ".jsonl.gz": _json_lines,
-    ".json": _json_list,
-    ".json.gz": _json_list,
+    ".json": _json,
+    ".json.gz": _json,
     ".parquet": _parquet_rows,
 }
 

@@ -41,6 +41,14 @@ def test_a_file_is_read_by_its_name(tmp_path, suffix):
     assert rows[1].where == f"{path} row 1"
 
 
+@pytest.mark.parametrize("suffix", [".json", ".json.gz"])
+def test_a_json_file_may_hold_one_object_a_line(tmp_path, suffix):
+    content = ("\n " + "".join(json.dumps(row) + "\n" for row in ROWS)).encode()
+    path = tmp_path / f"x{suffix}"
+    path.write_bytes(gzip.compress(content) if suffix == ".json.gz" else content)
+    assert [row.fields for row in read_rows(source(path))] == ROWS
+
+
 def test_a_parquet_file_holds_rows_too(tmp_path):
     path = tmp_path / "x.parquet"
     pq.write_table(pa.Table.from_pylist(ROWS), path)
