@@ -56,9 +56,18 @@ def field(row: Row, name: str, kind: type[_T] | tuple[type[_T], ...]) -> _T:
     return value
 
 
+def row_files(source: SourceConfig) -> list[Path]:
+    """The local files whose rows are a source's.
+
+    Raises:
+      UsageError: If there is none, or none of the source's split.
+    """
+    return split_paths(source, tuple(_READERS))
+
+
 def _file_rows(source: SourceConfig) -> Iterator[Row]:
     """Rows of local files."""
-    for file in split_paths(source, tuple(_READERS)):
+    for file in row_files(source):
         split = split_of(source, file)
         suffix = next((end for end in _READERS if file.name.endswith(end)), None)
         if suffix is None:

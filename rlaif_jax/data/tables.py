@@ -29,11 +29,7 @@ def read_parquet(source: SourceConfig) -> Iterator[Exchange]:
       UsageError: If there is no file or no such column.
       CorruptDataError: If a file is not Parquet or its pages fail their checksums.
     """
-    path = Path(source.path)
-    files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
-    if not files or not all(file.is_file() for file in files):
-        raise UsageError(f"no Parquet file at {path}: check the path")
-    for file in files:
+    for file in parquet_files(source):
         try:
             with pq.ParquetFile(file, page_checksum_verification=True) as parquet:
                 require_column(source, parquet.schema_arrow.names)
@@ -45,6 +41,19 @@ def read_parquet(source: SourceConfig) -> Iterator[Exchange]:
             split=file_split(file.name),
             name=str(file),
         )
+
+
+def parquet_files(source: SourceConfig) -> list[Path]:
+    """The Parquet file at a source's path, or those of a folder, by name.
+
+    Raises:
+      UsageError: If there is none.
+    """
+    path = Path(source.path)
+    files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+    if not files or not all(file.is_file() for file in files):
+        raise UsageError(f"no Parquet file at {path}: check the path")
+    return files
 
 
 def read_huggingface(source: SourceConfig) -> Iterator[Exchange]:

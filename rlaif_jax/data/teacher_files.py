@@ -25,7 +25,7 @@ def read_teacher(source: SourceConfig) -> Iterator[Exchange]:
     """
     items = [
         (file, instruction, written)
-        for file in _of_one_teacher(require_paths(source, (_SUFFIX,)))
+        for file in teacher_files(source)
         for instruction, written in read_json(file, "teacher file").items()
     ]
     for file, instruction, written in leading(items, source.data_fraction):
@@ -34,12 +34,18 @@ def read_teacher(source: SourceConfig) -> Iterator[Exchange]:
         )
 
 
-def _of_one_teacher(files: list[Path]) -> list[Path]:
-    """The files, unless their names tell of several: `..._gpt4_completions.json`."""
+def teacher_files(source: SourceConfig) -> list[Path]:
+    """The files of a source, by name.
+
+    Raises:
+      UsageError: If there is none, or their names tell of several teachers
+        (`..._gpt4_completions.json`, `..._claude_completions.json`).
+    """
+    files = require_paths(source, (_SUFFIX,))
     names = {one.name.removesuffix(_SUFFIX).split("_")[-1] for one in files}
     if len(names) > 1:
         raise UsageError(
-            f"{files[0].parent} holds completions of several teachers,"
+            f"{source.path} holds completions of several teachers,"
             f" {', '.join(sorted(names))}: name one file, or move one teacher's files"
             " to a folder of their own"
         )
