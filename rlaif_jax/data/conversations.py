@@ -39,6 +39,7 @@ class Exchange(NamedTuple):
     generator: str | None = None  # who wrote the answer; the source's format else
     rivals: tuple[Rivals, ...] = ()  # judged pairs of answers
     undecided: int = 0  # judged pairs in which nobody won
+    num_rows: int = 1  # rows that say this; in no hash, so it stays the last field
 
 
 def kept_split(name: str) -> str:

@@ -38,6 +38,7 @@ def read_shp(source: SourceConfig) -> Iterator[Exchange]:
             answer=best[post][1],
             split=splits[post],
             rivals=tuple(rivals),
+            num_rows=len(rivals),
         )
 
 
