@@ -42,6 +42,12 @@ def require_effect(source: Any) -> None:
         raise ValueError(
             f"num_turns={source.num_turns} goes with rules=paper: clean rules keep one"
         )
+    is_chosen = source.split != type(source).model_fields["split"].default
+    if is_chosen and source.format == "stack_exchange" and source.reader == "file":
+        raise ValueError(
+            f"split={source.split} has no effect on files of stack_exchange, of which"
+            " 1 % of the rows are test: leave it out"
+        )
     is_hub = "huggingface" in (source.format, source.reader)
     for name in ("data_dir", "revision"):
         if getattr(source, name) is not None and not is_hub:

@@ -17,6 +17,7 @@ from rlaif_jax.config import SourceConfig
         ({"format": "hh", "revision": "0" * 40}, "goes with reader=huggingface"),
         ({"format": "hh", "data_dir": "x"}, "data_dir goes with reader=huggingface"),
         ({"format": "huggingface", "revision": "main"}, "40 hex digits.*'main'"),
+        ({"format": "stack_exchange", "split": "test"}, "split=test has no effect"),
         ({"format": "sharegpt", "data_fraction": 0}, "greater than 0"),
     ],
 )

@@ -61,3 +61,10 @@ def test_a_figure_of_the_paper_has_a_study_and_a_twin_in_the_lab(name):
 def test_figure_1_has_five_seeds_in_the_lab():
     twin = load_config(StudyConfig, [str(CONFIGS / "study/lab/figure_1.yaml")])
     assert len(twin.seeds) == 5
+
+
+def test_the_papers_prompts_for_feedback_begin_with_a_whole_batch():
+    config = load_config(
+        config_of("prompts"), [str(CONFIGS / "prompts/paper_aif.yaml")]
+    )
+    assert config.skip == 188 * 32  # the first batch of 32 at or after 6,000

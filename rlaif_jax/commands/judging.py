@@ -10,6 +10,7 @@ from contextlib import (
 from dataclasses import dataclass
 from pathlib import Path
 
+from rlaif_jax.annotations import read_judgments
 from rlaif_jax.config_parts import (
     CriticConfig,
     EndpointConfig,
@@ -30,7 +31,7 @@ from rlaif_jax.labeling.ledger import CallLog
 from rlaif_jax.labeling.outcome import Outcome
 from rlaif_jax.labeling.probing import Probe
 from rlaif_jax.labeling.prompts import Template
-from rlaif_jax.labeling.recorded import RecordedCritic, RecordedTeacher, read_judgments
+from rlaif_jax.labeling.recorded import RecordedCritic, RecordedTeacher
 from rlaif_jax.labeling.session import (
     Endpoint,
     lend_askers,

@@ -75,8 +75,7 @@ def _training(folder: Path, config: Json, step: int | None) -> Section:
         "batch size, epochs": f"{config['batch_size']}, {config['epochs']}",
         "steps": str(_known(folder / "training.json").get("step", "unknown")),
         **_checkpoint(folder, step),
-        "prompt, completion": f"at most {tokens['max_prompt_tokens']},"
-        f" {tokens['max_completion_tokens']} tokens",
+        "prompt, completion": _limits(tokens),
         "template": tokens["template"],
     }
     if lora := config.get("lora"):
@@ -87,6 +86,18 @@ def _training(folder: Path, config: Json, step: int | None) -> Section:
     last = _last_metrics(folder)
     facts |= {f"last {name}": f"{last[name]:.4g}" for name in _METRICS if name in last}
     return Section(kind, facts)
+
+
+def _limits(tokens: Json) -> str:
+    """How long texts may be; under the paper's rules, together and cut how."""
+    prompt, completion = tokens["max_prompt_tokens"], tokens["max_completion_tokens"]
+    if tokens.get("compat") != "paper":
+        return f"at most {prompt}, {completion} tokens"
+    return (
+        f"at most {prompt + completion} tokens together, as in the paper: else the"
+        f" prompt is cut to its {tokens['kept']} of {prompt}, and then the completion"
+        f" to {completion}"
+    )
 
 
 def _checkpoint(folder: Path, step: int | None) -> dict[str, str]:

@@ -8,7 +8,7 @@ from rlaif_jax.commands.console import Console
 from rlaif_jax.commands.judged_pairs import seal_judged
 from rlaif_jax.config import PromptsConfig
 from rlaif_jax.data.origins import origin
-from rlaif_jax.data.sources import PromptsRead, read_prompts
+from rlaif_jax.data.sources import PromptsRead, left_out, read_prompts
 from rlaif_jax.data.splits import HELD_OUT, assign_splits, filter_prompts
 from rlaif_jax.errors import UsageError
 from rlaif_jax.files import write_json, write_records
@@ -45,10 +45,11 @@ def run(config: PromptsConfig, out: Path, console: Console) -> Json:
         )
     origins = [origin(*one) for one in zip(sources, read.content, strict=True)]
     ids = {prompt.prompt_id for prompt in prompts}
+    drawn = [(one.prompt_id, one.split) for one in prompts]
     claim(
         out,
         config,
-        inputs=content_hash([one.prompt_id for one in prompts], *_told_apart(read)),
+        inputs=content_hash(drawn, *_told_apart(read)),
         facts={"sources": origins},
     )
     write_records(out / "prompts.jsonl", prompts)
@@ -67,7 +68,7 @@ def run(config: PromptsConfig, out: Path, console: Console) -> Json:
     }
     if read.judged or read.undecided:
         result["pairs"] = seal_judged(out, prompts, dict(read.judged))
-        result["pairs_left_out"] = dict(read.undecided)
+        result["pairs_left_out"] = left_out(read.undecided, ids)
     write_json(out / "prompts.json", result)
     return result
 

@@ -5,8 +5,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, get_args
 
 from rlaif_jax.data.splits import HELD_OUT
+from rlaif_jax.errors import UsageError
 from rlaif_jax.records import Message, Role
 
+_SPLITS = {  # words of names to the held-out splits that they mean
+    **{name: name for name in HELD_OUT},
+    **dict.fromkeys(("eval", "dev", "val", "valid"), "validation"),
+}
 ROLES: frozenset[str] = frozenset(get_args(Role))
 
 
@@ -34,6 +39,7 @@ class Exchange(NamedTuple):
     generator: str | None = None  # who wrote the answer; the source's format else
     rivals: tuple[Rivals, ...] = ()  # judged pairs of answers
     undecided: int = 0  # judged pairs in which nobody won
+    num_rows: int = 1  # rows that say this; in no hash, so it stays the last field
 
 
 def kept_split(name: str) -> str:
@@ -41,9 +47,33 @@ def kept_split(name: str) -> str:
 
     Args:
       name: As data sets call it, with what follows: `test_prefs`, `test[:10%]`.
+        `eval`, `dev`, `val` and `valid` are `validation`.
+
+    Raises:
+      UsageError: If it mixes a held-out split with another, as `all` does.
     """
-    first = re.split(r"[^A-Za-z]", name, maxsplit=1)[0]
-    return first if first in HELD_OUT else "train"
+    kept = {_held_out(words_of(part)) for part in name.split("+")}
+    if len(kept) > 1 or words_of(name) == ["all"]:
+        raise UsageError(
+            f"split {name!r} mixes a held-out split with another: read each as a"
+            " source of its own, source.split=train and also=[{..., split: test}]"
+        )
+    return kept.pop()
+
+
+def file_split(stem: str) -> str:
+    """`test` and `validation` by the first word of a file's name, else `train`."""
+    return _held_out(words_of(stem)[:1])
+
+
+def words_of(name: str) -> list[str]:
+    """The words of a split's or a file's name, in lower case."""
+    return re.findall("[a-z]+", name.lower())
+
+
+def _held_out(words: Sequence[str]) -> str:
+    """The held-out split that one of the words stands for, or `train`."""
+    return next((_SPLITS[word] for word in words if word in _SPLITS), "train")
 
 
 def user_turn(text: str) -> tuple[Message, ...]:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from rlaif_jax.config import SourceConfig
-from rlaif_jax.data.conversations import Exchange, Rivals, kept_split
+from rlaif_jax.data.conversations import Exchange, Rivals
 from rlaif_jax.data.rows import field, read_rows
 from rlaif_jax.records import Message
 
@@ -25,7 +25,7 @@ def read_hh(source: SourceConfig) -> Iterator[Exchange]:
     """
     for row in read_rows(source):
         chosen, rejected = field(row, "chosen", str), field(row, "rejected", str)
-        yield _exchange(chosen, rejected)._replace(split=kept_split(source.split))
+        yield _exchange(chosen, rejected)._replace(split=row.split)
 
 
 def _exchange(chosen: str, rejected: str) -> Exchange:

@@ -4,7 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rlaif_jax.config import SourceConfig
+from rlaif_jax.config_sources import ROW_FORMATS
 from rlaif_jax.data.data_sets import huggingface_version, tfds_version
+from rlaif_jax.data.rows import row_files
+from rlaif_jax.data.tables import parquet_files
+from rlaif_jax.data.teacher_files import teacher_files
 from rlaif_jax.files import file_sha256
 from rlaif_jax.typing import Json
 
@@ -27,12 +31,21 @@ def origin(source: SourceConfig, content_sha256: str) -> Json:
 
 
 def _files(source: SourceConfig) -> Json:
-    """The SHA-256 of the file, or of every file of the folder that may be read."""
-    path = Path(source.path)
-    files = sorted(path.iterdir()) if path.is_dir() else [path]
-    return {"files": {one.name: file_sha256(one) for one in files if one.is_file()}}
+    """The SHA-256 of every file that is read."""
+    files = _READ.get(source.format, _file)(source)
+    return {"files": {one.name: file_sha256(one) for one in files}}
 
 
+def _file(source: SourceConfig) -> list[Path]:
+    """The file at the path, of formats that take no folder."""
+    return [Path(source.path)]
+
+
+_READ: dict[str, Callable[[SourceConfig], list[Path]]] = {
+    **dict.fromkeys(ROW_FORMATS, row_files),
+    "teacher": teacher_files,
+    "parquet": parquet_files,
+}
 _VERSIONS: dict[str, Callable[[SourceConfig], Json]] = {
     "file": _files,
     "huggingface": huggingface_version,

@@ -88,6 +88,6 @@ def _ids(tokenizer: Tokenizer, text: str) -> list[int]:
     if tokenizer.eos_token_id in ids:
         raise CorruptDataError(
             f"a text holds the end token (id {tokenizer.eos_token_id}): {text!r:.80};"
-            " read it with source.rules=paper, which drops such rows"
+            " leave the row out, as source.rules=paper of sharegpt and alpaca_eval does"
         )
     return ids

@@ -6,7 +6,7 @@ None of the three runs code that comes with a data set.
 import gzip
 import json
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -14,7 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rlaif_jax.config import SourceConfig
+from rlaif_jax.data.conversations import kept_split
 from rlaif_jax.data.data_sets import load_huggingface, load_tfds, one_line
+from rlaif_jax.data.split_files import split_of, split_paths
 from rlaif_jax.errors import CorruptDataError, UsageError
 from rlaif_jax.files import read_json_list
 
@@ -26,13 +28,15 @@ class Row(NamedTuple):
 
     where: str  # for messages
     fields: Mapping[str, Any]
+    split: str  # that it stays in: train, test or validation
 
 
 def read_rows(source: SourceConfig) -> Iterator[Row]:
     """Every row of a source, in its order, with text as text.
 
     Raises:
-      UsageError: If there is nothing at the path, or no such data set or split.
+      UsageError: If there is nothing at the path, or no such data set or split; if
+        the split is a mixture.
       CorruptDataError: If it cannot be read.
     """
     yield from _LOADERS[source.reader](source)
@@ -52,38 +56,24 @@ def field(row: Row, name: str, kind: type[_T] | tuple[type[_T], ...]) -> _T:
     return value
 
 
-def require_paths(source: SourceConfig, suffixes: Sequence[str]) -> list[Path]:
-    """The files of a source: the one at its path, or those of a folder, by name.
+def row_files(source: SourceConfig) -> list[Path]:
+    """The local files whose rows are a source's.
 
     Raises:
-      UsageError: If there is none with one of the suffixes.
+      UsageError: If there is none, or none of the source's split.
     """
-    path = Path(source.path)
-    if path.is_file():
-        return [path]
-    # a dot in front says that somebody put the file aside
-    names = sorted(path.iterdir()) if path.is_dir() else []
-    files = [
-        one
-        for one in names
-        if one.name.endswith(tuple(suffixes)) and not one.name.startswith(".")
-    ]
-    if not files:
-        raise UsageError(
-            f"no {' or '.join(suffixes)} file at {path}: check the path, or set"
-            " source.reader=huggingface for a name on the hub"
-        )
-    return files
+    return split_paths(source, tuple(_READERS))
 
 
 def _file_rows(source: SourceConfig) -> Iterator[Row]:
     """Rows of local files."""
-    for file in require_paths(source, tuple(_READERS)):
+    for file in row_files(source):
+        split = split_of(source, file)
         suffix = next((end for end in _READERS if file.name.endswith(end)), None)
         if suffix is None:
             raise UsageError(f"{file} is none of {', '.join(_READERS)}")
         for number, fields in enumerate(_READERS[suffix](file)):
-            yield Row(f"{file} row {number}", fields)
+            yield Row(f"{file} row {number}", fields, split)
 
 
 def _json_lines(file: Path) -> Iterator[Mapping[str, Any]]:
@@ -104,9 +94,25 @@ def _json_lines(file: Path) -> Iterator[Mapping[str, Any]]:
         raise CorruptDataError(f"cannot read {file}: {one_line(error)}") from error
 
 
-def _json_list(file: Path) -> Iterator[Mapping[str, Any]]:
-    """Objects of one list."""
-    yield from read_json_list(file, "list of rows")
+def _json(file: Path) -> Iterator[Mapping[str, Any]]:
+    """Objects of one list, or one a line, as some `.json` files have them."""
+    if _first_character(file) == "{":
+        yield from _json_lines(file)
+    else:
+        yield from read_json_list(file, "list of rows")
+
+
+def _first_character(file: Path) -> str:
+    """The first character that is not blank; none of an empty file."""
+    opened = gzip.open if file.suffix == ".gz" else open
+    try:
+        with opened(file, "rt", encoding="utf-8") as text:
+            while chunk := text.read(4096):
+                if said := chunk.lstrip():
+                    return said[0]
+    except (OSError, EOFError, zlib.error, ValueError) as error:
+        raise CorruptDataError(f"cannot read {file}: {one_line(error)}") from error
+    return ""
 
 
 def _parquet_rows(file: Path) -> Iterator[Mapping[str, Any]]:
@@ -122,24 +128,26 @@ def _parquet_rows(file: Path) -> Iterator[Mapping[str, Any]]:
 _READERS: dict[str, Callable[[Path], Iterator[Mapping[str, Any]]]] = {
     ".jsonl": _json_lines,
     ".jsonl.gz": _json_lines,
-    ".json": _json_list,
-    ".json.gz": _json_list,
+    ".json": _json,
+    ".json.gz": _json,
     ".parquet": _parquet_rows,
 }
 
 
 def _huggingface_rows(source: SourceConfig) -> Iterator[Row]:
     """Rows of a data set on the hub, in the cache, or in a local folder."""
+    split = kept_split(source.split)
     for number, fields in enumerate(load_huggingface(source)):
-        yield Row(f"{source.path} row {number}", fields)
+        yield Row(f"{source.path} row {number}", fields, split)
 
 
 def _tfds_rows(source: SourceConfig) -> Iterator[Row]:
     """Rows of a TFDS data set."""
+    split = kept_split(source.split)
     rows, _ = load_tfds(source)
     try:
         for number, fields in enumerate(rows):
-            yield Row(f"{source.path} row {number}", _as_text(fields))
+            yield Row(f"{source.path} row {number}", _as_text(fields), split)
     except RuntimeError as error:  # what array_record raises on a checksum
         name = f"cannot read {source.path}"
         raise CorruptDataError(f"{name}: {one_line(error)}") from error

@@ -83,26 +83,38 @@ def _paper_exchanges(
     Turns of other speakers take a place in this count and say nothing. Text that the
     human adds to a question that nobody has answered becomes part of it, with the cue
     between. Where the assistant goes on by itself, the second part counts as an
-    answer to a human who says nothing: an odd example, but theirs has it.
+    answer to a human who says nothing: an odd example, but theirs has it. What follows
+    has that part behind the first, with the human's name between.
     """
     messages: list[Message] = []
     has_answer = False
     for speaker, text in turns[: 2 * num_turns + 1]:
         if speaker == "human":
-            if messages and messages[-1].role == "user":
-                text = f"{messages.pop().content}\n\nAssistant: {text}"
-            messages.append(Message(role="user", content=text))
+            _ask(messages, text)
         elif speaker == "gpt" and not messages:
             yield Exchange(dropped="assistant_first")
             return
         elif speaker == "gpt":
-            if messages[-1].role == "assistant":
-                messages.append(Message(role="user", content=""))
-            yield Exchange(tuple(messages), answer=text)
+            goes_on = messages[-1].role == "assistant"
+            unsaid = user_turn("") if goes_on else ()
+            yield Exchange((*messages, *unsaid), answer=text)
             has_answer = True
+            if goes_on:
+                text = f"{messages.pop().content}\n\nHuman: {text}"
             messages.append(Message(role="assistant", content=text))
     if not has_answer:
         yield Exchange(dropped="unanswered" if messages else "no_human_turn")
+
+
+def _ask(messages: list[Message], text: str) -> None:
+    """Adds what the human says, so that the text becomes the authors'."""
+    if messages and messages[-1].role == "user":
+        text = f"{messages.pop().content}\n\nAssistant: {text}"
+    elif messages and not text:
+        # an empty turn after an answer stands for none, which would have no cue
+        answer, question = messages.pop().content, messages.pop().content
+        text = f"{question}\n\nAssistant: {answer}\n\nHuman: "
+    messages.append(Message(role="user", content=text))
 
 
 _RULES: dict[str, Callable[[list[tuple[str, str]], int], Iterator[Exchange]]] = {

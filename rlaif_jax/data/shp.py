@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from rlaif_jax.config import SourceConfig
-from rlaif_jax.data.conversations import Exchange, Rivals, kept_split, user_turn
+from rlaif_jax.data.conversations import Exchange, Rivals, user_turn
 from rlaif_jax.data.rows import Row, field, read_rows
 
 
@@ -17,6 +17,7 @@ def read_shp(source: SourceConfig) -> Iterator[Exchange]:
       CommandError: As `read_rows`; also if a row is not of this format.
     """
     posts: dict[str, list[Rivals]] = {}
+    splits: dict[str, str] = {}
     best: dict[str, tuple[float, str]] = {}
     for row in read_rows(source):
         post, scored = field(row, "history", str), _scored(row)
@@ -26,6 +27,7 @@ def read_shp(source: SourceConfig) -> Iterator[Exchange]:
         winner = field(row, "labels", int)  # 1: A
         texts = [field(row, f"human_ref_{side}", str) for side in "AB"]
         chosen, rejected = texts if winner == 1 else texts[::-1]
+        splits[post] = row.split
         posts.setdefault(post, []).append(
             Rivals(chosen, rejected, "shp", "shp", judge="shp")
         )
@@ -34,8 +36,9 @@ def read_shp(source: SourceConfig) -> Iterator[Exchange]:
         yield Exchange(
             user_turn(post),
             answer=best[post][1],
-            split=kept_split(source.split),
+            split=splits[post],
             rivals=tuple(rivals),
+            num_rows=len(rivals),
         )
 
 

@@ -13,6 +13,7 @@ from rlaif_jax.data.conversations import Exchange, Rivals, is_unicode
 from rlaif_jax.data.hh import read_hh
 from rlaif_jax.data.sharegpt import read_sharegpt
 from rlaif_jax.data.shp import read_shp
+from rlaif_jax.data.splits import HELD_OUT
 from rlaif_jax.data.stack_exchange import read_stack_exchange
 from rlaif_jax.data.tables import read_huggingface, read_parquet, read_tfds
 from rlaif_jax.data.teacher_files import read_teacher
@@ -40,7 +41,7 @@ class PromptsRead(NamedTuple):
     judged: Mapping[str, tuple[Judged, ...]]  # prompt id to its judged pairs
     num_read: int  # rows looked at
     dropped: Mapping[str, int]  # reason to rows
-    undecided: Mapping[str, int]  # reason to judged pairs that are none
+    undecided: Mapping[str, Mapping[str, int]]  # prompt id, reason: pairs that are none
     content: tuple[str, ...]  # of each source, a SHA-256 of all that was read
 
 
@@ -50,7 +51,8 @@ def read_prompts(*sources: SourceConfig) -> PromptsRead:
     Rows are dropped as `empty` (the user says nothing; the paper's rules take these),
     `not_unicode` (half a surrogate pair, which no tokenizer takes) and `duplicate`
     (the first one stays, with all judged pairs; under the paper's rules the first
-    place with the last answer); the formats add their own reasons. Judged pairs are
+    place with the last answer; a prompt is held out if one of its copies is); the
+    formats add their own reasons. Judged pairs are
     left out as `tie`, `blank`, `identical` and `not_unicode`.
 
     Raises:
@@ -63,7 +65,7 @@ def read_prompts(*sources: SourceConfig) -> PromptsRead:
     for source in sources:
         digest = hashlib.sha256()
         for exchange in _READERS[source.format](source):
-            num_read += 1
+            num_read += exchange.num_rows
             digest.update(_line(exchange))
             reason = _defect(exchange, source)
             if reason is None and _gather(gathered, exchange, source):
@@ -71,21 +73,33 @@ def read_prompts(*sources: SourceConfig) -> PromptsRead:
             if reason is not None:
                 dropped[reason] += 1
         content.append(digest.hexdigest())
-    undecided: Counter[str] = Counter()
-    judged = {
-        prompt_id: pairs
-        for prompt_id, kept in gathered.items()
-        if (pairs := _judged(prompt_id, kept, undecided))
-    }
+    judged: dict[str, tuple[Judged, ...]] = {}
+    undecided: dict[str, Mapping[str, int]] = {}
+    for prompt_id, kept in gathered.items():
+        pairs, reasons = _judged(prompt_id, kept)
+        if pairs:
+            judged[prompt_id] = pairs
+        if reasons:
+            undecided[prompt_id] = reasons
     return PromptsRead(
         tuple(kept.prompt for kept in gathered.values()),
         tuple(one for kept in gathered.values() for one in _completions(kept)),
         judged,
         num_read,
         dict(dropped),
-        dict(undecided),
+        undecided,
         tuple(content),
     )
+
+
+def left_out(
+    undecided: Mapping[str, Mapping[str, int]], prompt_ids: Iterable[str]
+) -> dict[str, int]:
+    """How many judged pairs of these prompts are none, by reason."""
+    total: Counter[str] = Counter()
+    for prompt_id in prompt_ids:
+        total.update(undecided.get(prompt_id, {}))
+    return dict(total)
 
 
 def _read_jsonl(source: SourceConfig) -> Iterator[Exchange]:
@@ -146,8 +160,20 @@ def _gather(
         raise CorruptDataError(
             f"{source.path}: prompt_id {prompt.prompt_id!r} names two different prompts"
         )
-    gathered[prompt.prompt_id] = _MERGED[source.rules](known, new)
+    merged = _MERGED[source.rules](known, new)
+    gathered[prompt.prompt_id] = _held_out(merged, known, new)
     return True
+
+
+def _held_out(merged: _Kept, *copies: _Kept) -> _Kept:
+    """The prompt, held out if a copy of it is: the others would let it be trained on.
+
+    `test` goes before `validation`, whichever came first.
+    """
+    splits = {one.prompt.split for one in copies}
+    split = next((name for name in HELD_OUT if name in splits), merged.prompt.split)
+    prompt = merged.prompt.model_copy(update={"split": split})
+    return merged._replace(prompt=prompt)
 
 
 def _first_stays(known: _Kept, new: _Kept) -> _Kept:
@@ -201,8 +227,11 @@ def _completions(kept: _Kept) -> list[Completion]:
     return [Completion.create(prompt_id, answer, generator=kept.writer)]
 
 
-def _judged(prompt_id: str, kept: _Kept, undecided: Counter[str]) -> tuple[Judged, ...]:
-    """The row's judged pairs as records; those that teach nothing are counted."""
+def _judged(
+    prompt_id: str, kept: _Kept
+) -> tuple[tuple[Judged, ...], Mapping[str, int]]:
+    """The row's judged pairs as records, and how many teach nothing, by reason."""
+    undecided: Counter[str] = Counter()
     if kept.exchange.undecided:
         undecided["tie"] += kept.exchange.undecided
     pairs = []
@@ -219,7 +248,7 @@ def _judged(prompt_id: str, kept: _Kept, undecided: Counter[str]) -> tuple[Judge
             Completion.create(prompt_id, text, generator=name) for text, name in sides
         )
         pairs.append(Judged(chosen, rejected, rivals))
-    return tuple(pairs)
+    return tuple(pairs), dict(undecided)
 
 
 def _no_pair(rivals: Rivals) -> str | None:
@@ -235,4 +264,5 @@ def _no_pair(rivals: Rivals) -> str | None:
 def _line(exchange: Exchange) -> bytes:
     """A row as bytes that say all of it."""
     turns = [(turn.role, turn.content) for turn in exchange.messages]
-    return json.dumps([turns, *exchange[1:]]).encode() + b"\n"
+    said = exchange[1:-1]  # the last field counts rows, which the rivals tell
+    return json.dumps([turns, *said]).encode() + b"\n"

@@ -32,7 +32,7 @@ def read_stack_exchange(source: SourceConfig) -> Iterator[Exchange]:
     num_rows = sum(1 for _ in read_rows(source))
     held_out = held_out_rows(num_rows)
     for number, row in enumerate(read_rows(source)):
-        split = "test" if number in held_out else "train"
+        split = "test" if number in held_out else row.split
         yield _exchange(row)._replace(split=split)
 
 

@@ -9,7 +9,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rlaif_jax.config import SourceConfig
-from rlaif_jax.data.conversations import Exchange, kept_split, messages_of
+from rlaif_jax.data.conversations import (
+    Exchange,
+    file_split,
+    kept_split,
+    messages_of,
+)
 from rlaif_jax.data.data_sets import load_huggingface, load_tfds, one_line
 from rlaif_jax.errors import CorruptDataError, UsageError
 
@@ -17,15 +22,14 @@ from rlaif_jax.errors import CorruptDataError, UsageError
 def read_parquet(source: SourceConfig) -> Iterator[Exchange]:
     """One column of a Parquet file, or of all those in a folder, by name.
 
+    The rows of a file whose name begins with `test`, `validation` or the like are
+    held out.
+
     Raises:
       UsageError: If there is no file or no such column.
       CorruptDataError: If a file is not Parquet or its pages fail their checksums.
     """
-    path = Path(source.path)
-    files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
-    if not files or not all(file.is_file() for file in files):
-        raise UsageError(f"no Parquet file at {path}: check the path")
-    for file in files:
+    for file in parquet_files(source):
         try:
             with pq.ParquetFile(file, page_checksum_verification=True) as parquet:
                 require_column(source, parquet.schema_arrow.names)
@@ -33,8 +37,23 @@ def read_parquet(source: SourceConfig) -> Iterator[Exchange]:
         except (pa.ArrowInvalid, OSError) as error:
             raise CorruptDataError(f"cannot read {file}: {one_line(error)}") from error
         yield from _exchanges(
-            table.column(source.column).to_pylist(), split="train", name=str(file)
+            table.column(source.column).to_pylist(),
+            split=file_split(file.name),
+            name=str(file),
         )
+
+
+def parquet_files(source: SourceConfig) -> list[Path]:
+    """The Parquet file at a source's path, or those of a folder, by name.
+
+    Raises:
+      UsageError: If there is none.
+    """
+    path = Path(source.path)
+    files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+    if not files or not all(file.is_file() for file in files):
+        raise UsageError(f"no Parquet file at {path}: check the path")
+    return files
 
 
 def read_huggingface(source: SourceConfig) -> Iterator[Exchange]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from rlaif_jax.config import SourceConfig
-from rlaif_jax.data.conversations import Exchange, kept_split, turns_of
+from rlaif_jax.data.conversations import Exchange, turns_of
 from rlaif_jax.data.rows import Row, field, read_rows
 from rlaif_jax.errors import CorruptDataError
 
@@ -17,7 +17,7 @@ def read_ultrachat(source: SourceConfig) -> Iterator[Exchange]:
       CommandError: As `read_rows`; also if a row is not of this format.
     """
     for row in read_rows(source):
-        yield _exchange(row)._replace(split=kept_split(source.split))
+        yield _exchange(row)._replace(split=row.split)
 
 
 def _exchange(row: Row) -> Exchange:

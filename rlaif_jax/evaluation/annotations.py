@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pydantic
 
+from rlaif_jax.annotations import recorded_preference
 from rlaif_jax.errors import CorruptDataError
 from rlaif_jax.files import read_json_list
-from rlaif_jax.labeling.recorded import recorded_preference
 from rlaif_jax.records import Message, Prompt
 from rlaif_jax.typing import Json, Number
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from rlaif_jax.annotations import Judgment, read_judgments
 from rlaif_jax.config_parts import Orders
 from rlaif_jax.errors import CorruptDataError
 from rlaif_jax.labeling.calls import LedgerCall
 from rlaif_jax.labeling.critic import verdict_of
 from rlaif_jax.labeling.order import is_switched, shown_orders
 from rlaif_jax.labeling.prompts import instruction_text
-from rlaif_jax.labeling.recorded import Judgment, read_judgments
 from rlaif_jax.records import (
     Comparison,
     Completion,

@@ -119,6 +119,20 @@ def test_a_jury_is_told_by_its_models(runs):
     assert feedback.facts["model"] == "m and recorded verdicts"
 
 
+def test_limits_are_told_as_they_were_kept(runs):
+    assert read_lineage(runs / "dpo").sections[0].facts["prompt, completion"] == (
+        "at most 8, 16 tokens"
+    )
+    tokens = TOKENS | {"compat": "paper", "kept": "start"}
+    config = training({"path": str(runs / "base")}, loss="x", tokens=tokens)
+    write(runs / "sft", config=config)
+    told = read_lineage(runs / "sft").sections[0].facts["prompt, completion"]
+    assert told == (
+        "at most 24 tokens together, as in the paper: else the prompt is cut to its"
+        " start of 8, and then the completion to 16"
+    )
+
+
 def test_what_is_gone_is_left_out(runs):
     (runs / "labels" / "label.json").unlink()
     (runs / "sft" / "config.json").unlink()

@@ -158,6 +158,28 @@ def test_sources_are_mixed_by_a_list_and_the_front_can_be_skipped(tmp_path, caps
     assert texts == ["Yes.", "Frozen water.", "1 2 3", ""]
 
 
+def test_a_folder_is_of_the_splits_that_were_drawn(tmp_path, capsys):
+    assert hh(tmp_path, "fractions={sft: 0.5, aif: 0.5}") == 0
+    drawn = (tmp_path / "prompts.jsonl").read_bytes()
+    assert hh(tmp_path, "fractions={sft: 0.5, aif: 0.5}") == 0
+    # the same fractions in another order: other prompts in each
+    assert hh(tmp_path, "fractions={aif: 0.5, sft: 0.5}") == 2
+    assert "another inputs" in capsys.readouterr().err
+    assert (tmp_path / "prompts.jsonl").read_bytes() == drawn
+
+
+def test_pairs_of_filtered_prompts_are_not_told_as_left_out(tmp_path, capsys):
+    result = prompts(
+        tmp_path,
+        "source.format=alpaca_eval",
+        f"source.path={FIXTURES / 'annotations.json'}",
+        "skip=4",
+        "fractions={aif: 1}",
+        json_line=capsys.readouterr,
+    )
+    assert result["pairs_left_out"] == {}  # both draws are among the first four
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

@@ -17,7 +17,7 @@ def read(path, items):
 
 def test_instructions_come_in_file_order(tmp_path):
     items = [
-        {"instruction": text, "output_1": "a", "preference": 1.0, "generator_1": "g"}
+        {"instruction": text, "output_1": "a", "output_2": "b", "preference": 1.0}
         for text in ("second", "first é")
     ]
     exchanges = read(tmp_path / "m.annotations.json.gz", items)
@@ -25,7 +25,7 @@ def test_instructions_come_in_file_order(tmp_path):
 
 
 def test_an_item_without_instruction_is_corrupt_data(tmp_path):
-    with pytest.raises(CorruptDataError, match="item 1 has no text 'instruction'"):
+    with pytest.raises(CorruptDataError, match="row 1 has no text 'instruction'"):
         read(tmp_path / "m.json.gz", [{"instruction": "x"}, {"instruction": None}])
 
 
@@ -73,13 +73,48 @@ def test_the_evaluation_set_and_model_outputs_bring_an_answer(made_up):
     ]
 
 
+def test_the_evaluation_set_is_held_out_and_annotations_are_not(made_up):
+    for name, split in (("alpaca_eval.json", "test"), ("annotations.json", "train")):
+        source = SourceConfig(format="alpaca_eval", path=made_up(name))
+        assert {one.split for one in read_alpaca_eval(source)} == {split}
+
+
+def test_an_annotation_with_one_output_is_corrupt_data(tmp_path):
+    with pytest.raises(CorruptDataError, match="row 0: output_2 is not text"):
+        read(tmp_path / "m.json.gz", [{"instruction": "x", "output_1": "a"}])
+
+
 @pytest.mark.parametrize("preference", [3, -2, True, "1"])
 def test_a_preference_off_the_scale_is_corrupt_data(tmp_path, preference):
     item = {"instruction": "q", "output_1": "a", "output_2": "b"}
-    with pytest.raises(CorruptDataError, match="item 0: preference is"):
+    with pytest.raises(CorruptDataError, match="row 0: preference is"):
         read(tmp_path / "m.json.gz", [item | {"preference": preference}])
 
 
 def test_an_output_that_is_no_text_is_corrupt_data(tmp_path):
-    with pytest.raises(CorruptDataError, match="item 0: 'output' is list, not text"):
+    with pytest.raises(CorruptDataError, match="row 0: 'output' is list, not text"):
         read(tmp_path / "m.json.gz", [{"instruction": "q", "output": ["a"]}])
+
+
+@pytest.mark.parametrize("rules", ["clean", "paper"])
+def test_an_annotation_without_preference_is_corrupt_data(tmp_path, rules):
+    path = tmp_path / "m.json"
+    path.write_text('[{"instruction": "q", "output_1": "a", "output_2": "b"}]')
+    source = SourceConfig(format="alpaca_eval", path=str(path), rules=rules)
+    with pytest.raises(CorruptDataError, match="row 0 has no preference"):
+        list(read_alpaca_eval(source))
+
+
+def test_newer_files_tell_their_price_and_may_leave_names_out(tmp_path):
+    item = {
+        "instruction": "q",
+        "output_1": "a",
+        "output_2": "b",
+        "generator_1": None,
+        "annotator": None,
+        "preference": 1.0,
+        "preference_price_per_example": 0.5,
+    }
+    ((rivals,),) = (one.rivals for one in read(tmp_path / "m.json.gz", [item]))
+    assert (rivals.chosen_generator, rivals.judge) == ("output_1", "recorded")
+    assert rivals.cost_usd == 0.5

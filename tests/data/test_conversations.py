@@ -2,7 +2,13 @@
 
 import pytest
 
-from rlaif_jax.data.conversations import is_unicode, kept_split, messages_of
+from rlaif_jax.data.conversations import (
+    file_split,
+    is_unicode,
+    kept_split,
+    messages_of,
+)
+from rlaif_jax.errors import UsageError
 from rlaif_jax.records import Message
 
 HI = Message(role="user", content="hi")
@@ -70,7 +76,35 @@ def test_held_out_splits_keep_their_name(name, kept):
         ("validation_matched", "validation"),
         ("train_sft", "train"),
         ("testing", "train"),
+        ("eval", "validation"),
+        ("dev", "validation"),
+        ("Valid[:9%]", "validation"),
+        ("prefs_test", "test"),
+        ("train_sft+train_gen", "train"),
+        ("test[:1%]+test[2%:]", "test"),
     ],
 )
 def test_held_out_splits_stay_so_by_whatever_follows_their_name(name, split):
     assert kept_split(name) == split
+
+
+@pytest.mark.parametrize(
+    "name", ["all", "train+test", "train[:1%]+validation", "test+validation"]
+)
+def test_a_mixture_with_a_held_out_split_is_refused(name):
+    with pytest.raises(UsageError, match=r"split '.*' mixes a held-out split"):
+        kept_split(name)
+
+
+@pytest.mark.parametrize(
+    ("stem", "split"),
+    [
+        ("test-00000-of-00001", "test"),
+        ("valid", "validation"),
+        ("train_test", "train"),
+        ("all", "train"),
+        ("", "train"),
+    ],
+)
+def test_the_first_word_of_a_files_name_says_its_split(stem, split):
+    assert file_split(stem) == split

@@ -78,7 +78,7 @@ def test_a_long_completion_is_cut_to_its_limit_however_short_the_prompt_is(token
 
 def test_an_end_token_that_somebody_typed_is_corrupt_data(tokenizer):
     for messages, text in ((said("a </s>"), "b"), (said("a"), "b </s>")):
-        with pytest.raises(CorruptDataError, match="holds the end token"):
+        with pytest.raises(CorruptDataError, match="leave the row out"):
             encode_as_paper(tokenizer, messages, [text], limits(99, 99))
 
 

@@ -41,6 +41,14 @@ def test_a_file_is_read_by_its_name(tmp_path, suffix):
     assert rows[1].where == f"{path} row 1"
 
 
+@pytest.mark.parametrize("suffix", [".json", ".json.gz"])
+def test_a_json_file_may_hold_one_object_a_line(tmp_path, suffix):
+    content = ("\n " + "".join(json.dumps(row) + "\n" for row in ROWS)).encode()
+    path = tmp_path / f"x{suffix}"
+    path.write_bytes(gzip.compress(content) if suffix == ".json.gz" else content)
+    assert [row.fields for row in read_rows(source(path))] == ROWS
+
+
 def test_a_parquet_file_holds_rows_too(tmp_path):
     path = tmp_path / "x.parquet"
     pq.write_table(pa.Table.from_pylist(ROWS), path)
@@ -59,6 +67,20 @@ def test_a_folder_is_read_by_name(tmp_path):
         for suffix in (".json", ".jsonl")
         for n in (0, 1)
     ]
+
+
+def test_rows_of_a_folder_with_several_splits_are_of_the_one_asked_for(tmp_path):
+    for split in ("train", "test"):
+        line = json.dumps({"chosen": split}) + "\n"
+        (tmp_path / f"{split}.jsonl").write_text(line)
+
+    def found(path, **options):
+        rows = read_rows(source(path, **options))
+        return [(row.fields["chosen"], row.split) for row in rows]
+
+    assert found(tmp_path) == [("train", "train")]
+    assert found(tmp_path, split="test") == [("test", "test")]
+    assert found(tmp_path / "test.jsonl") == [("test", "test")]
 
 
 @pytest.mark.parametrize("name", ["x.jsonl", "x.json", "x.jsonl.gz", "x.parquet"])

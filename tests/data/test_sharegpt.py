@@ -1,10 +1,12 @@
 """Tests of `rlaif_jax.data.sharegpt`."""
 
+import itertools
 import json
 
 import pytest
 
 from rlaif_jax.config import SourceConfig
+from rlaif_jax.data.paper_tokens import paper_text
 from rlaif_jax.data.sharegpt import read_sharegpt
 from rlaif_jax.errors import CorruptDataError
 
@@ -124,6 +126,34 @@ def test_the_papers_rules_take_more_turns_if_asked(read):
         ([("u", "q")], "a"),
         ([("u", "q"), ("a", "a"), ("u", "r")], "b"),
     ]
+
+
+def authors_walk(turns):
+    """What their code records of one conversation: prompt text to answer."""
+    prompt, recorded = "", []
+    for speaker, text in turns:
+        if speaker == "human":
+            prompt = prompt or "Human: "
+            prompt += f"{text}\n\nAssistant: "
+        elif not prompt:
+            return []
+        else:
+            recorded.append((prompt, text))
+            prompt += f"{text}\n\nHuman: "
+    return recorded
+
+
+@pytest.mark.parametrize("blank", [None, 0, 1, 2, 3, 4])
+def test_the_text_of_any_five_turns_is_the_authors(read, tokenizer, blank):
+    for speakers in itertools.product(("human", "gpt"), repeat=5):
+        texts = ["" if place == blank else f"t{place}" for place in range(5)]
+        turns = list(zip(speakers, texts, strict=True))
+        found = [
+            (paper_text(one.messages, tokenizer), one.answer)
+            for one in read([chat(*turns)], rules="paper", num_turns=2)
+            if one.dropped is None
+        ]
+        assert found == authors_walk(turns), turns
 
 
 @pytest.mark.parametrize("rules", ["clean", "paper"])

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rlaif_jax.config import SourceConfig
-from rlaif_jax.data.sources import read_prompts
+from rlaif_jax.data.sources import left_out, read_prompts
 from rlaif_jax.errors import CorruptDataError, UsageError
 from rlaif_jax.files import write_records
 from rlaif_jax.records import Message, Prompt
@@ -180,7 +180,7 @@ def test_pairs_of_a_prompt_that_comes_again_are_kept_together(made_up):
         [("The Danube, for one.", "No.")],
         [],
     ]
-    assert read.undecided == {"identical": 1}
+    assert left_out(read.undecided, read.undecided) == {"identical": 1}
     assert read.dropped["duplicate"] == 1
 
 
@@ -188,12 +188,12 @@ def test_pairs_that_teach_nothing_are_counted(made_up):
     source = SourceConfig(format="ultrafeedback", path=made_up("ultrafeedback.jsonl"))
     read = read_prompts(source)
     assert [texts(pairs) for pairs in read.judged.values()] == [[("Blue.", "Seven.")]]
-    assert read.undecided == {"blank": 1}
+    assert left_out(read.undecided, read.undecided) == {"blank": 1}
 
     read = read_prompts(
         SourceConfig(format="alpaca_eval", path=made_up("annotations.json"))
     )
-    assert read.undecided == {"tie": 2}
+    assert left_out(read.undecided, read.undecided) == {"tie": 2}
 
 
 def test_the_last_annotation_of_a_prompt_wins_under_the_papers_rules(made_up):
@@ -208,7 +208,9 @@ def test_the_last_annotation_of_a_prompt_wins_under_the_papers_rules(made_up):
         [("student 5", "teacher 5")],
         [("teacher 7", "student 7")],
     ]
-    assert read.undecided == {"identical": 1}  # it had no gradient
+    assert left_out(read.undecided, read.undecided) == {
+        "identical": 1
+    }  # it had no gradient
 
 
 def test_several_sources_are_one_list_in_which_a_prompt_counts_once(tmp_path):
@@ -243,3 +245,48 @@ def test_a_named_writer_is_the_writer_of_the_answers(tmp_path):
     named = source.model_copy(update={"generator": "gpt-3.5"})
     (own,) = read_prompts(named).completions
     assert own.generator == "gpt-3.5"
+
+
+def hh_file(path, rejected):
+    question = "\n\nHuman: one\n\nAssistant: "
+    row = {"chosen": f"{question}yes", "rejected": f"{question}{rejected}"}
+    path.write_text(json.dumps(row) + "\n")
+    return SourceConfig(format="hh", path=str(path))
+
+
+@pytest.mark.parametrize("is_reversed", [False, True])
+def test_a_prompt_that_is_held_out_by_one_source_is_held_out_by_all(
+    tmp_path, is_reversed
+):
+    sources = [
+        hh_file(tmp_path / f"{name}.jsonl", name) for name in ("train", "dev", "test")
+    ]
+    read = read_prompts(*(sources[::-1] if is_reversed else sources))
+    (prompt,) = read.prompts
+    assert prompt.split == "test"
+    (pairs,) = read.judged.values()
+    assert len(pairs) == 3  # all of them are held out with it
+
+
+def test_a_held_out_prompt_stays_so_under_the_papers_rules(tmp_path):
+    item = {"instruction": "one", "output_1": "a", "output_2": "b", "preference": 1}
+    (tmp_path / "a.json").write_text(json.dumps([item]))
+    path = str(tmp_path / "a.json")
+    paper = SourceConfig(format="alpaca_eval", path=path, rules="paper")
+    read = read_prompts(hh_file(tmp_path / "test.jsonl", "no"), paper)
+    (prompt,) = read.prompts
+    assert prompt.split == "test"
+
+
+def test_pairs_that_are_none_are_counted_of_the_prompts_asked_for(made_up):
+    source = SourceConfig(format="alpaca_eval", path=made_up("annotations.json"))
+    read = read_prompts(source)
+    ids = {one.messages[0].content: one.prompt_id for one in read.prompts}
+    assert left_out(read.undecided, [ids["Q1"]]) == {}
+    assert left_out(read.undecided, [ids["Q1"], ids["Q3"]]) == {"tie": 1}
+
+
+def test_all_pairs_of_a_post_count_as_rows_that_were_read(made_up):
+    read = read_prompts(SourceConfig(format="shp", path=made_up("shp.jsonl")))
+    assert (read.num_read, read.dropped) == (5, {"close_scores": 2})
+    assert len(read.prompts) == 2

@@ -1,5 +1,7 @@
 """Tests of `rlaif_jax.data.stack_exchange`."""
 
+from pathlib import Path
+
 import datasets
 import pytest
 
@@ -34,3 +36,12 @@ def test_an_answer_without_score_is_corrupt_data(tmp_path):
     path.write_text('{"question": "q", "answers": [{"text": "a"}]}\n')
     with pytest.raises(CorruptDataError, match="row 0: an answer needs pm_score"):
         list(read_stack_exchange(SourceConfig(format="stack_exchange", path=str(path))))
+
+
+def test_a_file_called_for_a_held_out_split_is_held_out_whole(tmp_path, made_up):
+    path = tmp_path / "test.jsonl"
+    path.write_bytes(Path(made_up("stack_exchange.jsonl")).read_bytes())
+    exchanges = read_stack_exchange(
+        SourceConfig(format="stack_exchange", path=str(path))
+    )
+    assert {one.split for one in exchanges} == {"test"}

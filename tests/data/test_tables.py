@@ -41,6 +41,14 @@ def test_a_folder_of_parquet_files_is_read_by_name(tmp_path):
     assert texts(read_parquet(source)) == [[("user", "first")], [("user", "second")]]
 
 
+def test_a_parquet_file_called_test_stays_held_out(tmp_path):
+    parquet(tmp_path / "d" / "test-0.parquet", prompt=["held out"])
+    parquet(tmp_path / "d" / "train-0.parquet", prompt=["free"])
+    exchanges = read_parquet(SourceConfig(format="parquet", path=str(tmp_path / "d")))
+    found = [(one.messages[0].content, one.split) for one in exchanges]
+    assert found == [("held out", "test"), ("free", "train")]
+
+
 def test_a_column_that_is_not_there_names_those_that_are(tmp_path):
     source = parquet(tmp_path / "a.parquet", other=["x"], prompts=["x"])
     with pytest.raises(UsageError, match=r"'prompt': .* \['prompts', 'other'\]"):

@@ -29,7 +29,7 @@ def test_each_instruction_has_its_first_text(made_up):
 def test_a_fraction_is_of_all_files_together(tmp_path):
     for name, count in (("b", 4), ("a", 3)):
         texts = {f"{name}{i}": [f"text {name}{i}"] for i in range(count)}
-        (tmp_path / f"{name}_completions.json").write_text(json.dumps(texts))
+        (tmp_path / f"{name}_gpt4_completions.json").write_text(json.dumps(texts))
     (tmp_path / "notes.json").write_text("{}")
     asked = [instruction for instruction, _ in read(tmp_path, data_fraction=0.6)]
     assert asked == ["a0", "a1", "a2", "b0"]  # int(4.2) of 7, by name
@@ -46,3 +46,11 @@ def test_another_format_is_corrupt_data_that_names_the_instruction(tmp_path, wri
 def test_a_folder_without_such_files_is_a_usage_error(tmp_path):
     with pytest.raises(UsageError, match=r"no _completions\.json file at"):
         read(tmp_path)
+
+
+def test_a_folder_of_two_teachers_is_refused(tmp_path):
+    for name in ("sharegpt1turn_df1.0_ff0_gpt4", "sharegpt1turn_df1.0_ff0_claude"):
+        (tmp_path / f"{name}_completions.json").write_text("{}")
+    with pytest.raises(UsageError, match="several teachers, claude, gpt4: name one"):
+        read(tmp_path)
+    assert read(tmp_path / "sharegpt1turn_df1.0_ff0_gpt4_completions.json") == []

@@ -48,3 +48,24 @@ def test_a_side_without_answer_is_corrupt_data(tmp_path):
     (tmp_path / "x.jsonl").write_text(json.dumps(sides) + "\n")
     with pytest.raises(CorruptDataError, match="'chosen' does not end with an answer"):
         read(tmp_path / "x.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("scores", "undecided"),
+    [
+        ({"score_chosen": 7.5, "score_rejected": 7.5}, 1),
+        ({"score_chosen": 8, "score_rejected": 7.5}, 0),
+        ({}, 0),
+        ({"score_chosen": None, "score_rejected": None}, 0),
+    ],
+)
+def test_answers_of_the_same_score_are_no_pair(tmp_path, scores, undecided):
+    sides = {
+        name: [turn("user", "q"), turn("assistant", name)]
+        for name in ("chosen", "rejected")
+    }
+    (tmp_path / "x.jsonl").write_text(json.dumps(sides | scores) + "\n")
+    source = SourceConfig(format="ultrafeedback", path=str(tmp_path / "x.jsonl"))
+    (exchange,) = read_ultrafeedback(source)
+    assert (exchange.answer, exchange.undecided) == ("chosen", undecided)
+    assert len(exchange.rivals) == 1 - undecided

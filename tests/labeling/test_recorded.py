@@ -1,17 +1,13 @@
 """Tests of `rlaif_jax.labeling.recorded`."""
 
-import gzip
 import json
 from pathlib import Path
 
 import pytest
 
+from rlaif_jax.annotations import read_judgments
 from rlaif_jax.errors import CorruptDataError, UsageError
-from rlaif_jax.labeling.recorded import (
-    RecordedCritic,
-    RecordedTeacher,
-    read_judgments,
-)
+from rlaif_jax.labeling.recorded import RecordedCritic, RecordedTeacher
 from rlaif_jax.labeling.teacher import Draw
 from rlaif_jax.records import Comparison, Completion, Verdict
 
@@ -105,30 +101,6 @@ def test_two_texts_for_one_prompt_are_refused(file):
     judgments = read_judgments(file(row(1), row(1, output_2="other")))
     with pytest.raises(CorruptDataError, match="output_2"):
         RecordedTeacher(judgments, output="output_2", source="f")
-
-
-@pytest.mark.parametrize(
-    ("text", "complaint"),
-    [
-        ("{", "not valid JSON"),
-        ("{}", "not a list"),
-        ("[3]", "row 0 is int"),
-        ("[{}]", "instruction is not text"),
-        (json.dumps([row(3)]), "preference is 3"),
-        (json.dumps([row("1")]), "preference is '1'"),
-    ],
-)
-def test_a_damaged_file_is_told(tmp_path, text, complaint):
-    path = tmp_path / "a.json"
-    path.write_text(text)
-    with pytest.raises(CorruptDataError, match=complaint):
-        read_judgments(path)
-
-
-def test_packed_files_are_read(tmp_path):
-    path = tmp_path / "a.json.gz"
-    path.write_bytes(gzip.compress(json.dumps([row(2)]).encode()))
-    assert read_judgments(path)[0].preference == 2.0
 
 
 @pytest.mark.skipif(not REAL.exists(), reason="the shared data are not here")
