@@ -1,7 +1,7 @@
 """How much of a study each arm may use, where arms use dollars or FLOPs alike."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from rlaif_jax.commands.console import Console
@@ -9,12 +9,14 @@ from rlaif_jax.commands.expecting import Expected
 from rlaif_jax.commands.forecasting import expect
 from rlaif_jax.commands.judging import LEDGER
 from rlaif_jax.commands.operations import Operations
+from rlaif_jax.commands.shares import held_out, needed_prompts
 from rlaif_jax.commands.stages import Stages
 from rlaif_jax.errors import UsageError
 from rlaif_jax.files import read_json, write_json
 from rlaif_jax.records import content_hash
 from rlaif_jax.study.config import StudyConfig
 from rlaif_jax.study.graph import ArmStages, build_graph
+from rlaif_jax.study.stage import Stage
 from rlaif_jax.study.wording import usd
 from rlaif_jax.typing import Json
 
@@ -77,7 +79,8 @@ def _by_usd(
         price = making_usd(config, arm, expected)
         if price <= budget:  # all prompts, for less
             continue
-        share = budget / price
+        fixed = _held_out_usd(config, arm, expected)
+        share = max(0.0, budget - fixed) / (price - fixed)
         splits = config.splits_of(arm.arm)
         prompts = [p.split for p in expected.prompts_in(arm.prompts, splits)]
         sizes[arm.arm] = {"at_most": {s: int(prompts.count(s) * share) for s in splits}}
@@ -92,15 +95,43 @@ def _by_usd(
 def making_usd(config: StudyConfig, arm: ArmStages, expected: Expected) -> float:
     """The expected price of an arm's teacher and critic, shared with nobody."""
     total = expected.spend(arm.label).cost_usd if arm.label is not None else 0.0
-    written = config.arms[arm.arm].written_splits
-    source = config.label_arm(arm.arm)
-    if source is not None:
-        written += config.arms[source].written_splits
+    return total + sum(
+        _texts_usd(config, arm, stage, expected) for stage in _teachers(arm)
+    )
+
+
+def _held_out_usd(config: StudyConfig, arm: ArmStages, expected: Expected) -> float:
+    """The part of it that fewer prompts do not make cheaper."""
+    fixed = {*held_out(config)} - {*config.splits_of(arm.arm)}
+    return sum(
+        _texts_usd(config, arm, stage, expected, splits=fixed)
+        for stage in _teachers(arm)
+    )
+
+
+def _teachers(arm: ArmStages) -> list[Stage]:
+    """The stages of teachers that make an arm."""
     writers = (s for s in (arm.teacher, *arm.borrowed) if s and s.verb == "complete")
-    for stage in {stage.digest: stage for stage in writers}.values():
-        asked = [prompt.split in written for prompt in expected.prompts(stage)]
-        total += expected.spend(stage).cost_usd * sum(asked) / len(asked)
-    return total
+    return list({stage.digest: stage for stage in writers}.values())
+
+
+def _texts_usd(
+    config: StudyConfig,
+    arm: ArmStages,
+    teacher: Stage,
+    expected: Expected,
+    *,
+    splits: Collection[str] | None = None,
+) -> float:
+    """The price of what an arm needs of a teacher, of some splits or of all."""
+    needed = needed_prompts(
+        config, arm, teacher, lambda prompts: expected.prompts_in(prompts, ())
+    )
+    asked = [
+        prompt.prompt_id in needed and (splits is None or prompt.split in splits)
+        for prompt in expected.prompts(teacher)
+    ]
+    return expected.spend(teacher).cost_usd * sum(asked) / len(asked)
 
 
 def _by_flops(
