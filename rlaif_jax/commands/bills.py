@@ -50,7 +50,7 @@ def bill_stages(
         if one.kind == "complete"
         else one
         for digest, one in zip(used, found, strict=True)
-    ] + pilot_bill(stages)
+    ] + pilot_bill(config, arms, stages)
 
 
 def _shares(
@@ -100,7 +100,7 @@ def _bill_stage(
         folder=_typed(stages.folder(stage)),
         spend=spend,
         device_s=device,
-        flops=trained_flops(stage, stages) if stage.verb in ("sft", "dpo") else 0.0,
+        flops=trained_flops(stage, stages),
     )
 
 

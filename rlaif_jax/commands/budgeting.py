@@ -1,18 +1,19 @@
 """How much of a study each arm may use, where arms use dollars or FLOPs alike."""
 
-import shutil
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from rlaif_jax.commands.console import Console
 from rlaif_jax.commands.expecting import Expected
 from rlaif_jax.commands.forecasting import expect
+from rlaif_jax.commands.inputs import read_prompts
 from rlaif_jax.commands.judging import LEDGER
 from rlaif_jax.commands.operations import Operations
 from rlaif_jax.commands.shares import held_out, needed_prompts
 from rlaif_jax.commands.stages import Stages
 from rlaif_jax.errors import UsageError
-from rlaif_jax.files import read_json, write_json
+from rlaif_jax.files import read_json, write_atomic, write_json
+from rlaif_jax.labeling.ledger import parse_record
 from rlaif_jax.records import content_hash
 from rlaif_jax.study.config import StudyConfig
 from rlaif_jax.study.graph import ArmStages, build_graph
@@ -53,7 +54,7 @@ def within_budget(
         found = {"of": wanted, "arms": sizes}
         write_json(path, found)
     cut = _cut(config, found["arms"])
-    _keep_pilot(arms, build_graph(cut), stages)
+    _keep_pilot(arms, build_graph(cut), stages, console)
     return cut
 
 
@@ -165,12 +166,34 @@ def _by_flops(
 _SIZES = {"usd": _by_usd, "device_flops": _by_flops}
 
 
-def _keep_pilot(arms: list[ArmStages], cut: list[ArmStages], stages: Stages) -> None:
+def _keep_pilot(
+    arms: list[ArmStages], cut: list[ArmStages], stages: Stages, console: Console
+) -> None:
     """Hands what a pilot paid for on to the stages that are run."""
     for before, after in zip(arms, cut, strict=True):
         if before.teacher is None or after.teacher is None:
             continue
-        old, new = stages.folder(before.teacher), stages.folder(after.teacher)
-        if (old / LEDGER).is_file() and not (new / LEDGER).is_file():
-            new.mkdir(parents=True, exist_ok=True)
-            shutil.copy(old / LEDGER, new / LEDGER)
+        old = stages.folder(before.teacher) / LEDGER
+        new = stages.folder(after.teacher) / LEDGER
+        if old == new or not old.is_file() or stages.result(after.teacher) is not None:
+            continue
+        drawn = {s.digest: s for s in after.all() if s.verb == "prompts"}
+        stages.run(list(drawn.values()), workers=1, console=console)
+        (source,) = after.teacher.needs
+        path = stages.folder(drawn[source]) / "prompts.jsonl"
+        prompts = read_prompts(path, after.teacher.document["splits"])
+        hand_on(old, new, {prompt.prompt_id for prompt in prompts})
+
+
+def hand_on(old: Path, new: Path, items: Collection[str]) -> None:
+    """Adds to a ledger what another has of some items, in one step or not at all."""
+    before = new.read_bytes().splitlines(True) if new.is_file() else []
+    whole = [line for line in before if parse_record(line) is not None]
+    there, added = {*whole}, list[bytes]()
+    for line in old.read_bytes().splitlines(True):
+        record = parse_record(line)
+        if record is not None and record["item"] in items and line not in there:
+            added.append(line)
+    if added:
+        new.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(new, b"".join(whole + added))

@@ -10,9 +10,15 @@ from dataclasses import dataclass, fields
 from rlaif_jax.commands.estimating import judging_estimate, writing_estimate
 from rlaif_jax.commands.inputs import read_prompts
 from rlaif_jax.commands.stages import Stages
-from rlaif_jax.config_parts import CriticConfig, EndpointConfig, asked_critics
+from rlaif_jax.config_parts import (
+    CriticConfig,
+    EndpointConfig,
+    RecordedConfig,
+    asked_critics,
+)
 from rlaif_jax.files import read_records
 from rlaif_jax.labeling.budget import endpoint_prices
+from rlaif_jax.labeling.recorded import read_judgments
 from rlaif_jax.labeling.teacher import draws
 from rlaif_jax.labeling.tokens import BYTES_PER_TOKEN
 from rlaif_jax.records import Comparison, Completion, Prompt, Usage
@@ -228,6 +234,12 @@ class Expected:
         """What is known best of a role: done stages, a pilot, what is declared."""
         seen = self._seen(role)
         source = "stages that are done"
+        recorded = self._recorded(role)
+        if recorded is not None:
+            written = seen if seen.texts else recorded
+            source = source if seen.texts else "the recorded file"
+            mean = written.text_bytes / max(1, written.texts)
+            return Answers(1.0, 0.0, mean, source)
         if not seen.calls and self._pilot is not None and role in self._pilot["seen"]:
             seen = Seen(**self._pilot["seen"][role])
             source = f"a pilot of {seen.calls} calls"
@@ -246,6 +258,18 @@ class Expected:
         half = _SHARE_OF_MAX_TOKENS * max(most, default=0)
         return Answers(1.0, half, BYTES_PER_TOKEN * half, _HALF)
 
+    def _recorded(self, role: str) -> Seen | None:
+        """The texts of a recorded teacher, which is asked nothing; None: another."""
+        part, _, name = role.partition(".")
+        teacher = self._config.teachers[name] if part == "teachers" else None
+        if not isinstance(teacher, RecordedConfig):
+            return None
+        rows = read_judgments(teacher.file)
+        is_first = teacher.output == "output_1"
+        sides = {r.instruction: r.output_1 if is_first else r.output_2 for r in rows}
+        sizes = [len(text.encode()) for text in sides.values()]
+        return Seen(texts=len(sizes), text_bytes=sum(sizes))
+
     def _seen(self, role: str) -> Seen:
         """What the stages that are done tell of a role."""
         done = (
@@ -257,7 +281,7 @@ class Expected:
 
     def _seen_in(self, stage: Stage) -> Seen:
         result = self._stages.result(stage)
-        if result is None or not result["calls"]:
+        if result is None:
             return Seen()
         texts: list[str] = []
         if stage.verb == "complete":
@@ -280,11 +304,13 @@ _HALF = "half of max_tokens"
 
 
 def agreement(pilot: Json, first: str, second: str) -> float:
-    """How often two teachers write the same, or one does when it is asked twice."""
-    once, again = pilot["first"].get(first), pilot["second"].get(second)
-    if not once or not again:
-        return 0.0
-    return sum(a == b for a, b in zip(once, again, strict=True)) / len(once)
+    """How often two teachers write the same, or one does when it is asked twice.
+
+    Of the prompts that both were asked about; 0 if there are none.
+    """
+    once, again = pilot["first"].get(first, {}), pilot["second"].get(second, {})
+    both = once.keys() & again.keys()
+    return sum(once[key] == again[key] for key in both) / max(1, len(both))
 
 
 def _sides(stage: Stage) -> tuple[str, str]:
