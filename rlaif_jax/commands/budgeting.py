@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from rlaif_jax.commands.console import Console
-from rlaif_jax.commands.expecting import Expected
+from rlaif_jax.commands.expecting import Expected, endpoints_of, roles_of
 from rlaif_jax.commands.forecasting import expect
 from rlaif_jax.commands.inputs import read_prompts
 from rlaif_jax.commands.judging import LEDGER
@@ -13,6 +13,7 @@ from rlaif_jax.commands.shares import held_out, needed_prompts
 from rlaif_jax.commands.stages import Stages
 from rlaif_jax.errors import UsageError
 from rlaif_jax.files import read_json, write_atomic, write_json
+from rlaif_jax.labeling.budget import endpoint_prices
 from rlaif_jax.labeling.ledger import parse_record
 from rlaif_jax.records import content_hash
 from rlaif_jax.study.config import StudyConfig
@@ -39,11 +40,7 @@ def within_budget(
         return config
     path = out / _DECIDED
     arms = build_graph(config)
-    wanted = content_hash(
-        config.budget.model_dump(),
-        config.forecast.model_dump(),
-        sorted({stage.digest for arm in arms for stage in arm.all()}),
-    )
+    wanted = _decided_of(config, arms)
     found = read_json(path, "budget") if path.is_file() else {}
     if found.get("of") != wanted:
         first = [arm for arm in arms if arm.seed == config.seeds[0]]
@@ -56,6 +53,32 @@ def within_budget(
     cut = _cut(config, found["arms"])
     _keep_pilot(arms, build_graph(cut), stages, console)
     return cut
+
+
+def _decided_of(config: StudyConfig, arms: list[ArmStages]) -> str:
+    """A hash of what a budget is about: its amount, what makes the arms, and prices.
+
+    Only of the first seed, which is what is priced. What else changes, such as an
+    evaluator, must rename no stage that may have been paid for.
+    """
+    made: set[str] = set()
+    asked: list[tuple[str, str, float, float]] = []
+    for arm in arms:
+        if arm.seed != config.seeds[0]:
+            continue
+        judging = {one.digest for one in (arm.sample, arm.evaluate, *arm.direct)}
+        judging.add(arm.baseline.digest)
+        made |= {stage.digest for stage in arm.all()} - judging
+    roles = {
+        role
+        for digest, role in roles_of(config, arms).items()
+        if digest in made and config.budget.match == "usd"
+    }
+    for role in sorted(roles):
+        for endpoint in endpoints_of(config, role):
+            prices = endpoint_prices(endpoint, None)
+            asked.append((role, endpoint.model, prices.input_usd, prices.output_usd))
+    return content_hash(config.budget.model_dump(), sorted(made), asked)
 
 
 def _cut(config: StudyConfig, sizes: Mapping[str, Json]) -> StudyConfig:

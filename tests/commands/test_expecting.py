@@ -9,13 +9,14 @@ QUIET = Console(quiet=True)
 
 
 def test_recorded_texts_are_as_long_as_in_their_file_and_need_no_pilot(recorded_study):
-    expected = expect(*recorded_study, QUIET)
+    config, arms, stages, out = recorded_study
+    expected = expect(config, arms, stages, out, QUIET)
     found = {role: (a.text_bytes, a.source) for role, a in expected.answers.items()}
     assert found["teachers.weak"] == (8, "the recorded file")
     assert found["teachers.strong"] == (40, "the recorded file")
-    pilot = json.loads((recorded_study[3] / "pilot" / "pilot.json").read_text())
+    pilot = json.loads((out / "pilot" / "pilot.json").read_text())
     assert pilot["prompts"] == 0
-    assert not [*recorded_study[3].rglob("ledger.jsonl")]
+    assert not [*out.rglob("ledger.jsonl")]
 
 
 def test_texts_of_a_stage_that_asked_nobody_count(recorded_study):
