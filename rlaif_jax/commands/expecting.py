@@ -18,6 +18,7 @@ from rlaif_jax.config_parts import (
 )
 from rlaif_jax.files import read_records
 from rlaif_jax.labeling.budget import endpoint_prices
+from rlaif_jax.labeling.estimate import SHARE_OF_MAX_TOKENS
 from rlaif_jax.labeling.recorded import read_judgments
 from rlaif_jax.labeling.teacher import draws
 from rlaif_jax.labeling.tokens import BYTES_PER_TOKEN
@@ -28,7 +29,6 @@ from rlaif_jax.study.graph import ArmStages
 from rlaif_jax.study.stage import Stage
 from rlaif_jax.typing import Json
 
-_SHARE_OF_MAX_TOKENS = 0.5  # that an answer takes, where nothing else is known
 EVALUATOR = "evaluator"
 
 
@@ -180,7 +180,7 @@ class Expected:
         calls = round(full.calls * asked)
         tokens = known.completion_tokens
         if known.source == _HALF:  # of each model of a jury its own
-            tokens = _SHARE_OF_MAX_TOKENS * endpoint.answer_tokens
+            tokens = SHARE_OF_MAX_TOKENS * endpoint.answer_tokens
         usage = Usage(
             prompt_tokens=round(full.prompt_tokens * known.prompt_ratio * asked),
             completion_tokens=round(calls * tokens),
@@ -255,7 +255,7 @@ class Expected:
         if declared is not None:
             return Answers(1.0, declared, BYTES_PER_TOKEN * declared, "declared")
         most = [one.answer_tokens for one in endpoints_of(self._config, role)]
-        half = _SHARE_OF_MAX_TOKENS * max(most, default=0)
+        half = SHARE_OF_MAX_TOKENS * max(most, default=0)
         return Answers(1.0, half, BYTES_PER_TOKEN * half, _HALF)
 
     def _recorded(self, role: str) -> Seen | None:
