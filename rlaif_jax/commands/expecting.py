@@ -33,22 +33,6 @@ EVALUATOR = "evaluator"
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What was seen of a model in one role; sums."""
-
-    calls: int = 0
-    prompt_tokens: int = 0
-    expected_prompt_tokens: int = 0  # of the same calls
-    completion_tokens: int = 0
-    texts: int = 0
-    text_bytes: int = 0
-
-    def __add__(self, other: "Seen") -> "Seen":
-        sums = (getattr(self, f.name) + getattr(other, f.name) for f in fields(Seen))
-        return Seen(*sums)
-
-
-@dataclass(frozen=True)
 class Answers:
     """What a model's answers are taken to be in one role.
 
@@ -63,6 +47,36 @@ class Answers:
     completion_tokens: float
     text_bytes: float
     source: str
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was seen of a model in one role; sums."""
+
+    calls: int = 0
+    prompt_tokens: int = 0
+    expected_prompt_tokens: int = 0  # of the same calls
+    completion_tokens: int = 0
+    texts: int = 0
+    text_bytes: int = 0
+
+    def __add__(self, other: "Seen") -> "Seen":
+        sums = (getattr(self, f.name) + getattr(other, f.name) for f in fields(Seen))
+        return Seen(*sums)
+
+    def answers(self, source: str) -> Answers:
+        """The means, of a model that was called."""
+        return Answers(
+            self.prompt_tokens / max(1, self.expected_prompt_tokens),
+            self.completion_tokens / self.calls,
+            self.text_bytes / self.texts if self.texts else 0.0,
+            source,
+        )
+
+
+def seat_of(role: str, number: int) -> str:
+    """The name of one of the models that are asked in a role."""
+    return f"{role}#{number}"
 
 
 def teacher_role(name: str) -> str:
@@ -131,7 +145,11 @@ class Expected:
         if result is not None:
             return Spend(**{name: result[name] for name in Spend.model_fields})
         asked = 1.0 - self._same(stage)
-        parts = [self._part(stage, one, asked) for one in self._endpoints(stage)]
+        role = self._roles[stage.digest]
+        parts = (
+            self._part(stage, one, asked, known=self._of_seat(role, number))
+            for number, one in enumerate(self._endpoints(stage))
+        )
         return sum(parts, Spend())
 
     def prompts(self, stage: Stage) -> list[Prompt]:
@@ -161,9 +179,11 @@ class Expected:
     def _endpoints(self, stage: Stage) -> list[EndpointConfig]:
         return endpoints_of(self._config, self._roles[stage.digest])
 
-    def _part(self, stage: Stage, endpoint: EndpointConfig, asked: float) -> Spend:
+    def _part(
+        self, stage: Stage, endpoint: EndpointConfig, asked: float, *, known: Answers
+    ) -> Spend:
         """What one model takes of a stage."""
-        document, known = stage.document, self.answers[self._roles[stage.digest]]
+        document = stage.document
         if stage.verb == "complete":
             wanted = draws(self.prompts(stage), 1)
             full = writing_estimate(
@@ -240,23 +260,29 @@ class Expected:
             source = source if seen.texts else "the recorded file"
             mean = written.text_bytes / max(1, written.texts)
             return Answers(1.0, 0.0, mean, source)
-        if not seen.calls and self._pilot is not None and role in self._pilot["seen"]:
-            seen = Seen(**self._pilot["seen"][role])
+        asked = endpoints_of(self._config, role)
+        piloted = self._pilot["seen"] if self._pilot is not None else {}
+        # stages tell of several models only the sum, a pilot of each what it answers
+        if role in piloted and (not seen.calls or len(asked) > 1):
+            seen = Seen(**piloted[role])
             source = f"a pilot of {seen.calls} calls"
         if seen.calls:
-            tokens = seen.completion_tokens / seen.calls
-            return Answers(
-                seen.prompt_tokens / max(1, seen.expected_prompt_tokens),
-                tokens,
-                seen.text_bytes / seen.texts if seen.texts else 0.0,
-                source,
-            )
+            return seen.answers(source)
         declared = self._config.forecast.completion_tokens.get(role)
         if declared is not None:
             return Answers(1.0, declared, BYTES_PER_TOKEN * declared, "declared")
-        most = [one.answer_tokens for one in endpoints_of(self._config, role)]
+        most = [one.answer_tokens for one in asked]
         half = SHARE_OF_MAX_TOKENS * max(most, default=0)
         return Answers(1.0, half, BYTES_PER_TOKEN * half, _HALF)
+
+    def _of_seat(self, role: str, number: int) -> Answers:
+        """What one of a role's models answers; as all do, if that is not known."""
+        known = self.answers[role]
+        piloted = self._pilot["seen"] if self._pilot is not None else {}
+        seat = seat_of(role, number)
+        if len(endpoints_of(self._config, role)) == 1 or seat not in piloted:
+            return known
+        return Seen(**piloted[seat]).answers(known.source)
 
     def _recorded(self, role: str) -> Seen | None:
         """The texts of a recorded teacher, which is asked nothing; None: another."""

@@ -18,6 +18,7 @@ from rlaif_jax.commands.expecting import (
     Seen,
     endpoints_of,
     roles_of,
+    seat_of,
     teacher_role,
 )
 from rlaif_jax.commands.inputs import read_prompts
@@ -184,7 +185,10 @@ async def _judge_roles(
         judged = Seen()
         for number, critic in enumerate(endpoints_of(config, role) if pairs else []):
             assert isinstance(critic, CriticConfig)  # teachers were left out
-            judged += await _judge(critic, pairs, out / role / str(number))
+            one = await _judge(critic, pairs, out / role / str(number))
+            judged += one
+            if one.calls:
+                seen[seat_of(role, number)] = asdict(one)
         if judged.calls:
             seen[role] = asdict(judged)
     return seen
