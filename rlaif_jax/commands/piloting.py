@@ -15,15 +15,14 @@ from pathlib import Path
 from rlaif_jax.commands.console import Console
 from rlaif_jax.commands.estimating import judging_estimate, writing_estimate
 from rlaif_jax.commands.expecting import (
-    Seen,
     endpoints_of,
     roles_of,
-    seat_of,
     teacher_role,
 )
 from rlaif_jax.commands.inputs import read_prompts
 from rlaif_jax.commands.judging import LEDGER, open_judge, open_writer
 from rlaif_jax.commands.outputs import completions_of
+from rlaif_jax.commands.seen import Seen, seat_of
 from rlaif_jax.commands.stages import Stages
 from rlaif_jax.config_parts import CriticConfig, EndpointConfig
 from rlaif_jax.data.splits import first_ranks
