@@ -4,10 +4,13 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from rlaif_jax.commands.inputs import read_prompts
 from rlaif_jax.commands.operations import trained_flops
-from rlaif_jax.commands.outputs import completions_of, prompts_of
+from rlaif_jax.commands.outputs import completions_of
 from rlaif_jax.commands.piloting import pilot_bill
+from rlaif_jax.commands.shares import needed_prompts
 from rlaif_jax.commands.stages import Stages
+from rlaif_jax.records import Prompt
 from rlaif_jax.study import bill
 from rlaif_jax.study.config import StudyConfig
 from rlaif_jax.study.graph import ArmStages
@@ -35,7 +38,11 @@ def bill_stages(
             names = used.setdefault(stage.digest, (stage, []))[1]
             if arm.arm not in names:
                 names.append(arm.arm)
-    found = [_bill_stage(stage, names, stages) for stage, names in used.values()]
+    baselines = {arm.baseline.digest for arm in arms}
+    found = [
+        _bill_stage(stage, names, stages, is_baseline=digest in baselines)
+        for digest, (stage, names) in used.items()
+    ]
     return [
         one.model_copy(
             update={"shares": _shares(config, arms, used[digest][0], stages)}
@@ -43,7 +50,7 @@ def bill_stages(
         if one.kind == "complete"
         else one
         for digest, one in zip(used, found, strict=True)
-    ] + pilot_bill(stages)
+    ] + pilot_bill(config, arms, stages)
 
 
 def _shares(
@@ -51,20 +58,16 @@ def _shares(
 ) -> dict[str, bill.Spend]:
     """What each arm needs of a teacher's texts, if that is not all of them."""
     texts = completions_of(stages, stage)
-    held_out = config.sft.validation.splits if config.sft.validation else ()
+
+    def read(prompts: Stage) -> list[Prompt]:
+        return read_prompts(stages.folder(prompts) / "prompts.jsonl", ())
+
     shares: dict[str, bill.Spend] = {}
     for arm in arms:
-        writes = [arm.teacher, *arm.borrowed]
-        if stage not in writes:
+        if stage not in (arm.teacher, *arm.borrowed):
             continue
-        source = config.label_arm(arm.arm) or arm.arm
-        splits = {*config.arms[arm.arm].written_splits, *held_out}
-        splits |= {*config.arms[source].written_splits}
-        wanted = [
-            texts[key]
-            for key, prompt in prompts_of(stages, arm).items()
-            if prompt.split in splits and key in texts
-        ]
+        needed = needed_prompts(config, arm, stage, read)
+        wanted = [texts[key] for key in needed if key in texts]
         if len(wanted) < len(texts):
             shares[arm.arm] = bill.Spend(
                 calls=len(wanted),
@@ -75,13 +78,17 @@ def _shares(
     return shares
 
 
-def _bill_stage(stage: Stage, arms: list[str], stages: Stages) -> bill.Stage:
+def _bill_stage(
+    stage: Stage, arms: list[str], stages: Stages, *, is_baseline: bool
+) -> bill.Stage:
+    """One stage; a baseline is written to evaluate, and makes no policy."""
     result = stages.result(stage) or {}
     spend: dict[bill.Role, bill.Spend] = {}
     if stage.verb in _ROLES:
         fields = bill.Spend.model_fields
         amounts = {name: result[name] for name in fields}
-        spend[_ROLES[stage.verb]] = bill.Spend(**amounts)
+        role = "evaluator" if is_baseline else _ROLES[stage.verb]
+        spend[role] = bill.Spend(**amounts)
     device: dict[bill.DeviceUse, float] = {}
     if stage.verb in _USES:
         device[_USES[stage.verb]] = float(result["device_seconds"])
@@ -93,7 +100,7 @@ def _bill_stage(stage: Stage, arms: list[str], stages: Stages) -> bill.Stage:
         folder=_typed(stages.folder(stage)),
         spend=spend,
         device_s=device,
-        flops=trained_flops(stage, stages) if stage.verb in ("sft", "dpo") else 0.0,
+        flops=trained_flops(stage, stages),
     )
 
 

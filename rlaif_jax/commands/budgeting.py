@@ -1,20 +1,24 @@
 """How much of a study each arm may use, where arms use dollars or FLOPs alike."""
 
-import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from rlaif_jax.commands.console import Console
-from rlaif_jax.commands.expecting import Expected
+from rlaif_jax.commands.expecting import Expected, endpoints_of, roles_of
 from rlaif_jax.commands.forecasting import expect
+from rlaif_jax.commands.inputs import read_prompts
 from rlaif_jax.commands.judging import LEDGER
 from rlaif_jax.commands.operations import Operations
+from rlaif_jax.commands.shares import held_out, needed_prompts
 from rlaif_jax.commands.stages import Stages
 from rlaif_jax.errors import UsageError
-from rlaif_jax.files import read_json, write_json
+from rlaif_jax.files import read_json, write_atomic, write_json
+from rlaif_jax.labeling.budget import endpoint_prices
+from rlaif_jax.labeling.ledger import parse_record
 from rlaif_jax.records import content_hash
 from rlaif_jax.study.config import StudyConfig
 from rlaif_jax.study.graph import ArmStages, build_graph
+from rlaif_jax.study.stage import Stage
 from rlaif_jax.study.wording import usd
 from rlaif_jax.typing import Json
 
@@ -36,11 +40,7 @@ def within_budget(
         return config
     path = out / _DECIDED
     arms = build_graph(config)
-    wanted = content_hash(
-        config.budget.model_dump(),
-        config.forecast.model_dump(),
-        sorted({stage.digest for arm in arms for stage in arm.all()}),
-    )
+    wanted = _decided_of(config, arms)
     found = read_json(path, "budget") if path.is_file() else {}
     if found.get("of") != wanted:
         first = [arm for arm in arms if arm.seed == config.seeds[0]]
@@ -51,8 +51,34 @@ def within_budget(
         found = {"of": wanted, "arms": sizes}
         write_json(path, found)
     cut = _cut(config, found["arms"])
-    _keep_pilot(arms, build_graph(cut), stages)
+    _keep_pilot(arms, build_graph(cut), stages, console)
     return cut
+
+
+def _decided_of(config: StudyConfig, arms: list[ArmStages]) -> str:
+    """A hash of what a budget is about: its amount, what makes the arms, and prices.
+
+    Only of the first seed, which is what is priced. What else changes, such as an
+    evaluator, must rename no stage that may have been paid for.
+    """
+    made: set[str] = set()
+    asked: list[tuple[str, str, float, float]] = []
+    for arm in arms:
+        if arm.seed != config.seeds[0]:
+            continue
+        judging = {one.digest for one in (arm.sample, arm.evaluate, *arm.direct)}
+        judging.add(arm.baseline.digest)
+        made |= {stage.digest for stage in arm.all()} - judging
+    roles = {
+        role
+        for digest, role in roles_of(config, arms).items()
+        if digest in made and config.budget.match == "usd"
+    }
+    for role in sorted(roles):
+        for endpoint in endpoints_of(config, role):
+            prices = endpoint_prices(endpoint, None)
+            asked.append((role, endpoint.model, prices.input_usd, prices.output_usd))
+    return content_hash(config.budget.model_dump(), sorted(made), asked)
 
 
 def _cut(config: StudyConfig, sizes: Mapping[str, Json]) -> StudyConfig:
@@ -77,7 +103,8 @@ def _by_usd(
         price = making_usd(config, arm, expected)
         if price <= budget:  # all prompts, for less
             continue
-        share = budget / price
+        fixed = _held_out_usd(config, arm, expected)
+        share = max(0.0, budget - fixed) / (price - fixed)
         splits = config.splits_of(arm.arm)
         prompts = [p.split for p in expected.prompts_in(arm.prompts, splits)]
         sizes[arm.arm] = {"at_most": {s: int(prompts.count(s) * share) for s in splits}}
@@ -92,15 +119,43 @@ def _by_usd(
 def making_usd(config: StudyConfig, arm: ArmStages, expected: Expected) -> float:
     """The expected price of an arm's teacher and critic, shared with nobody."""
     total = expected.spend(arm.label).cost_usd if arm.label is not None else 0.0
-    written = config.arms[arm.arm].written_splits
-    source = config.label_arm(arm.arm)
-    if source is not None:
-        written += config.arms[source].written_splits
+    return total + sum(
+        _texts_usd(config, arm, stage, expected) for stage in _teachers(arm)
+    )
+
+
+def _held_out_usd(config: StudyConfig, arm: ArmStages, expected: Expected) -> float:
+    """The part of it that fewer prompts do not make cheaper."""
+    fixed = {*held_out(config)} - {*config.splits_of(arm.arm)}
+    return sum(
+        _texts_usd(config, arm, stage, expected, splits=fixed)
+        for stage in _teachers(arm)
+    )
+
+
+def _teachers(arm: ArmStages) -> list[Stage]:
+    """The stages of teachers that make an arm."""
     writers = (s for s in (arm.teacher, *arm.borrowed) if s and s.verb == "complete")
-    for stage in {stage.digest: stage for stage in writers}.values():
-        asked = [prompt.split in written for prompt in expected.prompts(stage)]
-        total += expected.spend(stage).cost_usd * sum(asked) / len(asked)
-    return total
+    return list({stage.digest: stage for stage in writers}.values())
+
+
+def _texts_usd(
+    config: StudyConfig,
+    arm: ArmStages,
+    teacher: Stage,
+    expected: Expected,
+    *,
+    splits: Collection[str] | None = None,
+) -> float:
+    """The price of what an arm needs of a teacher, of some splits or of all."""
+    needed = needed_prompts(
+        config, arm, teacher, lambda prompts: expected.prompts_in(prompts, ())
+    )
+    asked = [
+        prompt.prompt_id in needed and (splits is None or prompt.split in splits)
+        for prompt in expected.prompts(teacher)
+    ]
+    return expected.spend(teacher).cost_usd * sum(asked) / len(asked)
 
 
 def _by_flops(
@@ -134,12 +189,34 @@ def _by_flops(
 _SIZES = {"usd": _by_usd, "device_flops": _by_flops}
 
 
-def _keep_pilot(arms: list[ArmStages], cut: list[ArmStages], stages: Stages) -> None:
+def _keep_pilot(
+    arms: list[ArmStages], cut: list[ArmStages], stages: Stages, console: Console
+) -> None:
     """Hands what a pilot paid for on to the stages that are run."""
     for before, after in zip(arms, cut, strict=True):
         if before.teacher is None or after.teacher is None:
             continue
-        old, new = stages.folder(before.teacher), stages.folder(after.teacher)
-        if (old / LEDGER).is_file() and not (new / LEDGER).is_file():
-            new.mkdir(parents=True, exist_ok=True)
-            shutil.copy(old / LEDGER, new / LEDGER)
+        old = stages.folder(before.teacher) / LEDGER
+        new = stages.folder(after.teacher) / LEDGER
+        if old == new or not old.is_file() or stages.result(after.teacher) is not None:
+            continue
+        drawn = {s.digest: s for s in after.all() if s.verb == "prompts"}
+        stages.run(list(drawn.values()), workers=1, console=console)
+        (source,) = after.teacher.needs
+        path = stages.folder(drawn[source]) / "prompts.jsonl"
+        prompts = read_prompts(path, after.teacher.document["splits"])
+        hand_on(old, new, {prompt.prompt_id for prompt in prompts})
+
+
+def hand_on(old: Path, new: Path, items: Collection[str]) -> None:
+    """Adds to a ledger what another has of some items, in one step or not at all."""
+    before = new.read_bytes().splitlines(True) if new.is_file() else []
+    whole = [line for line in before if parse_record(line) is not None]
+    there, added = {*whole}, list[bytes]()
+    for line in old.read_bytes().splitlines(True):
+        record = parse_record(line)
+        if record is not None and record["item"] in items and line not in there:
+            added.append(line)
+    if added:
+        new.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(new, b"".join(whole + added))

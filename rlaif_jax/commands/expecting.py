@@ -5,14 +5,21 @@ answers as long as they are known or assumed to be.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
 
 from rlaif_jax.commands.estimating import judging_estimate, writing_estimate
 from rlaif_jax.commands.inputs import read_prompts
+from rlaif_jax.commands.seen import Answers, Seen, agreement, seat_of
 from rlaif_jax.commands.stages import Stages
-from rlaif_jax.config_parts import CriticConfig, EndpointConfig, asked_critics
+from rlaif_jax.config_parts import (
+    CriticConfig,
+    EndpointConfig,
+    RecordedConfig,
+    asked_critics,
+)
 from rlaif_jax.files import read_records
 from rlaif_jax.labeling.budget import endpoint_prices
+from rlaif_jax.labeling.estimate import SHARE_OF_MAX_TOKENS
+from rlaif_jax.labeling.recorded import read_judgments
 from rlaif_jax.labeling.teacher import draws
 from rlaif_jax.labeling.tokens import BYTES_PER_TOKEN
 from rlaif_jax.records import Comparison, Completion, Prompt, Usage
@@ -22,41 +29,7 @@ from rlaif_jax.study.graph import ArmStages
 from rlaif_jax.study.stage import Stage
 from rlaif_jax.typing import Json
 
-_SHARE_OF_MAX_TOKENS = 0.5  # that an answer takes, where nothing else is known
 EVALUATOR = "evaluator"
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What was seen of a model in one role; sums."""
-
-    calls: int = 0
-    prompt_tokens: int = 0
-    expected_prompt_tokens: int = 0  # of the same calls
-    completion_tokens: int = 0
-    texts: int = 0
-    text_bytes: int = 0
-
-    def __add__(self, other: "Seen") -> "Seen":
-        sums = (getattr(self, f.name) + getattr(other, f.name) for f in fields(Seen))
-        return Seen(*sums)
-
-
-@dataclass(frozen=True)
-class Answers:
-    """What a model's answers are taken to be in one role.
-
-    Attributes:
-      prompt_ratio: Billed tokens of a prompt to those at four bytes each.
-      completion_tokens: Of one answer, in the mean.
-      text_bytes: Of what it writes, in the mean.
-      source: Where this is from, for people.
-    """
-
-    prompt_ratio: float
-    completion_tokens: float
-    text_bytes: float
-    source: str
 
 
 def teacher_role(name: str) -> str:
@@ -125,7 +98,11 @@ class Expected:
         if result is not None:
             return Spend(**{name: result[name] for name in Spend.model_fields})
         asked = 1.0 - self._same(stage)
-        parts = [self._part(stage, one, asked) for one in self._endpoints(stage)]
+        role = self._roles[stage.digest]
+        parts = (
+            self._part(stage, one, asked, known=self._of_seat(role, number))
+            for number, one in enumerate(self._endpoints(stage))
+        )
         return sum(parts, Spend())
 
     def prompts(self, stage: Stage) -> list[Prompt]:
@@ -155,9 +132,11 @@ class Expected:
     def _endpoints(self, stage: Stage) -> list[EndpointConfig]:
         return endpoints_of(self._config, self._roles[stage.digest])
 
-    def _part(self, stage: Stage, endpoint: EndpointConfig, asked: float) -> Spend:
+    def _part(
+        self, stage: Stage, endpoint: EndpointConfig, asked: float, *, known: Answers
+    ) -> Spend:
         """What one model takes of a stage."""
-        document, known = stage.document, self.answers[self._roles[stage.digest]]
+        document = stage.document
         if stage.verb == "complete":
             wanted = draws(self.prompts(stage), 1)
             full = writing_estimate(
@@ -174,7 +153,7 @@ class Expected:
         calls = round(full.calls * asked)
         tokens = known.completion_tokens
         if known.source == _HALF:  # of each model of a jury its own
-            tokens = _SHARE_OF_MAX_TOKENS * endpoint.answer_tokens
+            tokens = SHARE_OF_MAX_TOKENS * endpoint.answer_tokens
         usage = Usage(
             prompt_tokens=round(full.prompt_tokens * known.prompt_ratio * asked),
             completion_tokens=round(calls * tokens),
@@ -228,23 +207,47 @@ class Expected:
         """What is known best of a role: done stages, a pilot, what is declared."""
         seen = self._seen(role)
         source = "stages that are done"
-        if not seen.calls and self._pilot is not None and role in self._pilot["seen"]:
-            seen = Seen(**self._pilot["seen"][role])
+        recorded = self._recorded(role)
+        if recorded is not None:
+            written = seen if seen.texts else recorded
+            source = source if seen.texts else "the recorded file"
+            mean = written.text_bytes / max(1, written.texts)
+            return Answers(1.0, 0.0, mean, source)
+        asked = endpoints_of(self._config, role)
+        piloted = self._pilot["seen"] if self._pilot is not None else {}
+        # stages tell of several models only the sum, a pilot of each what it answers
+        if role in piloted and (not seen.calls or len(asked) > 1):
+            seen = Seen(**piloted[role])
             source = f"a pilot of {seen.calls} calls"
         if seen.calls:
-            tokens = seen.completion_tokens / seen.calls
-            return Answers(
-                seen.prompt_tokens / max(1, seen.expected_prompt_tokens),
-                tokens,
-                seen.text_bytes / seen.texts if seen.texts else 0.0,
-                source,
-            )
+            return seen.answers(source)
         declared = self._config.forecast.completion_tokens.get(role)
         if declared is not None:
             return Answers(1.0, declared, BYTES_PER_TOKEN * declared, "declared")
-        most = [one.answer_tokens for one in endpoints_of(self._config, role)]
-        half = _SHARE_OF_MAX_TOKENS * max(most, default=0)
+        most = [one.answer_tokens for one in asked]
+        half = SHARE_OF_MAX_TOKENS * max(most, default=0)
         return Answers(1.0, half, BYTES_PER_TOKEN * half, _HALF)
+
+    def _of_seat(self, role: str, number: int) -> Answers:
+        """What one of a role's models answers; as all do, if that is not known."""
+        known = self.answers[role]
+        piloted = self._pilot["seen"] if self._pilot is not None else {}
+        seat = seat_of(role, number)
+        if len(endpoints_of(self._config, role)) == 1 or seat not in piloted:
+            return known
+        return Seen(**piloted[seat]).answers(known.source)
+
+    def _recorded(self, role: str) -> Seen | None:
+        """The texts of a recorded teacher, which is asked nothing; None: another."""
+        part, _, name = role.partition(".")
+        teacher = self._config.teachers[name] if part == "teachers" else None
+        if not isinstance(teacher, RecordedConfig):
+            return None
+        rows = read_judgments(teacher.file)
+        is_first = teacher.output == "output_1"
+        sides = {r.instruction: r.output_1 if is_first else r.output_2 for r in rows}
+        sizes = [len(text.encode()) for text in sides.values()]
+        return Seen(texts=len(sizes), text_bytes=sum(sizes))
 
     def _seen(self, role: str) -> Seen:
         """What the stages that are done tell of a role."""
@@ -257,7 +260,7 @@ class Expected:
 
     def _seen_in(self, stage: Stage) -> Seen:
         result = self._stages.result(stage)
-        if result is None or not result["calls"]:
+        if result is None:
             return Seen()
         texts: list[str] = []
         if stage.verb == "complete":
@@ -277,14 +280,6 @@ class Expected:
 
 
 _HALF = "half of max_tokens"
-
-
-def agreement(pilot: Json, first: str, second: str) -> float:
-    """How often two teachers write the same, or one does when it is asked twice."""
-    once, again = pilot["first"].get(first), pilot["second"].get(second)
-    if not once or not again:
-        return 0.0
-    return sum(a == b for a, b in zip(once, again, strict=True)) / len(once)
 
 
 def _sides(stage: Stage) -> tuple[str, str]:

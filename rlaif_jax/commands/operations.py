@@ -78,10 +78,19 @@ class Operations:
         )
 
     def fixed_flops(self, arm: ArmStages) -> int:
-        """What an arm's training takes before the steps that a budget may buy."""
+        """What an arm's training takes before the steps that a budget may buy.
+
+        The SFT of an arm whose labels it uses too: they are of what that wrote.
+        """
         if arm.dpo is None or arm.sft is None:
             return 0
-        return (self.flops(arm.sft) or 0) + self._reference_flops(arm.dpo)
+        trained = {one.digest: one for one in (arm.sft, *arm.borrowed)}
+        before = sum(
+            self.flops(one) or 0
+            for one in trained.values()
+            if one.verb == "sft" and not one.cached  # a base is everyone's
+        )
+        return before + self._reference_flops(arm.dpo)
 
     def items(self, stage: Stage) -> int:
         """The examples or pairs that a stage is trained on in one epoch."""
@@ -144,7 +153,12 @@ class Operations:
 
 
 def trained_flops(stage: Stage, stages: Stages) -> float:
-    """What a training stage has computed, by its own log; every run of a sweep."""
+    """What training has computed, by its own log, in every run of a sweep.
+
+    None of a stage that trains no arm: a base is there before the study.
+    """
+    if stage.verb not in ("sft", "dpo") or stage.cached:
+        return 0.0
     folder = stages.folder(stage)
     runs = [folder] if best_run(folder) == folder else sorted(folder.glob("lr-*"))
     lines: list[Json] = []

@@ -69,7 +69,7 @@ def assign_splits(
       the shares with the largest remainders get what is left over.
     """
     free = [prompt for prompt in prompts if prompt.split not in HELD_OUT]
-    ranked = sorted(free, key=lambda one: content_hash("split", seed, one.prompt_id))
+    ranked = sorted(free, key=lambda one: _rank(one, seed))
     ranked = ranked[:limit]
     names = [
         name
@@ -87,6 +87,29 @@ def assign_splits(
         for prompt in prompts
         if prompt.split in HELD_OUT or prompt.prompt_id in drawn
     )
+
+
+def first_ranks(prompts: Sequence[Prompt], most: int, *, seed: int) -> list[Prompt]:
+    """A few prompts, the same share of each split and its best ranks.
+
+    Args:
+      prompts: With their splits assigned.
+      most: How many.
+      seed: Of the draw of splits, so that `at_most` keeps the same ones.
+    """
+    ranked = sorted(prompts, key=lambda one: _rank(one, seed))
+    sizes, places = Counter(one.split for one in ranked), Counter[str]()
+    depths: dict[str, float] = {}
+    for one in ranked:
+        depths[one.prompt_id] = (places[one.split] + 0.5) / sizes[one.split]
+        places[one.split] += 1
+    # the sort is stable: of equal depth, the best rank comes first
+    return sorted(ranked, key=lambda one: depths[one.prompt_id])[:most]
+
+
+def _rank(prompt: Prompt, seed: int) -> str:
+    """What prompts are sorted by before they are drawn."""
+    return content_hash("split", seed, prompt.prompt_id)
 
 
 def _exact_counts(fractions: Mapping[str, float], total: int) -> dict[str, int]:

@@ -12,7 +12,7 @@ from rlaif_jax.labeling.tokens import (
 from rlaif_jax.records import Message, Usage
 from rlaif_jax.typing import Json
 
-_SHARE_OF_MAX_TOKENS = 0.5  # that an answer takes; nobody can know before
+SHARE_OF_MAX_TOKENS = 0.5  # that an answer takes; nobody can know before
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +56,7 @@ class Estimate:
         answers = calls * max_tokens
         usage = Usage(
             prompt_tokens=expected,
-            completion_tokens=round(answers * _SHARE_OF_MAX_TOKENS),
+            completion_tokens=round(answers * SHARE_OF_MAX_TOKENS),
         )
         highest = Usage(prompt_tokens=most, completion_tokens=answers)
         return cls(
@@ -83,7 +83,7 @@ class Estimate:
         return (
             f"estimate: {self.calls:,} calls, {self.prompt_tokens:,} tokens in (at"
             f" {BYTES_PER_TOKEN} bytes each) and {self.completion_tokens:,} out (at"
-            f" {_SHARE_OF_MAX_TOKENS:.0%} of max_tokens), {self.cost_usd:.4f} USD; at"
+            f" {SHARE_OF_MAX_TOKENS:.0%} of max_tokens), {self.cost_usd:.4f} USD; at"
             f" most {self.at_most_usd:.4f} USD if none is sent twice"
         )
 

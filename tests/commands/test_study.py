@@ -184,6 +184,17 @@ def test_the_bill_counts_a_shared_stage_once(finished):
     assert paid < sum(arm["cost_usd"] for arm in result["arms"].values())
 
 
+def test_the_baseline_is_billed_to_the_evaluator_and_makes_no_policy(finished):
+    _, out, result = finished
+    stages = read_results(out / "results.json").stages
+    (baseline,) = [one for one in stages if one.title.endswith("baseline")]
+    assert [*baseline.spend] == ["evaluator"]
+    (teacher,) = [s for s in stages if s.kind == "complete" and s != baseline]
+    # the arm without a critic needs every text of its teacher, and nothing else
+    making = result["arms"][ARMS[0]]["making_usd"]
+    assert making == pytest.approx(teacher.spend["teacher"].cost_usd)
+
+
 def test_running_again_runs_nothing(finished):
     config, out, result = finished
     ledgers = {p: p.read_bytes() for p in out.rglob("ledger.jsonl")}

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from rlaif_jax.data.splits import assign_splits, filter_prompts
+from rlaif_jax.data.splits import assign_splits, filter_prompts, first_ranks
 from rlaif_jax.records import Message, Prompt
 
 FRACTIONS = {"sft": 0.1, "aif": 0.9}
@@ -104,3 +104,12 @@ def test_fewer_prompts_of_a_split_are_part_of_more():
     counts = [Counter(one.values()) for one in drawn]
     assert counts[1] == {"test": 5, "sft": 4, "aif": 20}
     assert counts[2] == {"test": 5, "sft": 2, "aif": 10}
+
+
+def test_the_first_ranks_are_those_that_at_most_keeps():
+    fractions = {"sft": 0.25, "aif": 0.75}
+    drawn = assign_splits(prompts(40), fractions, seed=3)
+    kept = assign_splits(prompts(40), fractions, seed=3, at_most={"sft": 3, "aif": 9})
+    first = first_ranks(drawn, 12, seed=3)
+    assert splits(first) == splits(kept)  # 12 of 40 are 3 of 10 and 9 of 30
+    assert first_ranks(drawn, 5, seed=3) == first[:5]

@@ -1,0 +1,114 @@
+"""Tests of `rlaif_jax.commands.budgeting`: nobody is asked and nothing is trained."""
+
+import json
+
+import pytest
+
+from rlaif_jax.commands.budgeting import hand_on, making_usd, within_budget
+from rlaif_jax.commands.console import Console
+from rlaif_jax.commands.forecasting import expect
+from rlaif_jax.config_file import validate
+from rlaif_jax.labeling.ledger import Ledger
+from rlaif_jax.study.config import StudyConfig
+from rlaif_jax.study.graph import build_graph
+
+QUIET = Console(quiet=True)
+FLOPS = {"match": "device_flops", "flops": 1e13}
+USD = {"match": "usd", "usd": 0.05}
+
+
+@pytest.fixture
+def decided(recorded_study):
+    """Makes what the budget buys each arm in a study with some changes."""
+    config, _, stages, out = recorded_study
+
+    def make(**changes):
+        document = config.model_dump(mode="json") | changes
+        cut = within_budget(validate(StudyConfig, document), stages, out, QUIET)
+        sizes = {name: (arm.at_most, arm.max_steps) for name, arm in cut.arms.items()}
+        return sizes, (out / "budget.json").read_bytes()
+
+    return config.model_dump(mode="json"), make
+
+
+@pytest.mark.parametrize("budget", [FLOPS, USD])
+def test_what_makes_no_arm_leaves_a_decided_budget_as_it_is(decided, budget):
+    document, make = decided
+    before = make(budget=budget)
+    other = document["evaluation"]
+    other = other | {"evaluator": other["evaluator"] | {"model": "another"}}
+    forecast = document["forecast"] | {"flops_per_s": 1e9, "imitation": 0.1}
+    assert make(budget=budget, forecast=forecast) == before
+    assert make(budget=budget, seeds=[0, 1]) == before
+    assert make(budget=budget, evaluation=other) == before
+
+
+def test_a_budget_is_decided_again_where_its_amount_or_a_price_is_another(decided):
+    document, make = decided
+    sizes, _ = make(budget=USD)
+    assert any(most for most, _ in sizes.values())  # it cut
+    critics = {
+        name: one | {"usd_per_million_input_tokens": 0.001}
+        for name, one in document["critics"].items()
+    }
+    cheap, _ = make(budget=USD, critics=critics)
+    assert cheap != sizes
+    assert make(budget=USD | {"usd": 0.08})[0] != sizes
+
+
+def test_the_texts_that_choose_a_checkpoint_are_in_the_price_and_are_not_cut(
+    recorded_study,
+):
+    config, _, stages, out = recorded_study
+    document = config.model_dump(mode="json") | {"forecast": {}}
+    document["teachers"]["weak"] = {
+        "api": "openai",
+        "base_url": "http://127.0.0.1:9/v1",  # nobody is asked
+        "model": "weak",
+        "max_tokens": 32,
+        "usd_per_million_input_tokens": 1,
+        "usd_per_million_output_tokens": 2,
+    }
+    document["sft"]["validation"] = {"splits": ["validation"], "every_steps": 5}
+    document["arms"] = {"SFT weak": document["arms"]["SFT weak"]}
+
+    def price(one):
+        arms = build_graph(one)
+        expected = expect(one, arms, stages, out, QUIET)
+        assert arms[0].teacher is not None
+        return making_usd(one, arms[0], expected), expected.spend(arms[0].teacher)
+
+    whole, texts = price(validate(StudyConfig, document))
+    assert texts.calls == 40 + 10  # held out: 10
+    assert whole == pytest.approx(texts.cost_usd)
+    budget = {"match": "usd", "usd": 0.6 * whole}
+    changed = validate(StudyConfig, document | {"budget": budget})
+    cut = within_budget(changed, stages, out, QUIET)
+    made, texts = price(cut)
+    assert texts.calls == sum(cut.arms["SFT weak"].at_most.values()) + 10
+    assert 0.5 * whole < made <= 0.61 * whole  # prompts differ a little in length
+
+
+def test_a_ledger_gets_what_it_lacks_of_its_own_items_however_often(tmp_path):
+    old, new = tmp_path / "old.jsonl", tmp_path / "new" / "ledger.jsonl"
+    answered = {"state": "answered", "attempts": 1, "cost_usd": 0.5}
+    answered["uncertain_usd"] = 0.0
+
+    def ask(*items):
+        with Ledger(old) as ledger:
+            for item in items:
+                ledger.intend(f"{item}".ljust(64, "0"), str(item), 1.0)
+                ledger.close_question(f"{item}".ljust(64, "0"), str(item), answered)
+
+    ask(1, 2)
+    hand_on(old, new, {"1", "3"})
+    with new.open("ab") as file:
+        file.write(b'{"kind": "int')  # a kill
+    ask(3)
+    for _ in range(2):
+        hand_on(old, new, {"1", "3"})
+    items = [json.loads(line)["item"] for line in new.read_text().splitlines()]
+    assert items == ["1", "1", "3", "3"]
+    with Ledger(new) as ledger:
+        assert (ledger.num_calls, ledger.spent_usd, len(ledger)) == (2, 1.0, 2)
+    assert [*new.parent.iterdir()] == [new]
