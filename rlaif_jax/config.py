@@ -11,25 +11,26 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from rlaif_jax.config_base import Config
-from rlaif_jax.config_batch import BatchConfig, Engine
-from rlaif_jax.config_parts import (
+from rlaif_jax.config_batch import BatchConfig, Engine, RayConfig
+from rlaif_jax.config_endpoints import (
     ChatConfig,
     CriticConfig,
     EndpointConfig,
-    FaultsConfig,
     JudgeConfig,
     JuryConfig,
+    Orders,
+    RecordedConfig,
+    asked_critics,
+)
+from rlaif_jax.config_parts import (
+    FaultsConfig,
     LabVariant,
     LengthControl,
     MeshConfig,
     ModelConfig,
-    Orders,
     PodConfig,
-    RayConfig,
-    RecordedConfig,
     RowsConfig,
     TokensConfig,
-    asked_critics,
 )
 from rlaif_jax.config_sources import require_effect
 from rlaif_jax.records import content_hash

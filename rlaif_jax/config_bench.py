@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from rlaif_jax.config_base import Config
-from rlaif_jax.config_parts import EndpointConfig
+from rlaif_jax.config_endpoints import EndpointConfig
 
 
 class FollowupConfig(Config):

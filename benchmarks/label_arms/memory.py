@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 
 from inputs import comparisons
 
-from rlaif_jax.config_parts import CriticConfig
+from rlaif_jax.config_endpoints import CriticConfig
 from rlaif_jax.labeling import session
 from rlaif_jax.labeling.accounts import Accounts
 from rlaif_jax.labeling.chat import Answer

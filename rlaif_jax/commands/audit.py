@@ -8,8 +8,8 @@ from rlaif_jax.commands.canaries import FILE_NAME as CANARIES
 from rlaif_jax.commands.console import Console
 from rlaif_jax.commands.inputs import file_comparisons, is_usable, read_prompts
 from rlaif_jax.config import AuditConfig, LabelConfig
+from rlaif_jax.config_endpoints import asked_critics
 from rlaif_jax.config_file import validate
-from rlaif_jax.config_parts import asked_critics
 from rlaif_jax.data.manifest import read_manifest
 from rlaif_jax.errors import UsageError
 from rlaif_jax.files import read_json, read_records, write_json

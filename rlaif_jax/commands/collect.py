@@ -13,7 +13,7 @@ from rlaif_jax.commands.outputs import completions_of, prompts_of
 from rlaif_jax.commands.scoring import family_accuracy, means, score
 from rlaif_jax.commands.stages import Stages
 from rlaif_jax.commands.sweep import best_run
-from rlaif_jax.config_parts import CriticConfig, JuryConfig, RecordedConfig
+from rlaif_jax.config_endpoints import CriticConfig, JuryConfig, RecordedConfig
 from rlaif_jax.evaluation.paired import pooled_win_rate
 from rlaif_jax.files import read_records
 from rlaif_jax.inspection.runs import read_metrics

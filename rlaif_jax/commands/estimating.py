@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from rlaif_jax.commands.console import Console
 from rlaif_jax.commands.judging import judging_template
-from rlaif_jax.config_parts import (
+from rlaif_jax.config_endpoints import (
     CriticConfig,
     EndpointConfig,
     JuryConfig,

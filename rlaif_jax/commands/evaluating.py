@@ -9,7 +9,7 @@ from rlaif_jax.commands.console import Console
 from rlaif_jax.commands.estimating import judging_estimate, spending, tell_endpoints
 from rlaif_jax.commands.judging import inputs_hash, open_judge
 from rlaif_jax.config import EvaluateConfig
-from rlaif_jax.config_parts import (
+from rlaif_jax.config_endpoints import (
     CriticConfig,
     JuryConfig,
     RecordedConfig,

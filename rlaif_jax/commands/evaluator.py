@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from rlaif_jax.commands.evaluate import compared
 from rlaif_jax.commands.stages import Stages
 from rlaif_jax.config import EvaluateConfig
+from rlaif_jax.config_endpoints import asked_critics
 from rlaif_jax.config_file import validate
-from rlaif_jax.config_parts import asked_critics
 from rlaif_jax.evaluation.evaluator_audit import EvaluatorAudit, audit_evaluator
 from rlaif_jax.files import read_records
 from rlaif_jax.labeling.calls import read_calls

@@ -10,7 +10,7 @@ from rlaif_jax.commands.estimating import judging_estimate, writing_estimate
 from rlaif_jax.commands.inputs import read_prompts
 from rlaif_jax.commands.seen import Answers, Seen, agreement, seat_of
 from rlaif_jax.commands.stages import Stages
-from rlaif_jax.config_parts import (
+from rlaif_jax.config_endpoints import (
     CriticConfig,
     EndpointConfig,
     RecordedConfig,

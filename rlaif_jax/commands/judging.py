@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rlaif_jax.annotations import read_judgments
-from rlaif_jax.config_parts import (
+from rlaif_jax.config_endpoints import (
     CriticConfig,
     EndpointConfig,
     JuryConfig,

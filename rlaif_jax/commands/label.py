@@ -24,7 +24,7 @@ from rlaif_jax.commands.judging import Judge, inputs_hash, open_judge
 from rlaif_jax.commands.label_ray import ray_engine, require_no_books
 from rlaif_jax.commands.sealing import Engine, Sealer, Work, block_ends
 from rlaif_jax.config import AuditConfig, LabelConfig
-from rlaif_jax.config_parts import asked_critics
+from rlaif_jax.config_endpoints import asked_critics
 from rlaif_jax.data.manifest import Manifest
 from rlaif_jax.data.shards import ShardWriter
 from rlaif_jax.files import write_json

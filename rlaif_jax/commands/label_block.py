@@ -7,7 +7,7 @@ from typing import Protocol
 
 from rlaif_jax import __version__
 from rlaif_jax.commands.judging import Judge, lend_judge, template_hashes
-from rlaif_jax.config_parts import CriticConfig, JuryConfig, Orders
+from rlaif_jax.config_endpoints import CriticConfig, JuryConfig, Orders
 from rlaif_jax.errors import UsageError
 from rlaif_jax.labeling.attempts import (
     BlockLedger,

@@ -15,7 +15,8 @@ from rlaif_jax.commands.judging import LEDGER, inputs_hash, template_hashes
 from rlaif_jax.commands.label_block import BlockJob, label_block
 from rlaif_jax.commands.sealing import Engine, Work
 from rlaif_jax.config import LabelConfig
-from rlaif_jax.config_parts import RayConfig, RecordedConfig, asked_critics
+from rlaif_jax.config_batch import RayConfig
+from rlaif_jax.config_endpoints import RecordedConfig, asked_critics
 from rlaif_jax.errors import CorruptDataError, UsageError
 from rlaif_jax.files import read_json, write_json
 from rlaif_jax.labeling.accounts import Accounts

@@ -24,7 +24,7 @@ from rlaif_jax.commands.judging import LEDGER, open_judge, open_writer
 from rlaif_jax.commands.outputs import completions_of
 from rlaif_jax.commands.seen import Seen, seat_of
 from rlaif_jax.commands.stages import Stages
-from rlaif_jax.config_parts import CriticConfig, EndpointConfig
+from rlaif_jax.config_endpoints import CriticConfig, EndpointConfig
 from rlaif_jax.data.splits import first_ranks
 from rlaif_jax.files import read_json, write_json
 from rlaif_jax.labeling.accounts import Accounts

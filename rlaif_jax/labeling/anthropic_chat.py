@@ -6,7 +6,7 @@ import anthropic
 import httpx2
 from anthropic._models import FinalRequestOptions
 
-from rlaif_jax.config_parts import EndpointConfig
+from rlaif_jax.config_endpoints import EndpointConfig
 from rlaif_jax.labeling.chat import Answer
 from rlaif_jax.labeling.constraints import Choices, constraint_of, verdict_schema
 from rlaif_jax.labeling.failures import billed_tokens

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rlaif_jax.config_parts import EndpointConfig
+from rlaif_jax.config_endpoints import EndpointConfig
 from rlaif_jax.errors import RefusedError
 from rlaif_jax.labeling.endpoint import endpoint_host, is_loopback
 from rlaif_jax.labeling.tokens import most_prompt_tokens

@@ -7,7 +7,7 @@ ignore it without a word, so `probing` makes sure before the run.
 import json
 from dataclasses import dataclass, replace
 
-from rlaif_jax.config_parts import Constrain, CriticConfig, EndpointConfig
+from rlaif_jax.config_endpoints import Constrain, CriticConfig, EndpointConfig
 from rlaif_jax.errors import UsageError
 from rlaif_jax.labeling.prompts import Template
 from rlaif_jax.labeling.verdicts import Choice, Fork, Grammar, first_difference

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from rlaif_jax.config_parts import Orders, Verdicts
+from rlaif_jax.config_endpoints import Orders, Verdicts
 from rlaif_jax.errors import RefusedError, UsageError
 from rlaif_jax.labeling.asking import Asker, Posed
 from rlaif_jax.labeling.order import shown_orders

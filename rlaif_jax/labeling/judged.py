@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rlaif_jax.annotations import Judgment, read_judgments
-from rlaif_jax.config_parts import Orders
+from rlaif_jax.config_endpoints import Orders
 from rlaif_jax.errors import CorruptDataError
 from rlaif_jax.labeling.calls import LedgerCall
 from rlaif_jax.labeling.critic import verdict_of

@@ -7,7 +7,7 @@ import httpx2
 import openai
 from openai._models import FinalRequestOptions
 
-from rlaif_jax.config_parts import CriticConfig, EndpointConfig
+from rlaif_jax.config_endpoints import CriticConfig, EndpointConfig
 from rlaif_jax.labeling.chat import Token
 from rlaif_jax.labeling.sdk_model import TRANSPORT_ERRORS, SdkModel, http_options
 from rlaif_jax.records import Message

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from rlaif_jax.config_parts import EndpointConfig
+from rlaif_jax.config_endpoints import EndpointConfig
 from rlaif_jax.labeling.chat import Answer, TransientError
 from rlaif_jax.labeling.constraints import Choices, constraint_of, verdict_schema
 from rlaif_jax.labeling.failures import billed_tokens, described, is_refusal

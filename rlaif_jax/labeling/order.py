@@ -2,7 +2,7 @@
 
 import random
 
-from rlaif_jax.config_parts import Orders
+from rlaif_jax.config_endpoints import Orders
 
 
 def is_switched(instruction: str) -> bool:

@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rlaif_jax.config_parts import Constrain
+from rlaif_jax.config_endpoints import Constrain
 from rlaif_jax.errors import PreemptedError, RefusedError
 from rlaif_jax.labeling.asking import Asker
 from rlaif_jax.labeling.outcome import Outcome

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from rlaif_jax.config_parts import EndpointConfig
+from rlaif_jax.config_endpoints import EndpointConfig
 from rlaif_jax.labeling.constraints import INSTRUCTIONS
 from rlaif_jax.labeling.ledger import question_key
 from rlaif_jax.records import Message

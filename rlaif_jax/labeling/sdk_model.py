@@ -14,7 +14,7 @@ import aiohttp
 import httpx2
 
 from rlaif_jax import log
-from rlaif_jax.config_parts import EndpointConfig
+from rlaif_jax.config_endpoints import EndpointConfig
 from rlaif_jax.labeling.body_limit import read_bounded
 from rlaif_jax.labeling.chat import Answer
 from rlaif_jax.labeling.endpoint import endpoint_host

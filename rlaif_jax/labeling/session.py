@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from rlaif_jax.config_parts import EndpointConfig
+from rlaif_jax.config_endpoints import EndpointConfig
 from rlaif_jax.labeling.asking import Asker
 from rlaif_jax.labeling.backoff import Backoff
 from rlaif_jax.labeling.buckets import Bucket

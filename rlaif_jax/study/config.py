@@ -6,13 +6,8 @@ from pathlib import Path
 from pydantic import Field, model_validator
 
 from rlaif_jax.config import Config, PromptsConfig
-from rlaif_jax.config_parts import (
-    ChatConfig,
-    JudgeConfig,
-    LabVariant,
-    Orders,
-    TokensConfig,
-)
+from rlaif_jax.config_endpoints import ChatConfig, JudgeConfig, Orders
+from rlaif_jax.config_parts import LabVariant, TokensConfig
 from rlaif_jax.config_validation import require_disjoint
 from rlaif_jax.study.arms import ArmConfig, BudgetConfig
 from rlaif_jax.study.claims import (

@@ -1,6 +1,11 @@
 """Who judges twice: models that made labels, and evaluate what was trained on them."""
 
-from rlaif_jax.config_parts import CriticConfig, JudgeConfig, JuryConfig, RecordedConfig
+from rlaif_jax.config_endpoints import (
+    CriticConfig,
+    JudgeConfig,
+    JuryConfig,
+    RecordedConfig,
+)
 from rlaif_jax.study.config import StudyConfig
 
 

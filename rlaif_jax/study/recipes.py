@@ -5,14 +5,13 @@ from pathlib import Path
 from pydantic import Field, model_validator
 
 from rlaif_jax.config import Config
+from rlaif_jax.config_endpoints import JudgeConfig, Orders
 from rlaif_jax.config_losses import DpoLossConfig, LossConfig, SftLoss
 from rlaif_jax.config_parts import (
     CheckpointConfig,
-    JudgeConfig,
     MeshConfig,
     ModelConfig,
     OptimizerConfig,
-    Orders,
     TokensConfig,
 )
 from rlaif_jax.config_validation import (

@@ -10,7 +10,7 @@ import pytest
 from rlaif_jax import __version__
 from rlaif_jax.commands.judging import template_hashes
 from rlaif_jax.commands.label_block import BlockJob, label_block
-from rlaif_jax.config_parts import CriticConfig
+from rlaif_jax.config_endpoints import CriticConfig
 from rlaif_jax.errors import RefusedError, UsageError
 from rlaif_jax.labeling.attempts import read_attempts
 from rlaif_jax.labeling.governor import Governor

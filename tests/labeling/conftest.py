@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from rlaif_jax.config_parts import CriticConfig
+from rlaif_jax.config_endpoints import CriticConfig
 from rlaif_jax.labeling.critic import verdict_of
 from rlaif_jax.labeling.judged import Call, Judged
 from rlaif_jax.records import Comparison, Completion, Label, Message, Prompt, Verdict

@@ -5,7 +5,7 @@ import contextlib
 import sys
 from pathlib import Path
 
-from rlaif_jax.config_parts import EndpointConfig
+from rlaif_jax.config_endpoints import EndpointConfig
 from rlaif_jax.labeling.accounts import Accounts
 from rlaif_jax.labeling.critic import ChatCritic
 from rlaif_jax.labeling.pipeline import label_all

@@ -6,7 +6,7 @@ import traceback
 
 import pytest
 
-from rlaif_jax.config_parts import EndpointConfig
+from rlaif_jax.config_endpoints import EndpointConfig
 from rlaif_jax.errors import RefusedError, UsageError
 from rlaif_jax.labeling.anthropic_chat import AnthropicChat
 from rlaif_jax.labeling.chat import RejectedError, TransientError

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from rlaif_jax.config_parts import CriticConfig, EndpointConfig
+from rlaif_jax.config_endpoints import CriticConfig, EndpointConfig
 from rlaif_jax.errors import RefusedError
 from rlaif_jax.labeling.budget import Budget, Prices, endpoint_prices
 from rlaif_jax.records import Message, Usage

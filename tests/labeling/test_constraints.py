@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from rlaif_jax.config_parts import CriticConfig, EndpointConfig
+from rlaif_jax.config_endpoints import CriticConfig, EndpointConfig
 from rlaif_jax.errors import UsageError
 from rlaif_jax.labeling.alpaca_eval import RankingGrammar, RegexGrammar, TokenGrammar
 from rlaif_jax.labeling.chat import Token

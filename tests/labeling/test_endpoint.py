@@ -2,7 +2,7 @@
 
 import pytest
 
-from rlaif_jax.config_parts import EndpointConfig
+from rlaif_jax.config_endpoints import EndpointConfig
 from rlaif_jax.errors import RefusedError, UsageError
 from rlaif_jax.labeling.endpoint import endpoint_host, is_loopback, require_key
 

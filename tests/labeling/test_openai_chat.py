@@ -4,7 +4,7 @@ import traceback
 
 import pytest
 
-from rlaif_jax.config_parts import EndpointConfig
+from rlaif_jax.config_endpoints import EndpointConfig
 from rlaif_jax.errors import RefusedError, UsageError
 from rlaif_jax.labeling.chat import RejectedError, Token, TransientError
 from rlaif_jax.labeling.headers import Quota

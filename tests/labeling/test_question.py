@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from rlaif_jax.config_parts import EndpointConfig
+from rlaif_jax.config_endpoints import EndpointConfig
 from rlaif_jax.labeling.ledger import question_key
 from rlaif_jax.labeling.question import Addressee, Question
 from rlaif_jax.records import Message

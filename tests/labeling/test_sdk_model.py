@@ -5,7 +5,7 @@ import traceback
 import httpx2
 import pytest
 
-from rlaif_jax.config_parts import CriticConfig
+from rlaif_jax.config_endpoints import CriticConfig
 from rlaif_jax.labeling.chat import ChatModel, TransientError
 from rlaif_jax.labeling.sdk_model import SdkModel
 from rlaif_jax.labeling.session import Endpoint, open_chat
