@@ -7,7 +7,10 @@ behind its prompt. Shape letters beside the glossary: R rows, T tokens of a row,
 completion slots of a row, N items, A completions of an item.
 """
 
+from bisect import bisect_left, insort
 from collections.abc import Callable, Sequence
+from heapq import heappop, heappush
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -90,19 +93,27 @@ def best_fit(sizes: Sequence[int], length: int) -> list[list[int]]:
       ValueError: If an item does not fit.
     """
     rows: list[list[int]] = []
-    room = np.empty(len(sizes), np.int64)  # of each row
+    rooms: list[int] = []  # that rows have left, ascending, each once
+    holders: dict[int, list[int]] = {}  # rows with so much room, as a heap: first first
     for item in np.argsort(-np.asarray(sizes), kind="stable").tolist():
         size = sizes[item]
         if size > length:
             raise ValueError(f"item {item} has {size} tokens, more than {length}")
-        left = room[: len(rows)] - size
-        fits = np.flatnonzero(left >= 0)
-        row = int(fits[np.argmin(left[fits])]) if len(fits) else len(rows)
-        if row == len(rows):
+        least = bisect_left(rooms, size)
+        if least == len(rooms):
+            row, room = len(rows), length
             rows.append([])
-            room[row] = length
+        else:
+            room = rooms[least]
+            row = heappop(holders[room])
+            if not holders[room]:
+                del holders[room], rooms[least]
         rows[row].append(item)
-        room[row] -= size
+        left = room - size
+        if left not in holders:
+            holders[left] = []
+            insort(rooms, left)
+        heappush(holders[left], row)
     return [sorted(row) for row in rows]
 
 
@@ -125,8 +136,9 @@ def plan_packed(
     """
     sizes = _lengths(items)
     rows = best_fit(sizes.sum(axis=1).tolist(), length)
-    slots = max(int(sizes[row, 1:].sum()) for row in rows)
-    needed = Capacity(_rounded(len(rows), multiple), length, _slots(slots, length))
+    row_of = np.repeat(np.arange(len(rows)), [len(row) for row in rows])
+    slots = np.bincount(row_of, sizes[np.concatenate(rows), 1:].sum(axis=1)).max()
+    needed = Capacity(_rounded(len(rows), multiple), length, _slots(int(slots), length))
     return Plan(items, rows, needed, sizes.shape[1] - 1)
 
 
@@ -275,10 +287,11 @@ def _put_completion(
 
 def _lengths(items: Sequence[Sequence[Ids]]) -> Int64[np.ndarray, "N S"]:
     """Tokens of each prompt and completion."""
-    counts = {len(item) for item in items}
+    counts = set(map(len, items))
     if len(counts) != 1:
         raise ValueError(f"items with different numbers of completions: {counts}")
-    sizes = np.array([[len(part) for part in item] for item in items], np.int64)
+    parts = map(len, chain.from_iterable(items))
+    sizes = np.fromiter(parts, np.int64).reshape(len(items), -1)
     if not sizes.all():
         item, part = np.argwhere(sizes == 0)[0].tolist()
         what = f"completion {part}" if part else "prompt"

@@ -30,6 +30,26 @@ def test_best_fit_is_near_the_fewest_rows():
         assert len(rows) <= 11 / 9 * fewest + 1
 
 
+def searched(sizes, length):
+    """Best fit as it is defined: all rows are looked at for each item."""
+    rows = []
+    for item in sorted(range(len(sizes)), key=lambda one: -sizes[one]):
+        rooms = [length - sum(sizes[one] for one in row) for row in rows]
+        fitting = [(room, n) for n, room in enumerate(rooms) if room >= sizes[item]]
+        if not fitting:
+            rows.append([])
+        rows[min(fitting)[1] if fitting else -1].append(item)
+    return [sorted(row) for row in rows]
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 10, 60])
+def test_best_fit_takes_the_first_of_the_rows_with_the_least_room(count):
+    rng = np.random.default_rng(count)
+    for length, longest in ((8, 8), (50, 20), (1000, 300)):
+        sizes = rng.integers(1, longest + 1, count).tolist()
+        assert best_fit(sizes, length) == searched(sizes, length)
+
+
 def test_what_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="item 1 has 11 tokens, more than 10"):
         best_fit([3, 11], 10)
