@@ -30,6 +30,7 @@ from rlaif_jax.data.packing import Pair
 RESULTS = Path(__file__).parent / "results" / "scaling.json"
 FIGURE = RESULTS.with_suffix(".png")
 MOST = 4096  # chips
+TOKENS_A_PAIR = 768  # that is planned: prompt, chosen and rejected
 TOKENS = (5.1, 0.55, 16, 256)  # of a part: log-normal, cut off; 180 in the mean
 
 
@@ -163,6 +164,11 @@ class Point(NamedTuple):
         return max(self[1:6])
 
     @property
+    def serial(self) -> float:
+        """The step, if nothing hides behind another but the input, a step ahead."""
+        return max(sum(self[1:5]), self.input)
+
+    @property
     def bound(self) -> str:
         """Its name."""
         names = self._fields[1:6]
@@ -219,6 +225,7 @@ def draw(found: dict[str, Any]) -> None:
         print(
             f"\n{run}: the same batch on four times the chips\n\n{strong(found, run)}"
         )
+    print(f"\nHow little work a chip can have\n\n{least_work(found)}")
     axes[0][0].legend(fontsize=8)
     figure.tight_layout()
     figure.savefig(FIGURE, dpi=150)
@@ -229,13 +236,16 @@ def table(known: list[Point]) -> str:
     """Markdown, a line a number of chips."""
     lines = [
         "| chips | ms: operations | memory | links | network | input | step at least"
-        " | bound by |",
-        "|---|---|---|---|---|---|---|---|",
+        " | bound by | if nothing hides |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for one in known:
         times = " | ".join(f"{1e3 * value:,.0f}" for value in one[1:6])
         label = f"{one.chips:,}" + " *" * (not one.is_compiled)
-        lines.append(f"| {label} | {times} | {1e3 * one.step:,.0f} | {one.bound} |")
+        lines.append(
+            f"| {label} | {times} | {1e3 * one.step:,.0f} | {one.bound}"
+            f" | {1e3 * one.serial:,.0f} |"
+        )
     return "\n".join(lines)
 
 
@@ -243,25 +253,53 @@ def strong(found: dict[str, Any], run: str) -> str:
     """Markdown: batches that were planned on some chips and on four times as many."""
     many, few = PAIRS_A_CHIP
     wide = {one.chips: one for one in points(found, run, few)}
-    lines = ["| pairs | chips | step, ms | speed of ideal |", "|---|---|---|---|"]
+    lines = [
+        "| pairs | chips | step, ms | speed of ideal | if nothing hides |",
+        "|---|---|---|---|---|",
+    ]
     for one in points(found, run, many):
         other = wide.get(one.chips * many // few)
         if other is not None:
             chips = f"{one.chips:,} to {other.chips:,}"
             steps = f"{1e3 * one.step:,.0f} to {1e3 * other.step:,.0f}"
             share = one.step / other.step * few / many
-            lines.append(f"| {one.chips * many:,} | {chips} | {steps} | {share:.2f} |")
+            serial = one.serial / other.serial * few / many
+            lines.append(
+                f"| {one.chips * many:,} | {chips} | {steps} | {share:.2f}"
+                f" | {serial:.2f} |"
+            )
+    return "\n".join(lines)
+
+
+def least_work(found: dict[str, Any]) -> str:
+    """Markdown: the tokens a chip needs, so that its links do not keep it waiting."""
+    lines = [
+        "| run | links, ms a step | tokens a chip from which operations take as long |",
+        "|---|---|---|",
+    ]
+    for run in RUNS:
+        one = next(one for one in points(found, run, 1)[::-1] if one.is_compiled)
+        sent = max(one.links, one.network)
+        tokens = TOKENS_A_PAIR * sent / one.operations
+        times = f"{1e3 * sent:,.0f}"
+        lines.append(f"| {run}, {one.chips:,} chips | {times} | {tokens:,.0f} |")
     return "\n".join(lines)
 
 
 def panel(axis: Any, known: list[Point], title: str) -> None:
     """The times over the number of chips."""
-    chips = [one.chips for one in known]
+    compiled = [one.chips for one in known if one.is_compiled]
     for name in Point._fields[1:6]:
-        values = [1e3 * getattr(one, name) for one in known]
-        axis.plot(chips, values, marker="o", markersize=3, label=name)
-    axis.set_xscale("log", base=2)
+        sent = [one for one in known if getattr(one, name) > 0]
+        chips = [one.chips for one in sent]
+        values = [1e3 * getattr(one, name) for one in sent]
+        marked = [n for n, one in enumerate(sent) if one.is_compiled]
+        axis.plot(chips, values, marker="o", markersize=4, markevery=marked, label=name)
+    axis.axvspan(compiled[-1], 2 * MOST, color="black", alpha=0.05, linewidth=0)
+    axis.set_xscale("log", base=4)
+    axis.set_xlim(0.7, 1.4 * MOST)
     axis.set_yscale("log")
+    axis.xaxis.set_major_formatter("{x:,.0f}")
     axis.set_title(title, fontsize=10)
     axis.set_xlabel("chips")
     axis.set_ylabel("ms a step")
