@@ -67,7 +67,10 @@ def test_a_crash_is_told_to_all_with_its_stack(local_pod):
 @pytest.mark.slow
 def test_a_crash_that_holds_the_interpreters_lock_is_a_death_all_the_same(local_pod):
     results = local_pod(PROGRAM, [CRASH_WITH_LOCK, 1, SHORT_S])
-    assert codes(results) == [70, -signal.SIGSEGV], results[1].stderr
+    assert results[0].returncode == 70, results[0].stderr
+    # its own signal, or that with which JAX ends it as process 0 has ended meanwhile
+    deaths = {-signal.SIGSEGV, -signal.SIGABRT}
+    assert results[1].returncode in deaths, results[1].stderr
     assert "process 1 is gone" in results[0].stderr
 
 
