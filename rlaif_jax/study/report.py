@@ -1,6 +1,6 @@
 """The report of a study: one HTML file that needs nothing else."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import jinja2
@@ -18,13 +18,20 @@ _MANY_ARMS = 6  # columns that a table has room for bars in
 _MOST_ACROSS = 45  # pairs of unlike arms that a page has room for, folded
 
 
-def write_report(results: StudyResults, folder: Path) -> Path:
+def write_report(
+    results: StudyResults, folder: Path, *, drawn_from: Sequence[str] = ()
+) -> Path:
     """Writes report.html, figures/ and results.json of one study.
+
+    Args:
+      results: The study.
+      folder: Where to write.
+      drawn_from: The files that the results were read from, if they were.
 
     Returns:
       The path of report.html.
     """
-    write_results(folder / "results.json", results)
+    write_results(folder / "results.json", results, drawn_from=drawn_from)
     page = study_page(results, name="", figures=folder / "figures")
     return _write_html([page], results.title, folder)
 

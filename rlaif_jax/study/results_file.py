@@ -1,6 +1,7 @@
 """results.json: the one file that a study leaves and a report is drawn from."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pydantic
@@ -11,6 +12,7 @@ from rlaif_jax.study.results import StudyResults
 from rlaif_jax.typing import Json
 
 FORMAT = 1  # of results.json
+DRAWN_FROM = "drawn_from"  # its key for the files that `report` read
 
 
 def summarize(results: StudyResults, *, report: str) -> Json:
@@ -59,11 +61,20 @@ def summarize(results: StudyResults, *, report: str) -> Json:
     }
 
 
-def write_results(path: Path, results: StudyResults) -> None:
-    """Writes results.json: the summary, and under `study` all it follows from."""
+def write_results(
+    path: Path, results: StudyResults, *, drawn_from: Sequence[str] = ()
+) -> None:
+    """Writes results.json: the summary, and under `study` all it follows from.
+
+    Args:
+      path: Of the file.
+      results: The study.
+      drawn_from: The files that these were read from, if they were.
+    """
     summary = summarize(results, report=str(path.with_name("report.html")))
+    source = {DRAWN_FROM: list(drawn_from)} if drawn_from else {}
     study = results.model_dump(mode="json")
-    document = {"format": FORMAT, **summary, "study": study}
+    document = {"format": FORMAT, **summary, **source, "study": study}
     write_atomic(path, json.dumps(document, indent=1) + "\n")  # arms keep their order
 
 
