@@ -8,7 +8,7 @@ from rlaif_jax.files import read_json, write_json
 from rlaif_jax.study.config import ReportConfig
 from rlaif_jax.study.joint import joint_groups
 from rlaif_jax.study.report import write_report, write_side_by_side
-from rlaif_jax.study.results_file import DRAWN_FROM, read_results, summarize
+from rlaif_jax.study.results_file import DRAWN_FROM, read_results
 from rlaif_jax.typing import Json
 
 _FILE = "results.json"
@@ -33,15 +33,12 @@ def run(config: ReportConfig, out: Path, console: Console) -> Json:
     console.say("drawing the report")
     if len(studies) == 1:
         (results,) = studies.values()
-        report = str(write_report(results, out, drawn_from=sources))
-        return summarize(results, report=report)
-    report = str(write_side_by_side(studies, out))
+        return write_report(results, out, drawn_from=sources).summaries[""]
+    drawn = write_side_by_side(studies, out)
     result: Json = {
-        "studies": {
-            name: summarize(results, report=report) for name, results in studies.items()
-        },
+        "studies": drawn.summaries,
         "compared": [list(group.studies) for group in joint_groups(studies)],
-        "report": report,
+        "report": str(drawn.page),
     }
     kept = {"format": "several studies", DRAWN_FROM: sources}
     write_json(out / _FILE, result | kept)

@@ -1,11 +1,13 @@
 """Tests of `report`: what studies left, drawn again."""
 
 import json
+from unittest.mock import Mock
 
 import pytest
 
 from rlaif_jax import cli
 from rlaif_jax.evaluation.paired import pooled_win_rate
+from rlaif_jax.study import results
 from rlaif_jax.study.results import Arm, SeedResult, StudyResults
 from rlaif_jax.study.results_file import read_results, write_results
 
@@ -26,11 +28,11 @@ def study(tmp_path):
             for arm, won in outcomes.items()
         }
         told = {"baseline": "b", "evaluator": "e", "seconds": 1.0, "command": "x"}
-        results = StudyResults(
+        found = StudyResults(
             arms={arm: Arm(seeds=(seed,)) for arm, seed in seeds.items()},
             **told | fields,
         )
-        write_results(tmp_path / name / "results.json", results)
+        write_results(tmp_path / name / "results.json", found)
         return str(tmp_path / name)
 
     return write
@@ -45,9 +47,9 @@ def test_one_study_is_drawn_again_wherever_it_is_wanted(study, tmp_path, capsys)
     folder = study("one", {"a": 1, "b": 3})
     result = called(capsys, folder, "--out", str(tmp_path / "new"))
     assert result["arms"]["b"]["win_rate"] == pytest.approx(75.0)
-    results = read_results(tmp_path / "new" / "results.json")
-    assert results == read_results(tmp_path / "one" / "results.json")
-    assert pooled_win_rate(results.arms["a"].outcomes).value == pytest.approx(25.0)
+    found = read_results(tmp_path / "new" / "results.json")
+    assert found == read_results(tmp_path / "one" / "results.json")
+    assert pooled_win_rate(found.arms["a"].outcomes).value == pytest.approx(25.0)
     assert (tmp_path / "new" / "figures" / "win_rates.svg").is_file()
 
 
@@ -88,6 +90,17 @@ def test_bad_usage_is_told(study, tmp_path, monkeypatch, capsys, words, message)
     monkeypatch.chdir(tmp_path)
     assert cli.run(["report", *words]) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("drawn", [["one"], ["one", "two"]])
+def test_every_pair_of_arms_is_bootstrapped_once(
+    study, tmp_path, monkeypatch, capsys, drawn
+):
+    folders = [study(name, {"a": 1, "b": 3}) for name in drawn]
+    bootstrap = Mock(wraps=results.pooled_bootstrap)
+    monkeypatch.setattr(results, "pooled_bootstrap", bootstrap)
+    called(capsys, *folders, "--out", str(tmp_path / "page"))
+    assert bootstrap.call_count == len(drawn)
 
 
 def left(folder):
