@@ -3,41 +3,45 @@
 from pathlib import Path
 
 from rlaif_jax.commands.console import Console
-from rlaif_jax.errors import UsageError
+from rlaif_jax.errors import CorruptDataError, UsageError
 from rlaif_jax.files import read_json, write_json
 from rlaif_jax.study.config import ReportConfig
 from rlaif_jax.study.joint import joint_groups
 from rlaif_jax.study.report import write_report, write_side_by_side
-from rlaif_jax.study.results import StudyResults
-from rlaif_jax.study.results_file import FORMAT, read_results, summarize
+from rlaif_jax.study.results_file import DRAWN_FROM, read_results
 from rlaif_jax.typing import Json
 
 _FILE = "results.json"
+_PAGE = "report.html"
 
 
 def run(config: ReportConfig, out: Path, console: Console) -> Json:
     """Draws one study, or several on one page with a table of all their arms.
 
     Raises:
-      UsageError: If a study is named twice, has left no results, or would be
-        overwritten by the page of several.
+      UsageError: If a study is named twice, has left no results, or the page would
+        take the place of something else.
       CorruptDataError: If results are damaged or of another version.
     """
-    studies = {name: _read(path) for name, path in _names(config.studies).items()}
+    files = {name: _file(path) for name, path in _names(config.studies).items()}
+    studies = {name: read_results(path) for name, path in files.items()}
+    sources = sorted(str(path.resolve()) for path in files.values())
+    if sources == [str((out / _FILE).resolve())]:  # its own folder
+        sources = _drawn_from(out / _FILE)
+    else:
+        _refuse_what_is_not_theirs(out, sources)
     console.say("drawing the report")
     if len(studies) == 1:
         (results,) = studies.values()
-        return summarize(results, report=str(write_report(results, out)))
-    _refuse_a_study(out / _FILE)
-    report = str(write_side_by_side(studies, out))
+        return write_report(results, out, drawn_from=sources).summaries[""]
+    drawn = write_side_by_side(studies, out)
     result: Json = {
-        "studies": {
-            name: summarize(results, report=report) for name, results in studies.items()
-        },
+        "studies": drawn.summaries,
         "compared": [list(group.studies) for group in joint_groups(studies)],
-        "report": report,
+        "report": str(drawn.page),
     }
-    write_json(out / _FILE, result | {"format": "several studies"})
+    kept = {"format": "several studies", DRAWN_FROM: sources}
+    write_json(out / _FILE, result | kept)
     return result
 
 
@@ -49,21 +53,34 @@ def show(result: Json, out: Path) -> None:
     print(f"report: {result['report']}")
 
 
-def _read(path: Path) -> StudyResults:
-    return read_results(path if path.is_file() else path / _FILE)
+def _file(path: Path) -> Path:
+    return path if path.is_file() else path / _FILE
 
 
-def _refuse_a_study(path: Path) -> None:
-    """Makes sure that the page of several studies takes the place of none.
+def _refuse_what_is_not_theirs(out: Path, sources: list[str]) -> None:
+    """Makes sure that a page takes the place of none but that of the same studies.
+
+    Args:
+      out: Where the page is to be.
+      sources: The files that the studies were read from.
 
     Raises:
-      UsageError: If there are results of a study at its path.
+      UsageError: If a study, or a page of other studies, is there.
     """
-    if path.is_file() and read_json(path, "results").get("format") == FORMAT:
+    found = [out / name for name in (_FILE, _PAGE) if (out / name).exists()]
+    if found and _drawn_from(out / _FILE) != sources:
         raise UsageError(
-            f"{path} is of a study, and the page of several would overwrite it: give "
-            "--out another folder"
+            f"{found[0]} is of another study or page, and this one would overwrite it: "
+            "give --out another folder"
         )
+
+
+def _drawn_from(path: Path) -> list[str]:
+    """The results that a page was drawn from; none of a study, or of anything else."""
+    try:
+        return read_json(path, "results").get(DRAWN_FROM, [])
+    except (UsageError, CorruptDataError):
+        return []
 
 
 def _names(paths: tuple[Path, ...]) -> dict[str, Path]:

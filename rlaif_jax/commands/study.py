@@ -18,7 +18,7 @@ from rlaif_jax.study.config import StudyConfig
 from rlaif_jax.study.graph import build_graph
 from rlaif_jax.study.judges import self_judged, self_judged_warning
 from rlaif_jax.study.report import write_report
-from rlaif_jax.study.results_file import read_results, summarize
+from rlaif_jax.study.results_file import read_results
 from rlaif_jax.study.table import results_table
 from rlaif_jax.typing import Json
 
@@ -55,8 +55,7 @@ def _run(config: StudyConfig, out: Path, console: Console) -> Json:
     write_json(out / "study.json", study_index(arms, stages, out))
     console.say("drawing the report")
     results = collect_results(config, arms, stages, seconds=seconds)
-    write_report(results, out)
-    return summarize(results, report=str(out / "report.html"))
+    return write_report(results, out).summaries[""]
 
 
 def show(result: Json, out: Path) -> None:

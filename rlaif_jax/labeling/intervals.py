@@ -12,10 +12,10 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float, Int
 
+from rlaif_jax.normal import NORMAL_95
 from rlaif_jax.records import Record
 from rlaif_jax.typing import Number
 
-_NORMAL_95 = 1.96  # quantile of the normal distribution: 95 % lie within
 _ROUNDING = 1e-12  # a smaller error is none
 
 How = Literal["wilson", "normal", "order statistics"]
@@ -111,8 +111,8 @@ def linearized(
     error = clustered_error(influence, prompts)
     return Measure(
         value=float(value),
-        low=float(value) - _NORMAL_95 * error,
-        high=float(value) + _NORMAL_95 * error,
+        low=float(value) - NORMAL_95 * error,
+        high=float(value) + NORMAL_95 * error,
         standard_error=error,
         n=influence.size,
         n_prompts=n_prompts,
@@ -142,7 +142,7 @@ def quantile(
     x = np.sort(values[counted])
     if not x.size:
         return None
-    spread = _NORMAL_95 * math.sqrt(x.size * q * (1.0 - q))
+    spread = NORMAL_95 * math.sqrt(x.size * q * (1.0 - q))
     ranks = [math.ceil(x.size * q + shift) for shift in (-spread, 0.0, spread)]
     low, value, high = (float(x[min(max(rank, 1), x.size) - 1]) for rank in ranks)
     return Measure(
@@ -181,7 +181,7 @@ def wilson(
     p: Float[np.ndarray, " N"],
     throws: Float[np.ndarray, " N"],
     *,
-    quantile: Number | Float[np.ndarray, " N"] = _NORMAL_95,
+    quantile: Number | Float[np.ndarray, " N"] = NORMAL_95,
 ) -> tuple[Float[np.ndarray, " N"], Float[np.ndarray, " N"]]:
     """Both ends of Wilson's intervals; the formula is in `share`.
 

@@ -1,6 +1,6 @@
 """What the report's template shows of one study, worked out beforehand."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,6 +61,7 @@ class StudyPage:
       scale: Of the differences' strips; `claim_scale` is of the claims'.
       worth: The arms that are not dominated: by `usd`, by `device_s`, by `both`.
       rewards: Arm to measure to its value at the end of training on preferences.
+      every_opinion: Bootstrap and sign test of all pairs alike but in training.
     """
 
     name: str
@@ -81,6 +82,7 @@ class StudyPage:
     claim_scale: Scale
     worth: dict[str, tuple[str, ...]]
     rewards: dict[str, dict[str, float]]
+    every_opinion: Sequence[SecondOpinion]
     pictures: dict[str, Picture]
 
     @property
@@ -120,7 +122,9 @@ class StudyPage:
     @property
     def opinions(self) -> list[SecondOpinion]:
         """Bootstrap and sign test of the differences that are shown first."""
-        return [self.results.second_opinion(one.a, one.b) for one in self.leading]
+        found = {(one.a, one.b): one for one in self.every_opinion}
+        found |= {(one.b, one.a): one.reversed() for one in self.every_opinion}
+        return [found[pair.a, pair.b] for pair in self.leading]
 
     @property
     def gaps(self) -> list[tuple[str, Gap]]:
@@ -165,11 +169,18 @@ class StudyPage:
         return "no verdict" if won is None else _VERDICTS.get(won, f"won {won:.2f}")
 
 
-def study_page(results: StudyResults, *, name: str, figures: Path) -> StudyPage:
+def study_page(
+    results: StudyResults,
+    opinions: Sequence[SecondOpinion],
+    *,
+    name: str,
+    figures: Path,
+) -> StudyPage:
     """Works out everything that the template shows, and writes the figures.
 
     Args:
       results: The study.
+      opinions: Its second opinions.
       name: What tells it from the other studies of the page; empty if alone.
       figures: The folder for its figures.
     """
@@ -194,6 +205,7 @@ def study_page(results: StudyResults, *, name: str, figures: Path) -> StudyPage:
         claim_scale=_scale([result.contrast for result in claims.values()]),
         worth=_worth(cost_points(results)),
         rewards=final_rewards(results),
+        every_opinion=opinions,
         pictures=draw_pictures(results, figures),
     )
 

@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import Field
 
 from rlaif_jax.config_file import read_yaml
+from rlaif_jax.normal import NORMAL_95
 from rlaif_jax.records import Record
 from rlaif_jax.typing import Number
 
@@ -33,7 +34,6 @@ _PARTS: dict[Part, str] = {
     "sft_strong_10": "SFT on the strong teacher, a tenth of the prompts",
     "rlaif_strong": "AI feedback after the strong teacher",
 }
-_NORMAL_95 = 1.96  # quantile of the normal distribution: 95 % lie within
 
 
 class PublishedBar(Record):
@@ -65,7 +65,7 @@ class PublishedBar(Record):
         """The normal 95 % interval, over prompts alone; None without an error."""
         if self.standard_error is None:
             return None
-        half = _NORMAL_95 * self.standard_error
+        half = NORMAL_95 * self.standard_error
         return (self.win_rate - half, self.win_rate + half)
 
 
@@ -114,7 +114,7 @@ class Gap(Record):
         """The normal 95 % interval, over prompts alone; None without an error."""
         if math.isnan(self.standard_error):
             return None
-        half = _NORMAL_95 * self.standard_error
+        half = NORMAL_95 * self.standard_error
         return (self.value - half, self.value + half)
 
     @property

@@ -1,7 +1,8 @@
 """The report of a study: one HTML file that needs nothing else."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import jinja2
 
@@ -11,25 +12,43 @@ from rlaif_jax.study import wording
 from rlaif_jax.study.joint import joint_groups, obstacles
 from rlaif_jax.study.page import ROLES, StudyPage, joint_page, study_page
 from rlaif_jax.study.results import StudyResults
-from rlaif_jax.study.results_file import write_results
+from rlaif_jax.study.results_file import summarize, write_results
 from rlaif_jax.study.rewards import REWARDS
+from rlaif_jax.typing import Json
 
 _MANY_ARMS = 6  # columns that a table has room for bars in
 _MOST_ACROSS = 45  # pairs of unlike arms that a page has room for, folded
 
 
-def write_report(results: StudyResults, folder: Path) -> Path:
+class Drawn(NamedTuple):
+    """A report.html, and the summary of each study on it by the study's name."""
+
+    page: Path
+    summaries: dict[str, Json]
+
+
+def write_report(
+    results: StudyResults, folder: Path, *, drawn_from: Sequence[str] = ()
+) -> Drawn:
     """Writes report.html, figures/ and results.json of one study.
 
+    Args:
+      results: The study.
+      folder: Where to write.
+      drawn_from: The files that the results were read from, if they were.
+
     Returns:
-      The path of report.html.
+      The page of a study without a name.
     """
-    write_results(folder / "results.json", results)
-    page = study_page(results, name="", figures=folder / "figures")
-    return _write_html([page], results.title, folder)
+    opinions = results.second_opinions()
+    summary = write_results(
+        folder / "results.json", results, opinions=opinions, drawn_from=drawn_from
+    )
+    page = study_page(results, opinions, name="", figures=folder / "figures")
+    return Drawn(_write_html([page], results.title, folder), {"": summary})
 
 
-def write_side_by_side(studies: Mapping[str, StudyResults], folder: Path) -> Path:
+def write_side_by_side(studies: Mapping[str, StudyResults], folder: Path) -> Drawn:
     """Writes one report.html of several studies, and figures/NUMBER/ of each.
 
     Studies with the same prompts, baseline and evaluator are compared in one table;
@@ -38,12 +57,12 @@ def write_side_by_side(studies: Mapping[str, StudyResults], folder: Path) -> Pat
     Args:
       studies: Each under a name that tells it from the others.
       folder: Where to write.
-
-    Returns:
-      The path of report.html.
     """
+    opinions = {name: results.second_opinions() for name, results in studies.items()}
     pages = [
-        study_page(results, name=name, figures=folder / "figures" / str(number))
+        study_page(
+            results, opinions[name], name=name, figures=folder / "figures" / str(number)
+        )
         for number, (name, results) in enumerate(studies.items(), start=1)
     ]
     joined = [group for group in joint_groups(studies) if len(group.studies) > 1]
@@ -58,7 +77,14 @@ def write_side_by_side(studies: Mapping[str, StudyResults], folder: Path) -> Pat
         if (reasons := obstacles(first, results))
     }
     title = f"{len(pages)} studies side by side"
-    return _write_html(pages, title, folder, groups=groups, apart=apart)
+    path = _write_html(pages, title, folder, groups=groups, apart=apart)
+    return Drawn(
+        path,
+        {
+            name: summarize(results, report=str(path), opinions=opinions[name])
+            for name, results in studies.items()
+        },
+    )
 
 
 def _write_html(

@@ -176,6 +176,19 @@ class SecondOpinion(Record):
     bootstrap: Bootstrap  # beside the interval of the difference
     sign_test: SignTest  # beside its p-value; of prompts alone
 
+    def reversed(self) -> "SecondOpinion":
+        """The same of arm `b` and arm `a`."""
+        drawn, signs = self.bootstrap, self.sign_test
+        # from zero, which leaves a zero its sign
+        ends = {"low": 0.0 - drawn.high, "high": 0.0 - drawn.low}
+        counts = {"n_better": signs.n_worse, "n_worse": signs.n_better}
+        return SecondOpinion(
+            a=self.b,
+            b=self.a,
+            bootstrap=drawn.model_copy(update=ends),
+            sign_test=signs.model_copy(update=counts),
+        )
+
 
 class StudyResults(Record):
     """Everything a report is drawn from."""

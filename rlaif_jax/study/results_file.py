@@ -1,26 +1,36 @@
 """results.json: the one file that a study leaves and a report is drawn from."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pydantic
 
 from rlaif_jax.errors import CorruptDataError
 from rlaif_jax.files import read_json, write_atomic
-from rlaif_jax.study.results import StudyResults
+from rlaif_jax.study.results import SecondOpinion, StudyResults
 from rlaif_jax.typing import Json
 
 FORMAT = 1  # of results.json
+DRAWN_FROM = "drawn_from"  # its key for the files that `report` read
 
 
-def summarize(results: StudyResults, *, report: str) -> Json:
+def summarize(
+    results: StudyResults,
+    *,
+    report: str,
+    opinions: Sequence[SecondOpinion] | None = None,
+) -> Json:
     """The figures of a study as `--json` prints them.
 
     Args:
       results: The study.
       report: Where its report is.
+      opinions: Its second opinions, which take long; None: to be worked out.
     """
     bills = results.bills()
+    if opinions is None:
+        opinions = results.second_opinions()
     return {
         "arms": {
             name: {
@@ -48,7 +58,7 @@ def summarize(results: StudyResults, *, report: str) -> Json:
             }
             for pair in results.differences()
         ],
-        "second_opinions": [one.model_dump() for one in results.second_opinions()],
+        "second_opinions": [one.model_dump() for one in opinions],
         "claims": {
             name: str(result.verdict)
             for name, result in results.claim_results().items()
@@ -59,12 +69,31 @@ def summarize(results: StudyResults, *, report: str) -> Json:
     }
 
 
-def write_results(path: Path, results: StudyResults) -> None:
-    """Writes results.json: the summary, and under `study` all it follows from."""
-    summary = summarize(results, report=str(path.with_name("report.html")))
+def write_results(
+    path: Path,
+    results: StudyResults,
+    *,
+    opinions: Sequence[SecondOpinion] | None = None,
+    drawn_from: Sequence[str] = (),
+) -> Json:
+    """Writes results.json: the summary, and under `study` all it follows from.
+
+    Args:
+      path: Of the file.
+      results: The study.
+      opinions: As in `summarize`.
+      drawn_from: The files that these were read from, if they were.
+
+    Returns:
+      The summary.
+    """
+    report = str(path.with_name("report.html"))
+    summary = summarize(results, report=report, opinions=opinions)
+    source = {DRAWN_FROM: list(drawn_from)} if drawn_from else {}
     study = results.model_dump(mode="json")
-    document = {"format": FORMAT, **summary, "study": study}
+    document = {"format": FORMAT, **summary, **source, "study": study}
     write_atomic(path, json.dumps(document, indent=1) + "\n")  # arms keep their order
+    return summary
 
 
 def read_results(path: Path) -> StudyResults:

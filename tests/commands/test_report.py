@@ -1,11 +1,13 @@
 """Tests of `report`: what studies left, drawn again."""
 
 import json
+from unittest.mock import Mock
 
 import pytest
 
 from rlaif_jax import cli
 from rlaif_jax.evaluation.paired import pooled_win_rate
+from rlaif_jax.study import results
 from rlaif_jax.study.results import Arm, SeedResult, StudyResults
 from rlaif_jax.study.results_file import read_results, write_results
 
@@ -26,11 +28,11 @@ def study(tmp_path):
             for arm, won in outcomes.items()
         }
         told = {"baseline": "b", "evaluator": "e", "seconds": 1.0, "command": "x"}
-        results = StudyResults(
+        found = StudyResults(
             arms={arm: Arm(seeds=(seed,)) for arm, seed in seeds.items()},
             **told | fields,
         )
-        write_results(tmp_path / name / "results.json", results)
+        write_results(tmp_path / name / "results.json", found)
         return str(tmp_path / name)
 
     return write
@@ -45,9 +47,9 @@ def test_one_study_is_drawn_again_wherever_it_is_wanted(study, tmp_path, capsys)
     folder = study("one", {"a": 1, "b": 3})
     result = called(capsys, folder, "--out", str(tmp_path / "new"))
     assert result["arms"]["b"]["win_rate"] == pytest.approx(75.0)
-    results = read_results(tmp_path / "new" / "results.json")
-    assert results == read_results(tmp_path / "one" / "results.json")
-    assert pooled_win_rate(results.arms["a"].outcomes).value == pytest.approx(25.0)
+    found = read_results(tmp_path / "new" / "results.json")
+    assert found == read_results(tmp_path / "one" / "results.json")
+    assert pooled_win_rate(found.arms["a"].outcomes).value == pytest.approx(25.0)
     assert (tmp_path / "new" / "figures" / "win_rates.svg").is_file()
 
 
@@ -90,15 +92,83 @@ def test_bad_usage_is_told(study, tmp_path, monkeypatch, capsys, words, message)
     assert message in capsys.readouterr().err
 
 
-def test_a_page_of_several_never_takes_the_place_of_a_study(study, tmp_path, capsys):
+@pytest.mark.parametrize("drawn", [["one"], ["one", "two"]])
+def test_every_pair_of_arms_is_bootstrapped_once(
+    study, tmp_path, monkeypatch, capsys, drawn
+):
+    folders = [study(name, {"a": 1, "b": 3}) for name in drawn]
+    bootstrap = Mock(wraps=results.pooled_bootstrap)
+    monkeypatch.setattr(results, "pooled_bootstrap", bootstrap)
+    called(capsys, *folders, "--out", str(tmp_path / "page"))
+    assert bootstrap.call_count == len(drawn)
+
+
+def left(folder):
+    """Everything in a folder, byte by byte."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("drawn", [["one"], ["one", "two"]])
+@pytest.mark.parametrize(
+    "there",
+    [
+        ("results.json", None),  # a study
+        ("results.json", {"format": 1, "drawn_from": ["/two/results.json"]}),
+        ("results.json", {"format": "several studies"}),
+        ("results.json", ["not ours"]),
+        ("report.html", "nor this"),
+    ],
+)
+def test_a_page_takes_the_place_of_nothing_else(
+    study, tmp_path, monkeypatch, capsys, drawn, there
+):
+    monkeypatch.chdir(tmp_path)
+    for folder, won in (("one", 1), ("two", 2), ("taken", 3)):
+        study(folder, {"a": won, "b": 3})
+    name, document = there
+    if document is not None:
+        (tmp_path / "taken" / "results.json").unlink()
+        (tmp_path / "taken" / name).write_text(json.dumps(document))
+    before = left(tmp_path / "taken")
+    assert cli.run(["report", *drawn, "--out", "taken"]) == 2
+    assert capsys.readouterr().err == (
+        f"rlaif-jax: taken/{name} is of another study or page, and this one would "
+        "overwrite it: give --out another folder\n"
+    )
+    assert left(tmp_path / "taken") == before
+
+
+def test_a_page_of_several_never_takes_the_place_of_one_of_them(
+    study, tmp_path, capsys
+):
     folders = [study("one", {"a": 1, "b": 3}), study("two", {"a": 1, "b": 2})]
-    before = (tmp_path / "one" / "results.json").read_bytes()
+    before = left(tmp_path / "one")
     assert cli.run(["report", *folders, "--out", folders[0]]) == 2
-    assert "one/results.json is of a study" in capsys.readouterr().err
+    assert "one/results.json is of another study" in capsys.readouterr().err
+    assert left(tmp_path / "one") == before
+
+
+@pytest.mark.parametrize("drawn", [["one"], ["one", "two"]])
+def test_a_page_is_drawn_again_when_its_studies_have_changed(
+    study, tmp_path, monkeypatch, capsys, drawn
+):
+    monkeypatch.chdir(tmp_path)
+    study("two", {"a": 1, "b": 2})
+    for won in (1, 2):
+        study("one", {"a": won, "b": 3})
+        result = called(capsys, *drawn, "--out", "page")
+        (arms, *_) = [
+            one["arms"] for one in result.get("studies", {"": result}).values()
+        ]
+        assert arms["a"]["win_rate"] == pytest.approx(25.0 * won)
+
+
+def test_a_study_is_drawn_again_in_its_own_folder(study, tmp_path, capsys):
+    folder = study("one", {"a": 1, "b": 3})
+    before = (tmp_path / "one" / "results.json").read_bytes()
+    called(capsys, folder, "--out", folder)
     assert (tmp_path / "one" / "results.json").read_bytes() == before
-    assert not (tmp_path / "one" / "report.html").exists()
-    for _ in range(2):  # a page of several may be drawn again
-        called(capsys, *folders, "--out", str(tmp_path / "all"))
+    assert (tmp_path / "one" / "report.html").is_file()
 
 
 def test_a_page_of_several_is_no_study(study, tmp_path, capsys):

@@ -14,7 +14,7 @@ def test_a_scale_places_values_in_percent_of_its_width():
 
 def test_the_headline_is_the_larger_arm_over_the_other(make_study, tmp_path):
     free = make_study(stages=(), curves=())
-    pair = study_page(free, name="", figures=tmp_path).headline_difference
+    pair = study_page(free, (), name="", figures=tmp_path).headline_difference
     assert pair is not None
     assert {pair.a, pair.b} == {"sft_strong", "rlaif_weak"}
     assert pair.estimate.value >= 0
@@ -28,6 +28,6 @@ def test_measures_that_an_arm_lacks_are_left_out(make_study, tmp_path):
     )
     arms = study.arms | {"sft_weak": arm.model_copy(update={"seeds": poorer})}
     page = study_page(
-        study.model_copy(update={"arms": arms}), name="", figures=tmp_path
+        study.model_copy(update={"arms": arms}), (), name="", figures=tmp_path
     )
     assert page.measures == ["accuracy"]

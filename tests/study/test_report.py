@@ -8,6 +8,7 @@ import pytest
 
 from rlaif_jax.study.claims import ClaimConfig, Headline
 from rlaif_jax.study.data_build import DataBuild, Overlap
+from rlaif_jax.study.label_audit import Rate
 from rlaif_jax.study.published import published
 from rlaif_jax.study.report import write_report, write_side_by_side
 from rlaif_jax.study.results import Sample
@@ -101,7 +102,7 @@ def poisoned(make_study, payload):
 def folder(make_study, tmp_path_factory):
     """Where the whole made-up study was reported."""
     folder = tmp_path_factory.mktemp("report")
-    assert write_report(make_study(), folder) == folder / "report.html"
+    assert write_report(make_study(), folder).page == folder / "report.html"
     return folder
 
 
@@ -128,7 +129,7 @@ def test_the_page_needs_nothing_else_and_runs_nothing(folder):
 
 @pytest.mark.parametrize("payload", PAYLOADS)
 def test_foreign_text_is_shown_and_never_obeyed(make_study, tmp_path, payload):
-    page = parse(write_report(poisoned(make_study, payload), tmp_path))
+    page = parse(write_report(poisoned(make_study, payload), tmp_path).page)
     assert set(page.tags) <= TAGS_OF_THE_TEMPLATE
     assert page.tags.count("style") == 1
     assert not [name for _, name, _ in page.attributes if name.startswith("on")]
@@ -137,7 +138,9 @@ def test_foreign_text_is_shown_and_never_obeyed(make_study, tmp_path, payload):
 
 def test_hidden_characters_are_spelled_out(make_study, tmp_path):
     sample = Sample(prompt="p\u202e", completions={"sft_weak": "\x1b[0m\ud800"})
-    path = write_report(make_study(samples=(sample,), curves=(), stages=()), tmp_path)
+    path = write_report(
+        make_study(samples=(sample,), curves=(), stages=()), tmp_path
+    ).page
     text = path.read_text("utf-8")
     assert "p[U+202E]" in text
     assert "[U+001B][0m[U+D800]" in text
@@ -192,7 +195,7 @@ def test_prompts_price_and_flops_of_every_arm_are_told_whichever_is_matched(
 def test_the_papers_numbers_stand_beside_where_they_are_asked_for(make_study, tmp_path):
     figure = published().figures["figure_3"]
     bare = dict.fromkeys(("stages", "curves", "samples", "audits", "builds"), ())
-    path = write_report(make_study(**bare, published=figure), tmp_path)
+    path = write_report(make_study(**bare, published=figure), tmp_path).page
     text = " ".join(parse(path).texts)
     assert "What the paper published" in text
     assert all(f"{bar.win_rate:.1f}" in text for bar in figure.bars)
@@ -225,7 +228,7 @@ def test_pairs_of_unlike_arms_are_folded_or_counted(
     }
     monkeypatch.setattr("rlaif_jax.study.report._MOST_ACROSS", most)
     study = bare.model_copy(update={"arms": arms, "claims": {}, "headline": None})
-    page = write_report(study, tmp_path).read_text("utf-8")
+    page = write_report(study, tmp_path).page.read_text("utf-8")
     # of six pairs of two weak and two strong arms, four are of a weak and a strong
     said = "4 pairs that differ in their base or their prompts too"
     assert (f"<summary>{said}</summary>" in page) == (tables == 2)
@@ -239,7 +242,7 @@ def test_a_bare_study_leaves_out_what_it_has_not(make_study, tmp_path):
     bare = make_study(
         **nothing, headline=None, claims={}, settings=(), versions={}, seeds=1
     )
-    text = write_report(bare, tmp_path).read_text("utf-8")
+    text = write_report(bare, tmp_path).page.read_text("utf-8")
     for heading in (
         *("Claims", "Learning curves", "Reward margins", "Label audit"),
         *("What the arms write", "What went in", "In what the arms differ"),
@@ -252,12 +255,15 @@ def test_studies_stand_side_by_side(make_study, tmp_path):
     plain = make_study(seeds=1, curves=(), stages=())
     fewer = make_study(seeds=1, prompts=50, curves=(), stages=())
     studies = {"first": plain, "<b>second</b>": plain, "third": fewer}
-    page = parse(write_side_by_side(studies, tmp_path))
+    page = parse(write_side_by_side(studies, tmp_path).page)
     assert page.tags.count("article") == 3
     assert "<b>second</b>" in page.texts
     assert "other prompts (50 of 50 prompts in common)" in page.texts
     folders = {path.name for path in (tmp_path / "figures").iterdir()}
     assert folders == {"1", "2", "3", "joint_1.png", "joint_1.svg"}
+
+
+SHOWN_FIRST = Rate(value=0.512, low=0.498, high=0.526, n=5390)
 
 
 def crowded(make_study, names):
@@ -274,7 +280,12 @@ def crowded(make_study, names):
         update={
             "arms": {name: study.arms[old] for name, old in arms.items()},
             "stages": tuple(map(renamed, study.stages)),
-            "audits": tuple(map(renamed, study.audits)),
+            "audits": tuple(
+                renamed(audit).model_copy(
+                    update={"rates": audit.rates | {"p_first_shown": SHOWN_FIRST}}
+                )
+                for audit in study.audits
+            ),
             "builds": tuple(map(renamed, study.builds)),
             "curves": tuple(
                 curve.model_copy(update={"arm": name})
@@ -288,12 +299,16 @@ def crowded(make_study, names):
     )
 
 
-# how far anything reaches beyond the window, but what scrolls by itself
-REACH = """
-Math.max(document.documentElement.scrollWidth, ...[...document.querySelectorAll(
-  "main *")].filter((one) => !one.closest(".scroll")).map(
-  (one) => one.getBoundingClientRect().right)) - window.innerWidth
-"""
+# how far anything reaches beyond the column of text, but what scrolls by itself
+REACH = """(() => {
+const main = document.querySelector("main");
+const end = main.getBoundingClientRect().right
+  - parseFloat(getComputedStyle(main).paddingRight);
+const parts = [...main.querySelectorAll("*")].filter((one) => !one.closest(".scroll"));
+return Math.max(document.documentElement.scrollWidth - window.innerWidth,
+  ...parts.map((one) => one.getBoundingClientRect().right - end));
+})()"""
+ROUNDING_PX = 0.5
 A4 = {"width": 673, "height": 980, "deviceScaleFactor": 1, "mobile": False}
 SEEN = "document.querySelector('details table').checkVisibility()"
 GROUND = "getComputedStyle(document.body).backgroundColor"
@@ -304,7 +319,7 @@ async def test_it_fits_a_phone_and_a_desktop_and_unfolds_in_print(
     make_study, browser, tmp_path
 ):
     names = [f"an arm with a long name, teacher_of_{i}B_parameters" for i in range(10)]
-    path = write_report(crowded(make_study, names), tmp_path)
+    path = write_report(crowded(make_study, names), tmp_path).page
     async with browser.opened(path, tmp_path / "profile", width=390) as page:
         for width in (320, 390, 1280):
             await page.send(
@@ -314,7 +329,7 @@ async def test_it_fits_a_phone_and_a_desktop_and_unfolds_in_print(
                 deviceScaleFactor=1,
                 mobile=False,
             )
-            assert await page.evaluate(REACH) <= 0
+            assert await page.evaluate(REACH) <= ROUNDING_PX
         assert not await page.evaluate(SEEN)
         light = await page.evaluate(GROUND)
         dark = {"name": "prefers-color-scheme", "value": "dark"}
@@ -324,7 +339,7 @@ async def test_it_fits_a_phone_and_a_desktop_and_unfolds_in_print(
         assert await page.evaluate(GROUND) == light
         assert await page.evaluate(SEEN)
         await page.send("Emulation.setDeviceMetricsOverride", **A4)
-        assert await page.evaluate(REACH) <= 0
+        assert await page.evaluate(REACH) <= ROUNDING_PX
 
 
 @pytest.mark.anyio
@@ -337,7 +352,7 @@ async def test_the_payload_corpus_stays_inert_in_a_browser(
         Sample(prompt=text, completions={hostile.MARKUP[0]: text, text: text})
         for text in texts
     )
-    path = write_report(study.model_copy(update={"samples": samples}), tmp_path)
+    path = write_report(study.model_copy(update={"samples": samples}), tmp_path).page
     async with browser.opened(path, tmp_path / "profile") as page:
         shown = await page.evaluate("document.body.textContent")
         for text in texts:

@@ -101,6 +101,19 @@ def test_an_outcome_is_a_share(outcome):
         seed_result(0, [outcome])
 
 
+def test_a_second_opinion_the_other_way_round_is_that_of_the_arms_exchanged(make_study):
+    study = make_study()
+    a, b = list(study.arms)[:2]
+    reversed_, exchanged = (
+        study.second_opinion(a, b).reversed(),
+        study.second_opinion(b, a),
+    )
+    assert reversed_.sign_test == exchanged.sign_test
+    assert (reversed_.a, reversed_.b) == (b, a)
+    ends = [(one.bootstrap.low, one.bootstrap.high) for one in (reversed_, exchanged)]
+    assert ends[0] == pytest.approx(ends[1])
+
+
 def test_second_opinions_stand_beside_the_differences(make_study):
     study = make_study(seeds=2, prompts=80)
     pairs = zip(study.differences(), study.second_opinions(), strict=True)

@@ -77,7 +77,7 @@ def test_a_file_from_before_audits_and_hashes_is_read(make_study, tmp_path):
     path.write_text(json.dumps(document))
     old = read_results(path)
     assert old.win_rates() == make_study().win_rates()
-    assert write_report(old, tmp_path / "again").is_file()
+    assert write_report(old, tmp_path / "again").page.is_file()
 
 
 @pytest.mark.parametrize(
