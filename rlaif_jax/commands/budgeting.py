@@ -6,15 +6,12 @@ from pathlib import Path
 from rlaif_jax.commands.console import Console
 from rlaif_jax.commands.expecting import Expected, endpoints_of, roles_of
 from rlaif_jax.commands.forecasting import expect
-from rlaif_jax.commands.inputs import read_prompts
-from rlaif_jax.commands.judging import LEDGER
 from rlaif_jax.commands.operations import Operations
 from rlaif_jax.commands.shares import held_out, needed_prompts
 from rlaif_jax.commands.stages import Stages
 from rlaif_jax.errors import UsageError
-from rlaif_jax.files import read_json, write_atomic, write_json
+from rlaif_jax.files import read_json, write_json
 from rlaif_jax.labeling.budget import endpoint_prices
-from rlaif_jax.labeling.ledger import parse_record
 from rlaif_jax.records import content_hash
 from rlaif_jax.study.config import StudyConfig
 from rlaif_jax.study.graph import ArmStages, build_graph
@@ -50,9 +47,7 @@ def within_budget(
             console.say(f"{name}: {size}")
         found = {"of": wanted, "arms": sizes}
         write_json(path, found)
-    cut = _cut(config, found["arms"])
-    _keep_pilot(arms, build_graph(cut), stages, console)
-    return cut
+    return _cut(config, found["arms"])
 
 
 def _decided_of(config: StudyConfig, arms: list[ArmStages]) -> str:
@@ -187,36 +182,3 @@ def _by_flops(
 
 
 _SIZES = {"usd": _by_usd, "device_flops": _by_flops}
-
-
-def _keep_pilot(
-    arms: list[ArmStages], cut: list[ArmStages], stages: Stages, console: Console
-) -> None:
-    """Hands what a pilot paid for on to the stages that are run."""
-    for before, after in zip(arms, cut, strict=True):
-        if before.teacher is None or after.teacher is None:
-            continue
-        old = stages.folder(before.teacher) / LEDGER
-        new = stages.folder(after.teacher) / LEDGER
-        if old == new or not old.is_file() or stages.result(after.teacher) is not None:
-            continue
-        drawn = {s.digest: s for s in after.all() if s.verb == "prompts"}
-        stages.run(list(drawn.values()), workers=1, console=console)
-        (source,) = after.teacher.needs
-        path = stages.folder(drawn[source]) / "prompts.jsonl"
-        prompts = read_prompts(path, after.teacher.document["splits"])
-        hand_on(old, new, {prompt.prompt_id for prompt in prompts})
-
-
-def hand_on(old: Path, new: Path, items: Collection[str]) -> None:
-    """Adds to a ledger what another has of some items, in one step or not at all."""
-    before = new.read_bytes().splitlines(True) if new.is_file() else []
-    whole = [line for line in before if parse_record(line) is not None]
-    there, added = {*whole}, list[bytes]()
-    for line in old.read_bytes().splitlines(True):
-        record = parse_record(line)
-        if record is not None and record["item"] in items and line not in there:
-            added.append(line)
-    if added:
-        new.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(new, b"".join(whole + added))

@@ -22,6 +22,7 @@ from rlaif_jax.commands.expecting import (
 from rlaif_jax.commands.inputs import read_prompts
 from rlaif_jax.commands.judging import LEDGER, open_judge, open_writer
 from rlaif_jax.commands.outputs import completions_of
+from rlaif_jax.commands.reuse import begin_writing_with_answers
 from rlaif_jax.commands.seen import Seen, seat_of
 from rlaif_jax.commands.stages import Stages
 from rlaif_jax.config_endpoints import CriticConfig, EndpointConfig
@@ -141,6 +142,7 @@ async def _ask(
 ) -> Json:
     """The answers: sums by role, and the texts of every teacher."""
     used = {*roles_of(config, arms).values()}
+    in_use = {stage.folder for arm in arms for stage in arm.all()}
     written: dict[str, _Written] = {}
     seen: dict[str, Json] = {}
     for name, teacher in config.teachers.items():
@@ -150,6 +152,8 @@ async def _ask(
         own = _own_stage(name, config, arms)
         folder = out / f"first.{name}" if own is None else stages.folder(own)
         asked = _asked(config, arms, stages, own)
+        if own is not None:
+            begin_writing_with_answers(teacher, asked, seed, folder, in_use)
         again = int(content_hash("pilot", seed), 16) % _SEEDS
         once = await _write(teacher, name, asked, seed, folder)
         twice = await _write(teacher, name, asked, again, out / f"teachers.{name}")

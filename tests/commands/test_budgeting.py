@@ -1,14 +1,11 @@
 """Tests of `rlaif_jax.commands.budgeting`: nobody is asked and nothing is trained."""
 
-import json
-
 import pytest
 
-from rlaif_jax.commands.budgeting import hand_on, making_usd, within_budget
+from rlaif_jax.commands.budgeting import making_usd, within_budget
 from rlaif_jax.commands.console import Console
 from rlaif_jax.commands.forecasting import expect
 from rlaif_jax.config_file import validate
-from rlaif_jax.labeling.ledger import Ledger
 from rlaif_jax.study.config import StudyConfig
 from rlaif_jax.study.graph import build_graph
 
@@ -87,28 +84,3 @@ def test_the_texts_that_choose_a_checkpoint_are_in_the_price_and_are_not_cut(
     made, texts = price(cut)
     assert texts.calls == sum(cut.arms["SFT weak"].at_most.values()) + 10
     assert 0.5 * whole < made <= 0.61 * whole  # prompts differ a little in length
-
-
-def test_a_ledger_gets_what_it_lacks_of_its_own_items_however_often(tmp_path):
-    old, new = tmp_path / "old.jsonl", tmp_path / "new" / "ledger.jsonl"
-    answered = {"state": "answered", "attempts": 1, "cost_usd": 0.5}
-    answered["uncertain_usd"] = 0.0
-
-    def ask(*items):
-        with Ledger(old) as ledger:
-            for item in items:
-                ledger.intend(f"{item}".ljust(64, "0"), str(item), 1.0)
-                ledger.close_question(f"{item}".ljust(64, "0"), str(item), answered)
-
-    ask(1, 2)
-    hand_on(old, new, {"1", "3"})
-    with new.open("ab") as file:
-        file.write(b'{"kind": "int')  # a kill
-    ask(3)
-    for _ in range(2):
-        hand_on(old, new, {"1", "3"})
-    items = [json.loads(line)["item"] for line in new.read_text().splitlines()]
-    assert items == ["1", "1", "3", "3"]
-    with Ledger(new) as ledger:
-        assert (ledger.num_calls, ledger.spent_usd, len(ledger)) == (2, 1.0, 2)
-    assert [*new.parent.iterdir()] == [new]
