@@ -8,10 +8,10 @@ for on top.
 
 import asyncio
 from collections.abc import Collection, Sequence
-from contextlib import aclosing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from rlaif_jax.commands.answering import labels_of, texts_of
 from rlaif_jax.commands.console import Console
 from rlaif_jax.commands.estimating import judging_estimate, writing_estimate
 from rlaif_jax.commands.expecting import (
@@ -30,7 +30,6 @@ from rlaif_jax.data.splits import first_ranks
 from rlaif_jax.files import read_json, write_json
 from rlaif_jax.labeling.accounts import Accounts
 from rlaif_jax.labeling.ledger import parse_record
-from rlaif_jax.labeling.pipeline import complete_all, label_all
 from rlaif_jax.labeling.teacher import draws
 from rlaif_jax.records import Comparison, Completion, Prompt, content_hash
 from rlaif_jax.run_folder import essence
@@ -234,33 +233,15 @@ async def _write(
     async with open_writer(
         teacher, generator=name, seed=seed, out=folder, budget_usd=None
     ) as writer:
-        run = complete_all(
-            draws(asked, 1),
-            teacher=writer.teacher,
-            workers=writer.workers,
-            stop=writer.stop,
-            accounts=Accounts(total=len(asked)),
-        )
-        async with aclosing(run):
-            return [one async for one in run]
+        accounts = Accounts(total=len(asked))
+        return await texts_of(writer, draws(asked, 1), accounts=accounts)
 
 
 async def _judge(critic: CriticConfig, pairs: list[Comparison], folder: Path) -> Seen:
     """What judging the pairs took."""
     accounts = Accounts(total=len(pairs))
     async with open_judge(critic, orders="both", out=folder, budget_usd=None) as judge:
-        for outcome in await judge.probed():
-            accounts.add_probe(outcome)
-        run = label_all(
-            pairs,
-            critic=judge.critic,
-            workers=judge.workers,
-            stop=judge.stop,
-            accounts=accounts,
-        )
-        async with aclosing(run):
-            async for _ in run:
-                pass
+        await labels_of(judge, pairs, accounts=accounts)
     expected = judging_estimate(critic, pairs, orders="both", budget_usd=None)
     return Seen(
         calls=accounts.calls,
