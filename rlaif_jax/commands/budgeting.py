@@ -1,20 +1,18 @@
 """How much of a study each arm may use, where arms use dollars or FLOPs alike."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from rlaif_jax.commands.console import Console
 from rlaif_jax.commands.expecting import Expected, endpoints_of, roles_of
 from rlaif_jax.commands.forecasting import expect
-from rlaif_jax.commands.inputs import read_prompts
-from rlaif_jax.commands.judging import LEDGER
 from rlaif_jax.commands.operations import Operations
-from rlaif_jax.commands.shares import held_out, needed_prompts
+from rlaif_jax.commands.shares import needed_prompts
 from rlaif_jax.commands.stages import Stages
 from rlaif_jax.errors import UsageError
-from rlaif_jax.files import read_json, write_atomic, write_json
+from rlaif_jax.files import read_json, write_json
 from rlaif_jax.labeling.budget import endpoint_prices
-from rlaif_jax.labeling.ledger import parse_record
 from rlaif_jax.records import content_hash
 from rlaif_jax.study.config import StudyConfig
 from rlaif_jax.study.graph import ArmStages, build_graph
@@ -50,9 +48,7 @@ def within_budget(
             console.say(f"{name}: {size}")
         found = {"of": wanted, "arms": sizes}
         write_json(path, found)
-    cut = _cut(config, found["arms"])
-    _keep_pilot(arms, build_graph(cut), stages, console)
-    return cut
+    return _cut(config, found["arms"])
 
 
 def _decided_of(config: StudyConfig, arms: list[ArmStages]) -> str:
@@ -93,69 +89,123 @@ def _cut(config: StudyConfig, sizes: Mapping[str, Json]) -> StudyConfig:
 def _by_usd(
     config: StudyConfig, arms: list[ArmStages], expected: Expected
 ) -> dict[str, Json]:
-    """As many prompts of each split as teacher and critic can be paid for."""
+    """As many prompts of each split as teacher and critic can be paid for.
+
+    Borrowed labels are as many as their own arm is left with, so that is cut first.
+    """
     budget = config.budget.usd
     assert budget is not None  # the config's validator saw to it
+    shares: dict[str, float] = {}
     sizes: dict[str, Json] = {}
-    for arm in arms:
+    for arm in sorted(arms, key=lambda arm: bool(config.arms[arm.arm].pairs_of)):
         if arm.teacher is None:
             continue
-        price = making_usd(config, arm, expected)
-        if price <= budget:  # all prompts, for less
+        own = config.arms[arm.arm]
+        parts = _parts(config, arm, expected)
+        lent = shares[own.pairs_of] if own.pairs_of else 1.0
+        share = shares[arm.arm] = _share(parts, budget, lent)
+        if share >= 1.0:  # all prompts, for less
             continue
-        fixed = _held_out_usd(config, arm, expected)
-        share = max(0.0, budget - fixed) / (price - fixed)
-        splits = config.splits_of(arm.arm)
+        splits = (*own.sft_splits, *own.aif_splits)
         prompts = [p.split for p in expected.prompts_in(arm.prompts, splits)]
         sizes[arm.arm] = {"at_most": {s: int(prompts.count(s) * share) for s in splits}}
         if not all(sizes[arm.arm]["at_most"].values()):
             raise UsageError(
                 f"budget.usd={budget:g} buys no prompt of a split of {arm.arm!r}, all"
-                f" of whose {len(prompts)} prompts are about {usd(price)}: raise it"
+                f" of whose {len(prompts)} prompts are about {usd(sum(parts))}"
+                + _borrowed(own.pairs_of, lent * (parts.lent + parts.both))
+                + ": raise it"
             )
     return sizes
 
 
+def _borrowed(source: str | None, price: float) -> str:
+    """What of an arm's price is that of labels which it cannot have fewer of."""
+    if source is None:
+        return ""
+    return f", {usd(price)} of it for the labels of {source!r} and what they are about"
+
+
+class _Parts(NamedTuple):
+    """What an arm's teacher and critic cost, in US dollars.
+
+    Attributes:
+      fixed: Held-out texts, which fewer prompts do not make cheaper.
+      lent: Of the arm whose labels it borrows: labels, and texts behind them.
+      both: Texts that are its own and behind those labels.
+      own: All else.
+    """
+
+    fixed: float = 0.0
+    lent: float = 0.0
+    both: float = 0.0
+    own: float = 0.0
+
+
+def _share(parts: _Parts, budget: float, lent: float) -> float:
+    """The share of an arm's own prompts that a budget buys; 1 if it buys all.
+
+    Args:
+      parts: The arm's price.
+      budget: In US dollars.
+      lent: The share that the arm whose labels it borrows has of its prompts.
+    """
+    left = budget * (1 + 1e-9) - parts.fixed - lent * parts.lent
+    whole = parts.own + parts.both
+    if left >= whole:
+        return 1.0
+    if left >= lent * whole:
+        return left / whole
+    left -= lent * parts.both  # which are there, however few are its own
+    if not parts.own:
+        return lent if left >= 0 else 0.0
+    return max(0.0, left / parts.own)
+
+
 def making_usd(config: StudyConfig, arm: ArmStages, expected: Expected) -> float:
     """The expected price of an arm's teacher and critic, shared with nobody."""
-    total = expected.spend(arm.label).cost_usd if arm.label is not None else 0.0
-    return total + sum(
-        _texts_usd(config, arm, stage, expected) for stage in _teachers(arm)
-    )
+    return sum(_parts(config, arm, expected))
 
 
-def _held_out_usd(config: StudyConfig, arm: ArmStages, expected: Expected) -> float:
-    """The part of it that fewer prompts do not make cheaper."""
-    fixed = {*held_out(config)} - {*config.splits_of(arm.arm)}
-    return sum(
-        _texts_usd(config, arm, stage, expected, splits=fixed)
-        for stage in _teachers(arm)
-    )
+def _parts(config: StudyConfig, arm: ArmStages, expected: Expected) -> _Parts:
+    """The parts of that price."""
+    source = config.arms[arm.arm].pairs_of
+    prices = dict.fromkeys(_Parts._fields, 0.0)
+    if arm.label is not None:
+        prices["lent" if source else "own"] += expected.spend(arm.label).cost_usd
+
+    def ids(name: str, drawn: Iterable[Stage]) -> set[str]:
+        splits = config.arms[name].written_splits
+        found = (p for stage in drawn for p in expected.prompts_in(stage, splits))
+        return {prompt.prompt_id for prompt in found}
+
+    for teacher in _teachers(arm):
+        needed = needed_prompts(
+            config, arm, teacher, lambda prompts: expected.prompts_in(prompts, ())
+        )
+        own = ids(arm.arm, [arm.prompts]) if teacher == arm.teacher else set[str]()
+        lent = set[str]()
+        if source is not None and teacher in arm.borrowed:
+            lent = ids(source, [s for s in arm.borrowed if s.verb == "prompts"])
+        asked = expected.prompts(teacher)
+        price = expected.spend(teacher).cost_usd / len(asked)
+        for key in (p.prompt_id for p in asked if p.prompt_id in needed):
+            prices[_PART[key in own, key in lent]] += price
+    return _Parts(**prices)
+
+
+_PART = {  # of a text that is an arm's own, and behind labels that it borrows
+    (False, False): "fixed",
+    (False, True): "lent",
+    (True, True): "both",
+    (True, False): "own",
+}
 
 
 def _teachers(arm: ArmStages) -> list[Stage]:
     """The stages of teachers that make an arm."""
     writers = (s for s in (arm.teacher, *arm.borrowed) if s and s.verb == "complete")
     return list({stage.digest: stage for stage in writers}.values())
-
-
-def _texts_usd(
-    config: StudyConfig,
-    arm: ArmStages,
-    teacher: Stage,
-    expected: Expected,
-    *,
-    splits: Collection[str] | None = None,
-) -> float:
-    """The price of what an arm needs of a teacher, of some splits or of all."""
-    needed = needed_prompts(
-        config, arm, teacher, lambda prompts: expected.prompts_in(prompts, ())
-    )
-    asked = [
-        prompt.prompt_id in needed and (splits is None or prompt.split in splits)
-        for prompt in expected.prompts(teacher)
-    ]
-    return expected.spend(teacher).cost_usd * sum(asked) / len(asked)
 
 
 def _by_flops(
@@ -187,36 +237,3 @@ def _by_flops(
 
 
 _SIZES = {"usd": _by_usd, "device_flops": _by_flops}
-
-
-def _keep_pilot(
-    arms: list[ArmStages], cut: list[ArmStages], stages: Stages, console: Console
-) -> None:
-    """Hands what a pilot paid for on to the stages that are run."""
-    for before, after in zip(arms, cut, strict=True):
-        if before.teacher is None or after.teacher is None:
-            continue
-        old = stages.folder(before.teacher) / LEDGER
-        new = stages.folder(after.teacher) / LEDGER
-        if old == new or not old.is_file() or stages.result(after.teacher) is not None:
-            continue
-        drawn = {s.digest: s for s in after.all() if s.verb == "prompts"}
-        stages.run(list(drawn.values()), workers=1, console=console)
-        (source,) = after.teacher.needs
-        path = stages.folder(drawn[source]) / "prompts.jsonl"
-        prompts = read_prompts(path, after.teacher.document["splits"])
-        hand_on(old, new, {prompt.prompt_id for prompt in prompts})
-
-
-def hand_on(old: Path, new: Path, items: Collection[str]) -> None:
-    """Adds to a ledger what another has of some items, in one step or not at all."""
-    before = new.read_bytes().splitlines(True) if new.is_file() else []
-    whole = [line for line in before if parse_record(line) is not None]
-    there, added = {*whole}, list[bytes]()
-    for line in old.read_bytes().splitlines(True):
-        record = parse_record(line)
-        if record is not None and record["item"] in items and line not in there:
-            added.append(line)
-    if added:
-        new.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(new, b"".join(whole + added))

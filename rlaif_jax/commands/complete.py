@@ -2,9 +2,9 @@
 
 import asyncio
 import itertools
-from contextlib import aclosing
 from pathlib import Path
 
+from rlaif_jax.commands.answering import texts_of
 from rlaif_jax.commands.batching import ask_ahead, price_share
 from rlaif_jax.commands.console import Console
 from rlaif_jax.commands.estimating import (
@@ -21,7 +21,6 @@ from rlaif_jax.commands.judging import open_writer
 from rlaif_jax.config import CompleteConfig
 from rlaif_jax.files import write_json, write_records
 from rlaif_jax.labeling.accounts import Accounts
-from rlaif_jax.labeling.pipeline import complete_all
 from rlaif_jax.labeling.teacher import draws
 from rlaif_jax.records import content_hash
 from rlaif_jax.run_folder import claim
@@ -66,18 +65,14 @@ async def _run(config: CompleteConfig, out: Path, console: Console) -> Json:
             out=out,
             tell=console.say,
         )
-        run_of_completions = complete_all(
+        completions = await texts_of(
+            writer,
             draws(prompts, config.samples),
-            teacher=writer.teacher,
-            workers=writer.workers,
-            stop=writer.stop,
             accounts=accounts,
             progress=lambda now: console.update(
                 "completions", now.done, now.total, spending(writer.budget, estimate)
             ),
         )
-        async with aclosing(run_of_completions):
-            completions = [one async for one in run_of_completions]
         if writer.ledger is not None:
             accounts.calls = writer.ledger.num_calls
     write_records(out / "completions.jsonl", completions)

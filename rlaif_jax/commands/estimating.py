@@ -60,8 +60,8 @@ def judging_estimate(
     for critic in asked_critics(config):
         prices = endpoint_prices(critic, budget_usd)
         questions = itertools.chain(
-            _judge_questions(comparisons, orders, critic),
-            _judge_questions(canaries, orders, critic),
+            judge_questions(comparisons, orders, critic),
+            judge_questions(canaries, orders, critic),
         )
         parts.append(
             Estimate.of(
@@ -164,7 +164,7 @@ def _lines(estimate: Estimate, budget_usd: float | None) -> Iterator[str]:
         )
 
 
-def _judge_questions(
+def judge_questions(
     comparisons: Iterable[Comparison], orders: Orders, critic: CriticConfig
 ) -> Iterator[Question]:
     """All that a critic is asked if each answer is a verdict, vote by vote."""

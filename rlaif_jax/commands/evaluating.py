@@ -1,10 +1,10 @@
 """Has every evaluator of an evaluation judge its comparisons."""
 
 from collections.abc import Sequence
-from contextlib import aclosing
 from pathlib import Path
 from typing import NamedTuple
 
+from rlaif_jax.commands.answering import labels_of
 from rlaif_jax.commands.console import Console
 from rlaif_jax.commands.estimating import judging_estimate, spending, tell_endpoints
 from rlaif_jax.commands.judging import inputs_hash, open_judge
@@ -17,7 +17,6 @@ from rlaif_jax.config_endpoints import (
 )
 from rlaif_jax.labeling.accounts import Accounts
 from rlaif_jax.labeling.estimate import Estimate
-from rlaif_jax.labeling.pipeline import label_all
 from rlaif_jax.records import Comparison, Label, content_hash
 from rlaif_jax.run_folder import claim
 from rlaif_jax.typing import Json
@@ -127,20 +126,14 @@ class _Run(NamedTuple):
             if self.number == 0:
                 claim(out, config, inputs=_inputs_hash(config, comparisons))
             tell_endpoints(asked_critics(self.evaluator), console)
-            for outcome in await judge.probed():
-                accounts.add_probe(outcome)
-            run_of_labels = label_all(
+            labels = await labels_of(
+                judge,
                 comparisons,
-                critic=judge.critic,
-                workers=judge.workers,
-                stop=judge.stop,
                 accounts=accounts,
                 progress=lambda now: console.update(
                     "verdicts", now.done, now.total, spending(judge.budget, estimate)
                 ),
             )
-            async with aclosing(run_of_labels):
-                labels = [label async for label in run_of_labels]
             spent_usd = judge.budget.spent_usd
         return Judged(judge.critic.name, labels, accounts, spent_usd)
 

@@ -8,10 +8,10 @@ for on top.
 
 import asyncio
 from collections.abc import Collection, Sequence
-from contextlib import aclosing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from rlaif_jax.commands.answering import labels_of, texts_of
 from rlaif_jax.commands.console import Console
 from rlaif_jax.commands.estimating import judging_estimate, writing_estimate
 from rlaif_jax.commands.expecting import (
@@ -22,6 +22,7 @@ from rlaif_jax.commands.expecting import (
 from rlaif_jax.commands.inputs import read_prompts
 from rlaif_jax.commands.judging import LEDGER, open_judge, open_writer
 from rlaif_jax.commands.outputs import completions_of
+from rlaif_jax.commands.reuse import begin_writing_with_answers
 from rlaif_jax.commands.seen import Seen, seat_of
 from rlaif_jax.commands.stages import Stages
 from rlaif_jax.config_endpoints import CriticConfig, EndpointConfig
@@ -29,7 +30,6 @@ from rlaif_jax.data.splits import first_ranks
 from rlaif_jax.files import read_json, write_json
 from rlaif_jax.labeling.accounts import Accounts
 from rlaif_jax.labeling.ledger import parse_record
-from rlaif_jax.labeling.pipeline import complete_all, label_all
 from rlaif_jax.labeling.teacher import draws
 from rlaif_jax.records import Comparison, Completion, Prompt, content_hash
 from rlaif_jax.run_folder import essence
@@ -141,6 +141,7 @@ async def _ask(
 ) -> Json:
     """The answers: sums by role, and the texts of every teacher."""
     used = {*roles_of(config, arms).values()}
+    in_use = {stage.folder for arm in arms for stage in arm.all()}
     written: dict[str, _Written] = {}
     seen: dict[str, Json] = {}
     for name, teacher in config.teachers.items():
@@ -150,6 +151,8 @@ async def _ask(
         own = _own_stage(name, config, arms)
         folder = out / f"first.{name}" if own is None else stages.folder(own)
         asked = _asked(config, arms, stages, own)
+        if own is not None:
+            begin_writing_with_answers(teacher, asked, seed, folder, in_use)
         again = int(content_hash("pilot", seed), 16) % _SEEDS
         once = await _write(teacher, name, asked, seed, folder)
         twice = await _write(teacher, name, asked, again, out / f"teachers.{name}")
@@ -230,33 +233,15 @@ async def _write(
     async with open_writer(
         teacher, generator=name, seed=seed, out=folder, budget_usd=None
     ) as writer:
-        run = complete_all(
-            draws(asked, 1),
-            teacher=writer.teacher,
-            workers=writer.workers,
-            stop=writer.stop,
-            accounts=Accounts(total=len(asked)),
-        )
-        async with aclosing(run):
-            return [one async for one in run]
+        accounts = Accounts(total=len(asked))
+        return await texts_of(writer, draws(asked, 1), accounts=accounts)
 
 
 async def _judge(critic: CriticConfig, pairs: list[Comparison], folder: Path) -> Seen:
     """What judging the pairs took."""
     accounts = Accounts(total=len(pairs))
     async with open_judge(critic, orders="both", out=folder, budget_usd=None) as judge:
-        for outcome in await judge.probed():
-            accounts.add_probe(outcome)
-        run = label_all(
-            pairs,
-            critic=judge.critic,
-            workers=judge.workers,
-            stop=judge.stop,
-            accounts=accounts,
-        )
-        async with aclosing(run):
-            async for _ in run:
-                pass
+        await labels_of(judge, pairs, accounts=accounts)
     expected = judging_estimate(critic, pairs, orders="both", budget_usd=None)
     return Seen(
         calls=accounts.calls,

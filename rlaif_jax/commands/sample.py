@@ -17,6 +17,7 @@ from rlaif_jax.files import write_json, write_records
 from rlaif_jax.records import Completion, Prompt, Usage, content_hash
 from rlaif_jax.run_folder import claim
 from rlaif_jax.runtime import distributed, watchdog
+from rlaif_jax.runtime.device_time import device_seconds, device_time
 from rlaif_jax.sampling.engine import Request, Sampled, Sampler
 from rlaif_jax.typing import Json
 
@@ -37,7 +38,8 @@ def run(config: SampleConfig, out: Path, console: Console) -> Json:
         sampler = _sampler(config, policy, mesh)
         started = time.monotonic()
         completions: list[Completion] = []
-        with watchdog.armed(config.pod.hang_s, out):
+        held = device_time(out, mesh.size, writes=distributed.is_main())
+        with watchdog.armed(config.pod.hang_s, out), held:
             for request, sampled in zip(
                 requests, sampler.sample(requests), strict=True
             ):
@@ -46,7 +48,8 @@ def run(config: SampleConfig, out: Path, console: Console) -> Json:
                 _heed_stop(len(completions))
                 console.update("samples", len(completions), len(requests))
         seconds = time.monotonic() - started
-    result = _result(completions, seconds=seconds, devices=mesh.size)
+    result = _result(completions, seconds=seconds)
+    result["device_seconds"] = device_seconds(out)  # of all runs here
     result["prompts_truncated"] = num_truncated
     result["file"] = str(out / "completions.jsonl")
     if distributed.is_main():
@@ -112,7 +115,7 @@ def _completion(
     )
 
 
-def _result(completions: list[Completion], *, seconds: float, devices: int) -> Json:
+def _result(completions: list[Completion], *, seconds: float) -> Json:
     tokens = sum(c.usage.completion_tokens for c in completions)
     ends = Counter(c.finish_reason for c in completions)
     return {
@@ -121,7 +124,6 @@ def _result(completions: list[Completion], *, seconds: float, devices: int) -> J
         "mean_completion_tokens": tokens / len(completions),
         "tokens_per_second": tokens / seconds,
         "seconds": seconds,
-        "device_seconds": seconds * devices,
     }
 
 

@@ -1,6 +1,5 @@
 """Runs the stages of a study, each once, several side by side."""
 
-import fcntl
 import importlib
 import os
 import signal
@@ -15,10 +14,11 @@ from pathlib import Path
 
 from rlaif_jax.cli import config_of
 from rlaif_jax.commands.console import Console
+from rlaif_jax.commands.reuse import begin_with_answers
 from rlaif_jax.commands.sweep import best_run
 from rlaif_jax.config_file import validate
 from rlaif_jax.errors import PreemptedError, UsageError
-from rlaif_jax.files import read_json, write_json
+from rlaif_jax.files import lock_file, read_json, write_json
 from rlaif_jax.study.stage import Stage, resolve
 from rlaif_jax.typing import Json
 
@@ -66,7 +66,9 @@ class Stages:
         """Runs every stage that is not done, inputs first.
 
         Args:
-          stages: In any order; equal stages may repeat.
+          stages: In any order; equal stages may repeat. Together they are the study:
+            others that are in its folder have been part of it before, and what they
+            asked is not asked again.
           workers: Processes. With one, stages run in this process.
           console: Told about every stage that ends.
 
@@ -91,6 +93,7 @@ class Stages:
         console: Console,
     ) -> Iterator[Stage]:
         """Yields each stage when it has ended."""
+        in_use = frozenset(path.name for path in folders.values())
         with _submitter(workers) as submit:
             running: dict[Future[None], Stage] = {}
             while todo or running:
@@ -103,7 +106,8 @@ class Stages:
                     sources = {key: best_run(folders[key]) for key in stage.needs}
                     document = resolve(stage.document, sources)
                     folder = folders[stage.digest]
-                    running[submit(stage.verb, document, folder)] = stage
+                    future = submit(stage.verb, document, folder, in_use)
+                    running[future] = stage
                 ended, _ = wait(running, return_when=FIRST_COMPLETED)
                 for future in ended:
                     stage = running.pop(future)
@@ -117,16 +121,19 @@ def _ready(todo: dict[str, Stage], busy: set[str]) -> list[Stage]:
     return [stage for stage in todo.values() if not stage.needs & waiting]
 
 
+Submit = Callable[[str, Json, Path, frozenset[str]], Future[None]]
+
+
 @contextmanager
-def _submitter(
-    workers: int,
-) -> Iterator[Callable[[str, Json, Path], Future[None]]]:
+def _submitter(workers: int) -> Iterator[Submit]:
     """Runs stages in fresh processes, or in this one if one worker is wanted."""
     if workers == 1:
 
-        def here(verb: str, document: Json, folder: Path) -> Future[None]:
+        def here(
+            verb: str, document: Json, folder: Path, in_use: frozenset[str]
+        ) -> Future[None]:
             future: Future[None] = Future()
-            future.set_result(run_stage(verb, document, folder))
+            future.set_result(run_stage(verb, document, folder, in_use))
             return future
 
         yield here
@@ -154,23 +161,23 @@ def _follow_parent() -> None:
     os._exit(PreemptedError.exit_code)
 
 
-def run_stage(verb: str, document: Json, folder: Path) -> None:
-    """Runs one command in its folder, unless another process has done so."""
+def run_stage(verb: str, document: Json, folder: Path, in_use: frozenset[str]) -> None:
+    """Runs one command in its folder, unless another process has done so.
+
+    Args:
+      verb: The command.
+      document: Its config.
+      folder: Its folder.
+      in_use: Names of the folders of all stages of the study.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder / ".lock"):
+    with lock_file(folder / ".lock"):
         if (folder / _DONE).is_file():
             return
         started = time.monotonic()
         config = validate(config_of(verb), document)
+        begin_with_answers(verb, config, folder, in_use)
         command = importlib.import_module(f"rlaif_jax.commands.{verb}")
         result = command.run(config, folder, Console(quiet=True))
         seconds = time.monotonic() - started
         write_json(folder / _DONE, result | {"stage_seconds": seconds})
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Holds a lock that the system frees when its process dies."""
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

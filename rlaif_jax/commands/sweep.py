@@ -15,6 +15,7 @@ from rlaif_jax.errors import DivergedError
 from rlaif_jax.files import read_json, write_json
 from rlaif_jax.provenance import write_run_info
 from rlaif_jax.runtime import distributed
+from rlaif_jax.runtime.device_time import device_seconds
 from rlaif_jax.typing import Json
 
 ConfigT = TypeVar("ConfigT", bound=TrainingConfig)
@@ -66,7 +67,7 @@ def run_sweep(
     if distributed.is_main():
         write_run_info(out, config)
         write_json(out / SWEEP, sweep)
-    spent = {"device_seconds": sum(one["device_seconds"] for one in results.values())}
+    spent = {"device_seconds": sum(device_seconds(out / r["folder"]) for r in rows)}
     return results[sweep["best"]["folder"]] | spent | {"sweep": sweep}
 
 

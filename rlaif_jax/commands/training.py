@@ -17,6 +17,7 @@ from rlaif_jax.errors import UsageError
 from rlaif_jax.models import Lora, TransformerConfig
 from rlaif_jax.run_folder import claim
 from rlaif_jax.runtime import distributed, watchdog
+from rlaif_jax.runtime.device_time import device_seconds, device_time
 from rlaif_jax.training.run import Session, StartModel, TrainingPlan, TrainResult
 from rlaif_jax.training.trackers import require_trackers
 from rlaif_jax.typing import Json
@@ -76,7 +77,8 @@ def run_training(
     )
     started = time.monotonic()
     hang_s = config.pod.hang_s
-    with distributed.graceful_stop(), watchdog.armed(hang_s, session.out):
+    held = device_time(session.out, session.mesh.size, writes=distributed.is_main())
+    with distributed.graceful_stop(), watchdog.armed(hang_s, session.out), held:
         result = fit(start, plan, session)
     seconds = time.monotonic() - started
     selection = read_selection(session.out)
@@ -86,7 +88,7 @@ def run_training(
         | {
             "attention": policy.config.attention,
             "seconds": seconds,
-            "device_seconds": seconds * session.mesh.size,
+            "device_seconds": device_seconds(session.out),
         }
     )
 

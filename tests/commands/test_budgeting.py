@@ -1,14 +1,14 @@
 """Tests of `rlaif_jax.commands.budgeting`: nobody is asked and nothing is trained."""
 
-import json
+import re
 
 import pytest
 
-from rlaif_jax.commands.budgeting import hand_on, making_usd, within_budget
+from rlaif_jax.commands.budgeting import making_usd, within_budget
 from rlaif_jax.commands.console import Console
 from rlaif_jax.commands.forecasting import expect
 from rlaif_jax.config_file import validate
-from rlaif_jax.labeling.ledger import Ledger
+from rlaif_jax.errors import UsageError
 from rlaif_jax.study.config import StudyConfig
 from rlaif_jax.study.graph import build_graph
 
@@ -89,26 +89,48 @@ def test_the_texts_that_choose_a_checkpoint_are_in_the_price_and_are_not_cut(
     assert 0.5 * whole < made <= 0.61 * whole  # prompts differ a little in length
 
 
-def test_a_ledger_gets_what_it_lacks_of_its_own_items_however_often(tmp_path):
-    old, new = tmp_path / "old.jsonl", tmp_path / "new" / "ledger.jsonl"
-    answered = {"state": "answered", "attempts": 1, "cost_usd": 0.5}
-    answered["uncertain_usd"] = 0.0
+@pytest.fixture
+def borrowing(recorded_study):
+    """An arm that borrows labels, and its source: each with a teacher that is paid."""
+    config, _, stages, out = recorded_study
+    document = config.model_dump(mode="json") | {"forecast": {}}
+    for name, price in (("weak", 1), ("strong", 40)):
+        document["teachers"][name] = {
+            "api": "openai",
+            "base_url": "http://127.0.0.1:9/v1",  # nobody is asked
+            "model": name,
+            "max_tokens": 32,
+            "usd_per_million_input_tokens": 1,
+            "usd_per_million_output_tokens": price,
+        }
+    arms = document["arms"]
+    borrower = arms["borrower"] | {"teacher": "strong"}
+    source = borrower["pairs_of"]
+    document["arms"] = {"borrower": borrower, source: arms[source]}
 
-    def ask(*items):
-        with Ledger(old) as ledger:
-            for item in items:
-                ledger.intend(f"{item}".ljust(64, "0"), str(item), 1.0)
-                ledger.close_question(f"{item}".ljust(64, "0"), str(item), answered)
+    def prices(**changes):
+        one = validate(StudyConfig, document | changes)
+        cut = within_budget(one, stages, out, QUIET)
+        graph = build_graph(cut)
+        expected = expect(cut, graph, stages, out, QUIET)
+        return cut, [making_usd(cut, arm, expected) for arm in graph]
 
-    ask(1, 2)
-    hand_on(old, new, {"1", "3"})
-    with new.open("ab") as file:
-        file.write(b'{"kind": "int')  # a kill
-    ask(3)
-    for _ in range(2):
-        hand_on(old, new, {"1", "3"})
-    items = [json.loads(line)["item"] for line in new.read_text().splitlines()]
-    assert items == ["1", "1", "3", "3"]
-    with Ledger(new) as ledger:
-        assert (ledger.num_calls, ledger.spent_usd, len(ledger)) == (2, 1.0, 2)
-    assert [*new.parent.iterdir()] == [new]
+    return prices, source
+
+
+def test_borrowed_labels_count_against_the_borrowers_own_budget(borrowing):
+    prices, source = borrowing
+    _, (whole, lent) = prices()
+    budget = lent + 0.5 * (whole - lent)
+    cut, (borrower, again) = prices(budget={"match": "usd", "usd": budget})
+    assert again == pytest.approx(lent)  # which the budget buys whole
+    assert cut.arms[source].at_most == {}
+    assert cut.arms["borrower"].at_most == {"sft": 8}  # half of 16
+    assert borrower == pytest.approx(budget, rel=0.01)  # prompts differ in length
+
+
+def test_an_arm_whose_borrowed_labels_alone_pass_the_budget_is_refused(borrowing):
+    prices, source = borrowing
+    _, (_, lent) = prices()
+    with pytest.raises(UsageError, match=f"for the labels of '{re.escape(source)}'"):
+        prices(budget={"match": "usd", "usd": 0.5 * lent})

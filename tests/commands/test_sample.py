@@ -50,3 +50,14 @@ def test_prompts_that_lose_turns_are_counted_and_told(asked, tmp_path, capsys):
         sample.show(result | {"prompts_truncated": number}, tmp_path / "out")
         told = "1 of 2 prompts are longer than tokens.max_prompt_tokens"
         assert (told in capsys.readouterr().out) == is_told
+
+
+def test_the_device_time_of_runs_that_were_killed_before_is_told(asked, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    # as a kill leaves it
+    (out / "device_time.json").write_text(json.dumps({"seconds": 1e6}))
+    config = validate(SampleConfig, asked | {"tokens": {"max_completion_tokens": 4}})
+    result = sample.run(config, out, Listener())
+    noted = json.loads((out / "device_time.json").read_text())
+    assert result["device_seconds"] == noted["seconds"] > 1e6
