@@ -24,7 +24,6 @@ import argparse
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -33,7 +32,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent / "label_arms"))
 
 import verb
-from conclusion import conclude
+from conclusion import conclude, options_of
 from inputs import billed_usd, sealed_files, write_config, write_inputs
 from local_server import LocalServer, local_server
 from server import Behaviour
@@ -45,27 +44,15 @@ BUDGET_SHARE = 0.4  # of what the whole costs, at most
 REFUSED = 78  # the exit code of a budget that is reached
 
 
-def main() -> None:
-    """Runs all three and writes what was found."""
-    options = arguments()
-    with tempfile.TemporaryDirectory() as name:
-        document = measure(options, Path(name))
-    conclude(document, options.name)
-
-
 def arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = options_of(__doc__, "label_hostile")
     parser.add_argument("--comparisons", type=int, default=2000)
     parser.add_argument("--faults", type=float, default=0.3)
     parser.add_argument("--api", choices=("openai", "anthropic"), default="openai")
     parser.add_argument("--in-flight", type=int, default=32)
     parser.add_argument("--latency-s", type=float, default=0.5)
     parser.add_argument("--timeout-s", type=float, default=3.0)
-    parser.add_argument("--seed", type=int, default=0, help="of the faults")
-    parser.add_argument("--name", default="label_hostile", help="empty: write nothing")
     return parser.parse_args()
 
 
@@ -210,4 +197,4 @@ def overlap_s(one: tuple[float, float], other: tuple[float, float]) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    conclude(measure, arguments())

@@ -21,7 +21,6 @@ import random
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +29,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent / "label_arms"))
 
 import verb
-from conclusion import conclude
+from conclusion import conclude, finish, options_of, spread
 from inputs import billed_usd, sealed_files, write_config, write_inputs
 from local_server import LocalServer, local_server
 from server import Behaviour
@@ -60,24 +59,12 @@ class Tally:
     in_startup: int = 0
 
 
-def main() -> None:
-    """Runs both, compares them and writes what was found."""
-    options = arguments()
-    with tempfile.TemporaryDirectory() as name:
-        document = measure(options, Path(name))
-    conclude(document, options.name)
-
-
 def arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = options_of(__doc__, "label_kills")
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--comparisons", type=int, default=20_000)
     parser.add_argument("--in-flight", type=int, default=64)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--name", default="label_kills", help="empty: write nothing")
     return parser.parse_args()
 
 
@@ -120,12 +107,6 @@ def start(
         budget_usd=1000.0,
     )
     return verb.start(config, folder / out)
-
-
-def finish(process: "subprocess.Popen[bytes]") -> None:
-    """Waits for the end, which must be a good one."""
-    if code := process.wait():
-        raise RuntimeError(f"label ended with {code}")
 
 
 def kill_all(
@@ -216,17 +197,5 @@ def intents_without_result(path: Path) -> int:
     return balance
 
 
-def spread(values: list[float] | list[int]) -> dict[str, float] | None:
-    """The least, the middle one and the largest."""
-    if not values:
-        return None
-    ordered = sorted(values)
-    return {
-        "least": round(ordered[0], 2),
-        "median": round(ordered[len(ordered) // 2], 2),
-        "most": round(ordered[-1], 2),
-    }
-
-
 if __name__ == "__main__":
-    main()
+    conclude(measure, arguments())

@@ -1,232 +1,179 @@
-"""Kills a study of ten arms at random moments, over and over, and counts the calls.
+"""Kills a study of ten arms over and over, and counts every call that it makes.
 
-    python benchmarks/study_kills.py [--kills 20] [--workers 2] [--seed 0]
+    python benchmarks/study_kills.py [--kills 20] [--workers 2] [--latency-s 0.4]
 
-The lab's models run in this process, which counts what reaches them. First the study
-runs unbroken; then again in another folder, where it is killed with all its workers
-(SIGKILL) and started again until it is done. Base models are trained anew for each.
+The lab's models run in this process: they name each question by its content, and know
+at any time which are in flight. One base model is made. From it the study runs
+unbroken; then again in another folder, where it is killed with all its workers (SIGKILL
+to their process group) and started again until it is done. Seven of ten kills come with
+calls in flight, after a drawn number of answers; the others while a stage trains, after
+a checkpoint of this start, or samples.
 
-To hold: `results.json` equal but for times; no more calls than needed and those that
-were under way at a kill, which the ledgers know as intents without a result.
+A call is under way at a kill if it had arrived and no ledger has its answer. To hold:
+no answer that a ledger has is asked for again; each question that was asked more often
+than in the unbroken run was under way at a kill, at least as often; completions,
+labels, shards and verdicts equal byte for byte; results.json equal but for `seconds`,
+`device_s` and the `calls` of teachers, which count lost calls, as their ledgers do.
 
 Writes benchmarks/results/study_kills.json, unless another `--name` is given.
 """
 
 import argparse
-import asyncio
-import json
 import os
-import random
-import signal
-import subprocess
 import sys
-import tempfile
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent / "label_arms"))
+sys.path.insert(0, str(Path(__file__).parent / "kill_arms"))
 
-from aiohttp import web
-from conclusion import conclude
-from label_kills import intents_without_result, spread
-
-from rlaif_jax.commands.quickstart import study_document
-from rlaif_jax.lab.server import build_app
-from rlaif_jax.lab.variants import variant_named
-from rlaif_jax.lab.world import WorldSizes, write_world
-from rlaif_jax.study.config import QuickstartConfig
-
-SIZES = WorldSizes(
-    train_prompts=200, validation_prompts=20, test_prompts=40, corpus_documents=2000
-)
-LATENCY_S = 0.02
-TIMES = ("seconds", "device_s", "command", "report")  # what may differ in results.json
-
-
-class Counter:
-    """The lab, and how often it was asked.
-
-    Attributes:
-      calls: Questions that arrived.
-    """
-
-    def __init__(self) -> None:
-        self.calls = 0
-        self.url = ""
-
-    @contextmanager
-    def serving(self) -> Iterator["Counter"]:
-        """Serves from a thread inside the block."""
-        loop, ready = asyncio.new_event_loop(), threading.Event()
-
-        @web.middleware
-        async def count(request: web.Request, handler: Any) -> web.StreamResponse:
-            self.calls += request.method == "POST" and request.path != "/score"
-            return await handler(request)
-
-        async def start() -> None:
-            app = build_app(variant_named("default"), latency_s=LATENCY_S)
-            app.middlewares.append(count)
-            runner = web.AppRunner(app, access_log=None)
-            await runner.setup()
-            await web.TCPSite(runner, "127.0.0.1", 0, backlog=1024).start()
-            self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-            ready.set()
-
-        def serve() -> None:
-            loop.run_until_complete(start())
-            loop.run_forever()
-
-        threading.Thread(target=serve, daemon=True).start()
-        ready.wait()
-        try:
-            yield self
-        finally:
-            loop.call_soon_threadsafe(loop.stop)
-
-
-def main() -> None:
-    """Runs both, compares them and writes what was found."""
-    options = arguments()
-    with tempfile.TemporaryDirectory() as name:
-        document = measure(options, Path(name))
-    conclude(document, options.name)
+import remains
+import tiny_study
+from conclusion import conclude, finish, options_of, spread
+from counted_lab import CountedLab
+from lives import Life, draw_aims, kill_all
 
 
 def arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = options_of(__doc__, "study_kills")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--name", default="study_kills", help="empty: write nothing")
+    parser.add_argument("--latency-s", type=float, default=0.4)
     return parser.parse_args()
 
 
 def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """One unbroken run and one of many lives."""
-    write_world(folder / "world", sizes=SIZES)
+    tiny_study.make_base(folder)
     begun_at = time.monotonic()
-    with Counter().serving() as needed:
-        finish(start(options, folder, needed.url, "unbroken"))
+    with _lab(options) as lab:
+        finish(tiny_study.start(folder / "unbroken", lab.url, workers=options.workers))
+        needed = Counter(call.question for call in lab.calls)
     unbroken_s = time.monotonic() - begun_at
+    print(f"unbroken: {needed.total()} calls, {unbroken_s:.0f} s", file=sys.stderr)
     begun_at = time.monotonic()
-    with Counter().serving() as seen:
-        lives = kill_all(options, folder, seen.url, unbroken_s)
-        finish(start(options, folder, seen.url, "killed"))
+    with _lab(options) as lab:
+        aims = draw_aims(options.kills, needed.total(), seed=options.seed)
+        lives = kill_all(aims, folder / "killed", lab, workers=options.workers)
+        finish(tiny_study.start(folder / "killed", lab.url, workers=options.workers))
+        asked = Counter(call.question for call in lab.calls)
     killed_s = time.monotonic() - begun_at
-    ledgers = sorted((folder / "killed").rglob("ledger.jsonl"))
-    under_way = sum(intents_without_result(path) for path in ledgers)
-    extra = seen.calls - needed.calls
-    results = [told(folder / name / "results.json") for name in ("unbroken", "killed")]
     return {
-        "arms": len(results[0]["study"]["arms"]),
+        "arms": len(remains.told(folder / "unbroken" / "study")["study"]["arms"]),
         "workers": options.workers,
-        "kills": len(lives),
+        "latency_s": options.latency_s,
+        "seed": options.seed,
+        "cpus": os.cpu_count(),
         "seconds": {"unbroken": round(unbroken_s, 1), "killed": round(killed_s, 1)},
-        "life_s": spread(lives),
+        **kills_met(lives),
+        **compared(folder, lives, needed=needed, asked=asked, kills=options.kills),
+    }
+
+
+def _lab(options: argparse.Namespace) -> Any:
+    return CountedLab(tiny_study.VARIANT, latency_s=options.latency_s).serving()
+
+
+def kills_met(lives: list[Life]) -> dict[str, Any]:
+    """What the kills met, in all."""
+    in_flight = [life.in_flight.total() for life in lives]
+    return {
+        "kills": len(lives),
+        "kills_aimed_at": Counter(life.aim.kind for life in lives),
+        "kills_with_calls_in_flight": sum(number > 0 for number in in_flight),
+        "stages_under_way_at_kills": Counter(v for life in lives for v in life.verbs),
+        "in_flight_at_a_kill": spread(in_flight),
+        "answers_recorded_in_a_life": spread([one.recorded.total() for one in lives]),
+        "life_s": spread([life.seconds for life in lives]),
+    }
+
+
+def compared(
+    folder: Path,
+    lives: list[Life],
+    *,
+    needed: Counter[str],
+    asked: Counter[str],
+    kills: int,
+) -> dict[str, Any]:
+    """What the kills cost, and whether all holds that must."""
+    studies = folder / "unbroken" / "study", folder / "killed" / "study"
+    unbroken, killed = (remains.read_ledgers(path / "stages") for path in studies)
+    kept = [remains.files(path / "stages") for path in studies]
+    under_way = sum((life.under_way for life in lives), Counter[str]())
+    in_flight = sum(life.in_flight.total() for life in lives)
+    lost = sum(killed.lost.values())
+    return {
         "calls": {
-            "needed": needed.calls,
-            "at_the_server": seen.calls,
-            "extra": extra,
-            "under_way_at_kills_by_the_ledgers": under_way,
+            "needed": needed.total(),
+            "at_the_server": asked.total(),
+            "asked_again": (asked - needed).total(),
+            "in_flight_at_kills": in_flight,
+            "answered_and_unread_at_kills": under_way.total() - in_flight,
+            "unread_s_at_most": round(max(life.unread_s for life in lives), 3),
+            "lost_by_the_ledgers": lost,
         },
+        "files_compared": len(kept[0]),
+        "keys_of_results_that_differ": list(
+            remains.differing(*map(remains.told, studies))
+        ),
         "holds": {
-            "all_kills_came_before_the_end": len(lives) == options.kills,
-            "results_equal_but_for_times": results[0] == results[1],
-            "no_more_calls_than_were_under_way": 0 <= extra <= under_way,
+            "all_kills_came_before_the_end": len(lives) == kills,
+            "kills_aimed_at_calls_met_some": all(
+                life.in_flight for life in lives if life.aim.kind == "calls"
+            ),
+            "no_recorded_answer_was_asked_for_again": is_paid_once(
+                lives, needed, killed
+            ),
+            "every_repeated_question_was_under_way_at_a_kill": asked - needed
+            <= under_way,
+            "no_call_is_in_no_ledger": under_way.total() <= lost,
+            "answers_recorded_are_those_of_the_unbroken_run": killed.answers
+            == unbroken.answers,
+            "results_equal_but_for_times_and_lost_calls": calls_told(
+                studies, unbroken.lost, killed.lost
+            ),
+            "completions_labels_and_verdicts_equal": kept[0] == kept[1],
         },
     }
 
 
-def study_config(options: argparse.Namespace, folder: Path, url: str) -> Path:
-    """Ten arms on 120 prompts, of every kind that there is."""
-    shrunk = QuickstartConfig(seeds=(0,), workers=options.workers)
-    document = study_document(shrunk, world=folder / "world", url=url)
-    document["prompts"]["limit"] = 120
-    document["prompts"]["fractions"] = {"sft": 0.3, "aif": 0.7}
-    document["base"]["pretrain"]["max_steps"] = 30
-    document["sft"] |= {"batch_size": 8, "epochs": 2}
-    document["dpo"] |= {"batch_size": 8, "epochs": 2, "checkpoint": {"every_steps": 5}}
-    arms: dict[str, Any] = {"base": {}}
-    for name in ("weak", "strong"):
-        ten = {"teacher": name, "sft_splits": ["sft"]}
-        judged = ten | {"critic": "strong", "aif_splits": ["aif"]}
-        arms |= {
-            f"{name}, all": {"teacher": name, "sft_splits": ["sft", "aif"]},
-            f"{name}, some": ten,
-            f"{name}, judged": judged,
-            f"{name}, its own pairs": judged | {"pairs": "student_student"},
-        }
-    arms["weak, pairs of strong"] = {
-        "teacher": "weak",
-        "sft_splits": ["sft"],
-        "pairs_of": "strong, judged",
-    }
-    document |= {"arms": arms, "claims": {}, "headline": None}
-    path = folder / "study.json"  # JSON is YAML
-    path.write_text(json.dumps(document))
-    return path
+def is_paid_once(
+    lives: list[Life], needed: Counter[str], killed: remains.Recorded
+) -> bool:
+    """Whether what a ledger has was never asked for again, nor lost.
 
-
-def start(
-    options: argparse.Namespace, folder: Path, url: str, out: str
-) -> "subprocess.Popen[bytes]":
-    """Starts the study in a group of its own, so that workers die with it."""
-    config = study_config(options, folder, url)
-    command = ["-m", "rlaif_jax", "study", str(config), "--out", str(folder / out)]
-    env = os.environ | {"RLAIF_JAX_CACHE": str(folder / f"cache-{out}")}
-    return subprocess.Popen(
-        [sys.executable, *command],
-        env=env | {"JAX_PLATFORMS": "cpu"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
+    By the server: answers that were recorded before a life, and the questions of that
+    life, are together no more than a study needs. By the ledgers: nothing follows the
+    answer to a question, and no answer goes.
+    """
+    return (
+        not killed.asked_again
+        and max(killed.places.values()) == 1
+        and all(life.places <= killed.places for life in lives)
+        and all(
+            life.before[question] + number <= needed[question]
+            for life in lives
+            for question, number in life.arrived.items()
+        )
     )
 
 
-def finish(process: "subprocess.Popen[bytes]") -> None:
-    """Waits for the end, which must be a good one."""
-    if code := process.wait():
-        raise RuntimeError(f"study ended with {code}")
-
-
-def kill_all(
-    options: argparse.Namespace, folder: Path, url: str, unbroken_s: float
-) -> list[float]:
-    """Starts and kills, until all kills are spent; the seconds of each life."""
-    draw, lives = random.Random(options.seed), []
-    for _ in range(options.kills):
-        process = start(options, folder, url, "killed")
-        begun_at = time.monotonic()
-        life_s = draw.uniform(0.0, 2.5 * unbroken_s / options.kills)
-        try:
-            process.wait(life_s)
-            break  # it was done before: nothing is left to kill
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        lives.append(time.monotonic() - begun_at)
-        print(len(lives), round(lives[-1], 1), flush=True, file=sys.stderr)
-    return lives
-
-
-def told(path: Path) -> Any:
-    """What a results.json says, without times."""
-    return _timeless(json.loads(path.read_text()))
-
-
-def _timeless(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _timeless(v) for k, v in value.items() if k not in TIMES}
-    return [_timeless(v) for v in value] if isinstance(value, list) else value
+def calls_told(
+    studies: tuple[Path, Path], before: dict[str, int], after: dict[str, int]
+) -> bool:
+    """Whether results.json are equal once teachers' lost calls are taken off."""
+    documents = [remains.told(study) for study in studies]
+    for document, lost in zip(documents, (before, after), strict=True):
+        for stage in document["study"]["stages"]:
+            if stage["kind"] == "complete":
+                for spend in stage["spend"].values():
+                    spend["calls"] -= lost[stage["stage_id"]]
+    return documents[0] == documents[1]
 
 
 if __name__ == "__main__":
-    main()
+    conclude(measure, arguments())
