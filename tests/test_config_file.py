@@ -11,6 +11,7 @@ from rlaif_jax.config import (
     LabelConfig,
     PromptsConfig,
 )
+from rlaif_jax.config_bandit import BanditConfig
 from rlaif_jax.config_file import config_keys, load_config, read_yaml
 from rlaif_jax.config_training import DpoConfig, SftConfig
 from rlaif_jax.errors import UsageError
@@ -234,6 +235,12 @@ def test_help_has_a_line_for_every_way_to_take_a_key():
     shown = {row.key: row.text for row in rows}
     assert shown["loss.sft"].startswith("[all but orpo] mapping | null = null  # also")
     assert shown["loss.gamma"].startswith("[simpo] float = 1.0  # margin")
+
+
+def test_help_tells_the_type_below_its_limits():
+    rows = {row.key: row.text for row in config_keys(BanditConfig)}
+    assert rows["seeds"].startswith("list of int = [0,")
+    assert rows["num_pairs"].startswith("int | null = null")
 
 
 def test_an_unknown_key_is_looked_for_deeper():
