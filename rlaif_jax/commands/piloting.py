@@ -27,7 +27,7 @@ from rlaif_jax.commands.seen import Seen, seat_of
 from rlaif_jax.commands.stages import Stages
 from rlaif_jax.config_endpoints import CriticConfig, EndpointConfig
 from rlaif_jax.data.splits import first_ranks
-from rlaif_jax.files import read_json, write_json
+from rlaif_jax.files import lock_file, read_json, write_json
 from rlaif_jax.labeling.accounts import Accounts
 from rlaif_jax.labeling.ledger import parse_record
 from rlaif_jax.labeling.teacher import draws
@@ -151,10 +151,12 @@ async def _ask(
         own = _own_stage(name, config, arms)
         folder = out / f"first.{name}" if own is None else stages.folder(own)
         asked = _asked(config, arms, stages, own)
-        if own is not None:
-            begin_writing_with_answers(teacher, asked, seed, folder, in_use)
         again = int(content_hash("pilot", seed), 16) % _SEEDS
-        once = await _write(teacher, name, asked, seed, folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        with lock_file(folder / ".lock"):  # which the stage itself holds, too
+            if own is not None:
+                begin_writing_with_answers(teacher, asked, seed, folder, in_use)
+            once = await _write(teacher, name, asked, seed, folder)
         twice = await _write(teacher, name, asked, again, out / f"teachers.{name}")
         expected = writing_estimate(
             teacher, draws(asked, 1), seed=seed, budget_usd=None

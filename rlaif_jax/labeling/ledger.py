@@ -113,7 +113,7 @@ class Ledger:
         self._written = asyncio.Event()
         self._closing = asyncio.Event()
         try:
-            self._lock()
+            lock_ledger(self._file, self.path)
             self._load()
         except BaseException:
             os.close(self._file)
@@ -262,16 +262,6 @@ class Ledger:
         self._written.set()
         return offset << _LENGTH_BITS | len(line)
 
-    def _lock(self) -> None:
-        """Keeps a second run out: both would pay for the same questions."""
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UsageError(
-                f"another run is writing to {self.path}: wait for it, or use another"
-                " --out"
-            ) from error
-
     def _load(self) -> None:
         """Reads what earlier runs left."""
         with self.path.open("rb") as file:
@@ -333,6 +323,32 @@ def result_record(key: str, item: str, result: Json) -> Json:
 def encode_record(record: Json) -> bytes:
     """One line of a ledger."""
     return _encode(record).encode("ascii") + b"\n"
+
+
+def lock_ledger(file: int, path: Path, *, wait_s: float = 0.0) -> None:
+    """Keeps other runs out of a ledger: they would pay for the same questions.
+
+    Args:
+      file: Descriptor of the ledger; the lock goes when it is closed.
+      path: Of it.
+      wait_s: How long another run is waited for.
+
+    Raises:
+      UsageError: If another run still writes to it then.
+    """
+    until = time.monotonic() + wait_s
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if time.monotonic() >= until:
+                raise UsageError(
+                    f"another run is writing to {path}: wait for it, or use another"
+                    " --out"
+                ) from error
+            time.sleep(0.1)
+        else:
+            return
 
 
 def parse_record(line: bytes) -> Json | None:

@@ -1,9 +1,12 @@
 """Tests of `rlaif_jax.labeling.handover`."""
 
 import json
+import threading
 
 import pytest
 
+from rlaif_jax.errors import UsageError
+from rlaif_jax.labeling import handover
 from rlaif_jax.labeling.handover import take_answers
 from rlaif_jax.labeling.ledger import Ledger
 
@@ -78,3 +81,33 @@ def test_an_answer_that_is_told_beside_is_not_told_again(asked, tmp_path):
     assert not new.exists()
     take(new, 1, sources=[one, two], beside=[beside])  # which was asked a second time
     assert {line["text"] for line in lines(new) if "text" in line} == {"two"}
+
+
+def test_a_ledger_that_somebody_writes_to_is_left_alone(asked, monkeypatch):
+    monkeypatch.setattr(handover, "_WRITER_S", 0.2)
+    old, new = asked("old", 1, 2), asked("new", 2)
+    before = new.read_bytes()
+    for held in (new, old):
+        with Ledger(held), pytest.raises(UsageError, match=f"writing to {held}"):
+            take(new, 1, sources=[old])
+    assert new.read_bytes() == before
+    take(new, 1, sources=[old])
+    assert len(lines(new)) == 8
+
+
+def test_the_last_words_of_a_writer_are_waited_for(asked):
+    old = asked("old", 1)
+    new = old.with_name("new.jsonl")
+    ledger = Ledger(old)
+
+    def end():
+        ledger.intend(key(2), "2", 1.0)
+        result = {"state": "answered", "attempts": 1, "cost_usd": 0.5}
+        ledger.close_question(key(2), "2", result | {"uncertain_usd": 0.0})
+        ledger.__exit__(None, None, None)
+
+    writer = threading.Timer(0.5, end)
+    writer.start()
+    take(new, 1, 2, sources=[old])
+    writer.join()
+    assert {line["item"] for line in lines(new)} == {"1", "2"}
