@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rlaif_jax.files import read_json, write_json
+from rlaif_jax.log import logger
 
+_LOG = logger(__name__)
 _FILE = "device_time.json"
 _NOTED_S = 5.0  # what a kill without warning may leave out
 
@@ -45,7 +47,10 @@ def device_time(
 
     def note() -> None:
         seconds = before + devices * (clock() - begun)
-        write_json(folder / _FILE, {"seconds": seconds})
+        try:
+            write_json(folder / _FILE, {"seconds": seconds})
+        except OSError as error:  # no reason to lose what the run itself has to say
+            _LOG.warning("device time not noted: %s", error)
 
     def keep_noting() -> None:
         while not ended.wait(every_s):

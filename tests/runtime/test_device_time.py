@@ -47,3 +47,13 @@ def test_what_a_killed_run_has_noted_is_counted(tmp_path):
     with device_time(killed, 1, clock=ticking(0.0, 1.0)):
         pass
     assert device_seconds(killed) == left["seconds"] + 1
+
+
+def test_a_disk_that_is_full_takes_nothing_from_what_a_run_says(tmp_path, caplog):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    with pytest.raises(KeyboardInterrupt), device_time(folder, 1):
+        folder.rmdir()
+        folder.write_text("")  # nothing can be written into it
+        raise KeyboardInterrupt
+    assert "device time not noted" in caplog.text
