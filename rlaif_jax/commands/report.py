@@ -34,13 +34,14 @@ def run(config: ReportConfig, out: Path, console: Console) -> Json:
     if len(studies) == 1:
         (results,) = studies.values()
         return write_report(results, out, drawn_from=sources).summaries[""]
+    kept = {"format": "several studies", DRAWN_FROM: sources}
+    write_json(out / _FILE, kept)  # whose page it is, if this is killed
     drawn = write_side_by_side(studies, out)
     result: Json = {
         "studies": drawn.summaries,
         "compared": [list(group.studies) for group in joint_groups(studies)],
         "report": str(drawn.page),
     }
-    kept = {"format": "several studies", DRAWN_FROM: sources}
     write_json(out / _FILE, result | kept)
     return result
 

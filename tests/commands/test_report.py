@@ -7,7 +7,7 @@ import pytest
 
 from rlaif_jax import cli
 from rlaif_jax.evaluation.paired import pooled_win_rate
-from rlaif_jax.study import results
+from rlaif_jax.study import report, results
 from rlaif_jax.study.results import Arm, SeedResult, StudyResults
 from rlaif_jax.study.results_file import read_results, write_results
 
@@ -176,3 +176,26 @@ def test_a_page_of_several_is_no_study(study, tmp_path, capsys):
     called(capsys, *folders, "--out", str(tmp_path / "all"))
     assert cli.run(["report", str(tmp_path / "all")]) == 65
     assert "several studies" in capsys.readouterr().err
+
+
+def killed_after(call):
+    """The call, after which nothing more happens."""
+
+    def run(*arguments, **named):
+        call(*arguments, **named)
+        raise RuntimeError("killed")
+
+    return run
+
+
+@pytest.mark.parametrize("drawn", [["one"], ["one", "two"]])
+def test_a_page_that_was_killed_half_way_is_drawn_by_the_same_call(
+    study, tmp_path, monkeypatch, capsys, drawn
+):
+    folders = [study(name, {"a": 1, "b": 3}) for name in drawn]
+    page = str(tmp_path / "page")
+    with monkeypatch.context() as patched:
+        patched.setattr(report, "_write_html", killed_after(report._write_html))
+        assert cli.run(["report", *folders, "--out", page]) == 70
+    called(capsys, *folders, "--out", page)
+    assert (tmp_path / "page" / "report.html").is_file()
