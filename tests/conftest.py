@@ -79,8 +79,9 @@ def start_pod(program, arguments):
 
 def ended(process):
     stdout, stderr = process.communicate()
-    # Gloo tells on stdout what it is connected to
-    own = [line for line in stdout.splitlines(True) if not line.startswith("[Gloo]")]
+    # Gloo tells on stdout what it is connected to, and its threads' lines may mix
+    lines = stdout.splitlines(True)
+    own = [line for line in lines if line.strip() and not line.startswith("[Gloo]")]
     return subprocess.CompletedProcess(
         process.args, process.returncode, "".join(own), stderr
     )
